@@ -1,0 +1,90 @@
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { STATUS_CODES } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { LogController } from 'fastify'
+import type { FastifyInstance, FastifyHttpOptions, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import b2Uploads from './index.ts'
+import config from './plugins/config.ts'
+import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
+import { answerError, errorBody } from './routes/error-answer.ts'
+import health from './routes/health.ts'
+import { parseConfig } from './services/config.ts'
+import type { Environment } from './services/config.ts'
+import { optionsFromConfig } from './services/options.ts'
+import { UploadError } from './services/upload-errors.ts'
+
+/** What the service needs of its Fastify instance. @throws {ConfigError} naming every bad variable. */
+export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
+  const { LOG_LEVEL, TRUST_PROXY } = parseConfig(env)
+  return {
+    logger: { level: LOG_LEVEL },
+    trustProxy: TRUST_PROXY,
+    // Each upload has its own closing line.
+    logController: new LogController({ disableRequestLogging: true }),
+    // An upload takes as long as it takes; the idle rule ends those that stand still.
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    // A missing Host header would be answered by Node itself, in another shape.
+    http: { requireHostHeader: false },
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-correlation-id', correlationIdOf(request.raw))
+      answerError(error, request, reply as never)
+    },
+    clientErrorHandler: answerParserError,
+  }
+}
+
+export interface ServiceOptions {
+  /** The environment that configures the service. */
+  env: Environment
+}
+
+/** The REST service: the plugin, and what a service of its own needs around it. */
+const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
+  await app.register(config, { env })
+  await app.register(correlationId)
+  app.setErrorHandler((error, request, reply) => { answerError(error, request, reply) })
+  app.setNotFoundHandler((request, reply) => {
+    answerError(new UploadError('not_found', `There is no ${request.method} ${request.url.split('?', 1)[0]}.`), request, reply)
+  })
+  app.addHook('onRequest', async request => {
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      throw new UploadError('invalid_request', 'The request has no Host header.')
+    }
+  })
+  await app.register(b2Uploads, optionsFromConfig(app.config))
+  await app.register(health)
+}
+
+export default fp(service, { name: 'service', fastify: '5.x' })
+
+const PARSER_STATUS: Record<string, number> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+}
+
+/** What Node's HTTP parser could not read never becomes a request; the answer is written by hand. */
+function answerParserError (this: FastifyInstance, error: Error & { code?: string }, socket: Socket & { _httpMessage?: ServerResponse }): void {
+  // A request of this connection is being answered, or was: another answer would be taken for its body.
+  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
+    socket.destroy()
+    return
+  }
+  const status = PARSER_STATUS[error.code ?? ''] ?? 400
+  const correlationId = randomUUID()
+  const body = JSON.stringify(errorBody(
+    new UploadError(status === 408 ? 'upload_stalled' : 'invalid_request', 'The request is not well-formed HTTP, or its headers are too large or came too slowly.'), correlationId))
+  this.log.warn({ correlation_id: correlationId, parser_error: error.code }, 'a request could not be read')
+  socket.end([
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-correlation-id: ${correlationId}`,
+    'connection: close',
+    '',
+    body,
+  ].join('\r\n'))
+}

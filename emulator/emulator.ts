@@ -1,0 +1,105 @@
+import type { Fault, FaultHandle } from './faults.ts'
+import type { EmulatorEvent, EmulatorListener, RequestRecord } from './journal.ts'
+import type { Throttle } from './exchange.ts'
+
+export interface B2EmulatorOptions {
+  /** Address to listen on. Default 127.0.0.1. */
+  host?: string
+  /** Port to listen on. Default 0: any free one. */
+  port?: number
+  /** Name of the only bucket. Default 'emulated-bucket'. */
+  bucket?: string
+  /** Region that requests must be signed for. Default 'us-west-004'. */
+  region?: string
+  /** The only application key id accepted. Default: one in B2's form, 25 characters. */
+  applicationKeyId?: string
+  /** Its secret. Default: one in B2's form, 31 characters. */
+  applicationKey?: string
+  /**
+   * What the key may do, in B2's words: readFiles, writeFiles, deleteFiles, listFiles, listBuckets. Default: all of them.
+   * Requests beyond that get 403 AccessDenied "not entitled".
+   */
+  capabilities?: string[]
+  /** Object names the key is restricted to begin with this. Default: no restriction. */
+  namePrefix?: string
+  /** PEM key and certificate; given, the emulator speaks HTTPS. */
+  tls?: { key: string | Buffer, cert: string | Buffer }
+  /** Least size of every part of a multipart upload but the last, in bytes. Default 5,000,000, as B2 has it. */
+  minPartBytes?: number
+}
+
+/** A visible object. */
+export interface StoredObject {
+  key: string
+  versionId: string
+  /** Bytes. */
+  size: number
+  /** Hex. */
+  sha256: string
+  /** Without quotes; `<md5>-<parts>` for a multipart upload. */
+  etag: string
+  contentType: string
+  /** `x-amz-meta-` headers without that prefix, names in lower case. */
+  metadata: Record<string, string>
+  lastModified: Date
+}
+
+/** Any version of an object, hide markers included. */
+export interface StoredVersion extends StoredObject {
+  /** It has no content and makes the object look deleted. */
+  isHideMarker: boolean
+  isLatest: boolean
+}
+
+export interface UnfinishedUpload {
+  key: string
+  uploadId: string
+  /** Numbers of the parts stored so far, ascending. */
+  parts: number[]
+}
+
+/** A running emulator. */
+export interface B2Emulator {
+  /** URL for the S3 client, with scheme and port. */
+  readonly endpoint: string
+  readonly host: string
+  readonly port: number
+  readonly bucket: string
+  readonly region: string
+  /** In the names the AWS SDK uses. */
+  readonly credentials: { accessKeyId: string, secretAccessKey: string }
+
+  /** The visible objects, by key. */
+  objects (): StoredObject[]
+  /** Every version, by key and newest first. */
+  versions (): StoredVersion[]
+  /** Bytes of an object, undefined when there is none or it is hidden. */
+  read (key: string): Buffer | undefined
+  /** Multipart uploads neither completed nor aborted: what B2 would bill for. */
+  unfinishedUploads (): UnfinishedUpload[]
+
+  /** Scripts a fault. The first one added that matches a request and has hits left wins. Throws TypeError for one that makes no sense. */
+  fault (fault: Fault): FaultHandle
+  clearFaults (): void
+  /** Slows down every connection, from now on; null ends it. Throws TypeError for a rate that is not above 0. */
+  throttle (conditions: Throttle | null): void
+
+  /** The last 10,000 requests, newest last. */
+  readonly requests: readonly RequestRecord[]
+  /** Calls `listener` at every such event; the function returned takes it away again. */
+  on (event: EmulatorEvent, listener: EmulatorListener): () => void
+  /** The next such event that `accept` agrees to (default: any). Rejects when the emulator is closed before. */
+  waitFor (event: EmulatorEvent, accept?: (record: RequestRecord) => boolean): Promise<RequestRecord>
+
+  /** TCP connections open at this moment. */
+  readonly openConnections: number
+  /** Stops listening and destroys every connection: clients see ECONNREFUSED. Objects stay. */
+  refuseConnections (): Promise<void>
+  /** Listens again, on the same port. */
+  acceptConnections (): Promise<void>
+
+  /** Forgets objects, uploads, requests, faults and the throttle. Connections and listeners stay. */
+  reset (): void
+  /** Ends everything at once, requests left hanging included. */
+  close (): Promise<void>
+}

@@ -1,0 +1,43 @@
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+const UNPACED_SLICE_BYTES = 262_144 // 256 KiB
+
+/** Waits `ms`; resolves to false, at once, when `signal` aborts before that. */
+export function wait (ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return Promise.resolve(false)
+  return new Promise((resolve) => {
+    const settle = (elapsed: boolean) => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', giveUp)
+      resolve(elapsed)
+    }
+    const giveUp = () => settle(false)
+    const timer = setTimeout(() => settle(true), Math.min(ms, LONGEST_TIMER_MS))
+    signal.addEventListener('abort', giveUp)
+  })
+}
+
+/** Lets bytes pass at a rate that may change while they flow. */
+export interface Pacer {
+  /** How many bytes to move before the next `passed`: a tenth of a second's worth. */
+  sliceBytes (): number
+  /** Resolves when that many bytes were due; false when the connection is gone. */
+  passed (bytes: number): Promise<boolean>
+}
+
+/** `rate` gives bytes per second, undefined for as fast as possible. */
+export function createPacer (rate: () => number | undefined, gone: AbortSignal): Pacer {
+  let dueAt = 0
+  return {
+    sliceBytes () {
+      const perSecond = rate()
+      return perSecond === undefined ? UNPACED_SLICE_BYTES : Math.max(1, Math.ceil(perSecond / 10))
+    },
+    async passed (bytes) {
+      const perSecond = rate()
+      if (perSecond === undefined) return !gone.aborted
+      const now = Date.now()
+      dueAt = Math.max(dueAt, now) + bytes / perSecond * 1000
+      return await wait(dueAt - now, gone)
+    },
+  }
+}

@@ -1,0 +1,62 @@
+import type { FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import b2Client from './plugins/b2-client.ts'
+import correlationId from './plugins/correlation-id.ts'
+import localStore from './plugins/local-store.ts'
+import uploads from './plugins/uploads.ts'
+import type { UploadsPluginOptions } from './plugins/uploads.ts'
+import uploadRoutes from './routes/uploads.ts'
+import type { UploadRoutesOptions } from './routes/uploads.ts'
+import type { B2StoreOptions } from './services/b2/store.ts'
+import { parseConfig } from './services/config.ts'
+import type { Environment } from './services/config.ts'
+import { optionsFromConfig } from './services/options.ts'
+
+/** Options of the plugin. */
+export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoutesOptions, 'preHandler'> {
+  /** Put before the routes' paths, such as `/media`. Default none. */
+  readonly prefix?: string | undefined
+  /** False for `app.uploads` alone. Default true. */
+  readonly routes?: boolean | undefined
+  /** The bucket and how to reach it; without it all files are stored locally. */
+  readonly b2?: Omit<B2StoreOptions, 'log'> | undefined
+  /** The fallback directory. */
+  readonly local: {
+    /** Created when missing. */
+    readonly dir: string
+    /** Bytes of free space to keep. Default 0. */
+    readonly minFreeBytes?: number
+    /** Whether registering fails where the directory can't be used. Default false: a warning. */
+    readonly required?: boolean
+  }
+}
+
+/** The plugin's options as the environment gives them, by the variables that README lists. @throws {ConfigError} naming every bad one. */
+export function optionsFromEnv (env: Environment = process.env): B2UploadsOptions {
+  return optionsFromConfig(parseConfig(env))
+}
+
+const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
+  const { prefix, routes = true, b2, local, preHandler, ...rest } = options
+  // A scope of its own, so that the host sees nothing of this but `app.uploads` and the routes.
+  await app.register(async scope => {
+    await scope.register(b2Client, { b2 })
+    await scope.register(localStore, { required: false, ...local })
+    await scope.register(uploads, rest)
+    app.decorate('uploads', scope.uploads)
+    if (!routes) return
+    await scope.register(async inner => {
+      await inner.register(correlationId)
+      await inner.register(uploadRoutes, { maxBytes: rest.maxBytes, preHandler })
+    }, prefix === undefined ? {} : { prefix })
+  })
+}
+
+const plugin = fp(b2Uploads, { name: 'fastify-b2-uploads', fastify: '5.x' })
+
+export default plugin
+export { plugin as b2Uploads }
+export { ConfigError } from './services/config.ts'
+export { ClientGoneError, UploadError } from './services/upload-errors.ts'
+export type { Receipt, Track, FallbackReason } from './services/track.ts'
+export type { Uploads, FileInfo, UploadsStatus } from './services/uploads.ts'

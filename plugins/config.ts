@@ -1,0 +1,38 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { isProduction, missingB2, parseConfig, type Config, type Environment } from '../services/config.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+  }
+}
+
+export interface ConfigPluginOptions {
+  /** The environment to read, usually `process.env`. Required: nothing here looks at the process by itself. */
+  env?: Environment | undefined
+}
+
+/**
+ * Decorates `app.config` with the parsed environment, and says in the log what an operator should know about it.
+ *
+ * @throws {ConfigError} (as a rejection of `app.ready()`) naming every bad or missing variable
+ */
+async function config (app: FastifyInstance, options: ConfigPluginOptions) {
+  if (options.env === undefined) throw new TypeError('The config plugin needs the option `env`, the environment to read')
+
+  const config = parseConfig(options.env)
+  app.decorate('config', config)
+
+  const missing = missingB2(config)
+  if (missing.length > 0) {
+    app.log.warn({ missing }, `B2 is not configured, ${missing.join(', ')} missing: ` +
+      `running local-only, uploads are stored in ${config.LOCAL_STORAGE_DIR} and stay there`)
+  }
+  if (isProduction(config) && config.API_KEYS.length === 0) {
+    app.log.warn('API_KEYS is not set: the upload endpoint is open to everyone who can reach it, and so are reading ' +
+      'and deleting files. Set API_KEYS, or make sure that something in front of the service authenticates')
+  }
+}
+
+export default fp(config, { name: 'config', fastify: '5.x' })

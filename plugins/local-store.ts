@@ -1,0 +1,35 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
+import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The directory that takes the files B2 could not. */
+    localStore: LocalStore
+  }
+}
+
+export interface LocalStorePluginOptions extends LocalStoreOptions {
+  /**
+   * Whether the app may not start without a directory that can be written. When false, a bad one is a warning, and every
+   * file tries again to make it.
+   */
+  required: boolean
+}
+
+async function localStore (app: FastifyInstance, options: LocalStorePluginOptions): Promise<void> {
+  const { required, ...storeOptions } = options
+  const store = createLocalStore({ log: app.log, ...storeOptions })
+  app.decorate('localStore', store)
+  app.addHook('onClose', () => store.close())
+
+  try {
+    await store.open()
+  } catch (err) {
+    const reason = err instanceof Error ? err.message : String(err)
+    if (required) throw new Error(`The local storage directory "${store.dir}" cannot be created or written. ${reason}`, { cause: err })
+    app.log.warn({ err, dir: store.dir }, 'the local storage directory cannot be created or written: no fallback until it can')
+  }
+}
+
+export default fp(localStore, { name: 'local-store', fastify: '5.x' })

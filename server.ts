@@ -1,0 +1,42 @@
+import { loadEnvFile } from 'node:process'
+import closeWithGrace from 'close-with-grace'
+import Fastify from 'fastify'
+import pino from 'pino'
+import service, { serverOptions } from './app.ts'
+import { ConfigError, isProduction, parseConfig } from './services/config.ts'
+
+// Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
+const CLOSE_ALLOWANCE_MS = 10_000
+
+const env = process.env
+if (env['ENV'] !== 'production' && env['NODE_ENV'] !== 'production') {
+  try {
+    loadEnvFile()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}
+
+await start().catch((error: unknown) => {
+  const log = pino()
+  if (error instanceof ConfigError) log.fatal({ variables: error.variables }, error.message)
+  else log.fatal({ err: error }, 'the service could not start')
+  process.exitCode = 1
+})
+
+async function start (): Promise<void> {
+  const config = parseConfig(env)
+  const app = Fastify(serverOptions(env))
+  try {
+    await app.register(service, { env })
+    await app.listen({ host: config.HOST, port: config.PORT })
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  closeWithGrace({ delay: config.SHUTDOWN_GRACE_MS + CLOSE_ALLOWANCE_MS, logger: app.log }, async ({ err }) => {
+    if (err !== undefined) app.log.fatal({ err }, 'an error that nobody caught')
+    await app.close()
+  })
+  if (isProduction(config)) app.log.info({ event: 'service.started' }, 'running strictly, as ENV or NODE_ENV says production')
+}

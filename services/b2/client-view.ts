@@ -1,0 +1,159 @@
+import {
+  CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
+import { isStall, outcomeUnknown } from './retry-strategy.ts'
+
+/** Any command of the client; `Upload` sends a handful of kinds. */
+type Command = { readonly input: object }
+
+export interface ClientViewOptions {
+  readonly client: S3Client
+  readonly bucket: string
+  readonly key: string
+  readonly maxAttempts: number
+  /** Called once for every part that B2 acknowledged; `firstTry` is false where it was sent more than once. */
+  onPartStored (partNumber: number, firstTry: boolean): void
+}
+
+/**
+ * One upload's own view of the S3 client: what `Upload` sends goes through here, so that all of it can be cancelled,
+ * the first failure is known at once and kept, and an answer that was lost is settled before anybody hears of it.
+ */
+export class ClientView {
+  readonly config: S3Client['config']
+  readonly #options: ClientViewOptions
+  readonly #cancel = new AbortController()
+  #reject: (error: unknown) => void = () => {}
+  #sentBytes = 0
+  /** Rejects with the first failure; stays pending while there is none. */
+  readonly failed: Promise<never>
+  /** Tries that the request took which failed this upload. */
+  attempts = 0
+  /** False once any request was sent again. */
+  firstTry = true
+  /** Requests under way. */
+  inFlight = 0
+  /** The multipart upload that was begun, if one was. */
+  uploadId: string | undefined
+  /** True where a multipart upload may have been begun of which only B2 knows the id. */
+  mayHaveStrays = false
+  /** True where the object may be stored although this upload failed. */
+  mayBeStored = false
+  /** True where the object may have been stored more than once, as several versions. */
+  mayHaveDoubles = false
+
+  constructor (options: ClientViewOptions) {
+    this.config = options.client.config
+    this.#options = options
+    this.failed = new Promise((_resolve, reject) => { this.#reject = reject })
+    this.failed.catch(() => {})
+  }
+
+  /** Ends all requests of this upload. */
+  cancel (): void { this.#cancel.abort() }
+
+  /** Makes `error` this upload's failure, unless it has one already. */
+  fail (error: unknown, attempts = 1): void {
+    this.attempts ||= attempts
+    this.#reject(error)
+  }
+
+  /** Stands in for `S3Client.send`. */
+  async send (command: Command): Promise<object> {
+    this.inFlight++
+    const tries = { count: 0 }
+    try {
+      return await this.#sendOrSettle(command, tries)
+    } catch (error) {
+      this.fail(error, tries.count)
+      throw error
+    } finally {
+      this.inFlight--
+    }
+  }
+
+  async #sendOrSettle (command: Command, tries: Tries): Promise<object> {
+    if (command instanceof UploadPartCommand) {
+      const output = await this.#request(command, tries)
+      this.#sentBytes += (command.input.Body as Uint8Array).byteLength
+      this.#options.onPartStored(command.input.PartNumber!, tries.count === 1)
+      return output
+    }
+    if (command instanceof PutObjectCommand) {
+      return this.#settle(command, (command.input.Body as Uint8Array).byteLength, tries)
+    }
+    if (command instanceof CompleteMultipartUploadCommand) {
+      return this.#settle(command, this.#sentBytes, tries)
+    }
+    if (command instanceof CreateMultipartUploadCommand) return this.#create(command, tries)
+    return this.#request(command, tries)
+  }
+
+  async #create (command: CreateMultipartUploadCommand, tries: Tries): Promise<object> {
+    try {
+      const output = await this.#request(command, tries) as { UploadId: string, $metadata: { attempts?: number } }
+      this.uploadId = output.UploadId
+      this.mayHaveStrays = (output.$metadata.attempts ?? 1) > 1
+      return output
+    } catch (error) {
+      this.mayHaveStrays = true
+      throw error
+    }
+  }
+
+  /**
+   * Sends a request that stores the object, and looks with HeadObject where its answer leaves open whether it did: the
+   * key is this upload's alone, so an object of the right size is the one that was sent. Where nothing is there the
+   * request is sent again.
+   */
+  async #settle (command: PutObjectCommand | CompleteMultipartUploadCommand, size: number, tries: Tries): Promise<object> {
+    let stalls = 0
+    for (let round = 1; ; round++) {
+      let error: unknown
+      try {
+        const output = await this.#request(command, tries) as { ETag?: string }
+        if (output.ETag !== undefined) return output
+        error = Object.assign(new Error('B2 answered success without an ETag.'), { name: 'IncompleteAnswer' })
+      } catch (caught) {
+        // A Complete that was carried out makes the next try answer NoSuchUpload.
+        const settled = outcomeUnknown(caught) || (caught as { name?: unknown }).name === 'NoSuchUpload'
+        if (!settled) throw caught
+        error = caught
+      }
+      this.mayBeStored = true
+      if (isStall(error)) stalls++
+      const found = await this.#look(size, error)
+      if (found !== undefined) return found
+      this.mayBeStored = false
+      if (command instanceof PutObjectCommand) this.mayHaveDoubles = true
+      if (round >= this.#options.maxAttempts || stalls > 1 || (error as { name?: unknown }).name === 'NoSuchUpload') throw error
+    }
+  }
+
+  /** The stored object's ETag, or undefined where it isn't there. @throws `reason` where B2 can't tell. */
+  async #look (size: number, reason: unknown): Promise<object | undefined> {
+    const { bucket: Bucket, key: Key } = this.#options
+    try {
+      const head = await this.#request(new HeadObjectCommand({ Bucket, Key }), { count: 0 }) as { ContentLength?: number, ETag?: string }
+      return head.ContentLength === size ? { ETag: head.ETag } : undefined
+    } catch (error) {
+      if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404) return undefined
+      throw reason
+    }
+  }
+
+  async #request (command: Command, tries: Tries): Promise<object> {
+    try {
+      const output = await this.#options.client.send(command as unknown as HeadObjectCommand, { abortSignal: this.#cancel.signal })
+      tries.count += output.$metadata.attempts ?? 1
+      if (tries.count > 1) this.firstTry = false
+      return output
+    } catch (error) {
+      tries.count += (error as { $metadata?: { attempts?: number } }).$metadata?.attempts ?? 1
+      throw error
+    }
+  }
+}
+
+interface Tries { count: number }

@@ -1,0 +1,254 @@
+/**
+ * What went wrong with B2, in the stable codes that answers, logs and metrics carry, and what each one means for
+ * retries, for the circuit and for the person who has to act on it.
+ */
+
+export const B2_ERROR_CODES = [
+  'auth_error', 'access_denied', 'bucket_not_found', 'quota_exceeded', 'rate_limited', 'timeout', 'network_error',
+  'service_unavailable', 'checksum_mismatch', 'invalid_request', 'unknown_error',
+] as const
+
+export type B2ErrorCode = typeof B2_ERROR_CODES[number]
+
+/** How a failure counts for the circuit: opens it at once, is one of a row, or says nothing about B2's health. */
+export type FailureWeight = 'hard' | 'soft' | 'none'
+
+/** A raw failure of the SDK, the network or B2, mapped. */
+export interface B2Failure {
+  readonly error_code: B2ErrorCode
+  /** One sentence of ours with safe facts only (status, system call); fit for answers. */
+  readonly detail: string
+  /** B2's or the system's own words, for the log only; may hold key ids until it has been redacted. */
+  readonly raw: string
+  readonly weight: FailureWeight
+  /** Whether another try of the same request can win. */
+  readonly retryable: boolean
+  /** HTTP status of B2's answer, where there was one. */
+  readonly status?: number
+}
+
+interface Rule {
+  readonly sentence: string
+  readonly weight: FailureWeight
+  readonly retryable: boolean
+  readonly hints: readonly string[]
+}
+
+const RULES: Record<B2ErrorCode, Rule> = {
+  auth_error: {
+    sentence: 'B2 did not accept the credentials',
+    weight: 'hard',
+    retryable: false,
+    hints: [
+      'Check B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY: an application key is needed, B2\'s S3 API refuses the master key.',
+      'Check that the key belongs to the region of B2_ENDPOINT, that it has not expired, and that this machine\'s clock is right.',
+    ],
+  },
+  access_denied: {
+    sentence: 'The B2 key may not do this',
+    weight: 'hard',
+    retryable: false,
+    hints: ['Give the key the capability writeFiles for this bucket and for the prefix in B2_KEY_PREFIX.'],
+  },
+  bucket_not_found: {
+    sentence: 'The B2 bucket does not exist',
+    weight: 'hard',
+    retryable: false,
+    hints: ['Check B2_BUCKET, and that the bucket is in the region of B2_ENDPOINT.'],
+  },
+  quota_exceeded: {
+    sentence: 'A cap of the B2 account is used up',
+    weight: 'hard',
+    retryable: false,
+    hints: ['Raise the cap on the "Caps & Alerts" page of the Backblaze account, or wait for its daily reset.'],
+  },
+  rate_limited: {
+    sentence: 'B2 asked to slow down',
+    weight: 'soft',
+    retryable: true,
+    hints: ['Nothing has to be done for a short while of this; spread uploads, or lower UPLOAD_MAX_CONCURRENT, where it lasts.'],
+  },
+  timeout: {
+    sentence: 'B2 did not answer in time',
+    weight: 'soft',
+    retryable: true,
+    hints: ['B2 stalls now and then and recovers by itself within a minute; check the network path to B2_ENDPOINT where it lasts.'],
+  },
+  network_error: {
+    sentence: 'B2 could not be reached',
+    weight: 'soft',
+    retryable: true,
+    hints: ['Check that this machine can reach B2_ENDPOINT (DNS, firewall, proxy, certificates).'],
+  },
+  service_unavailable: {
+    sentence: 'B2 is unavailable',
+    weight: 'soft',
+    retryable: true,
+    hints: ['B2 is busy now and then and recovers by itself; see Backblaze\'s status page where it lasts.'],
+  },
+  checksum_mismatch: {
+    sentence: 'B2 received other bytes than were sent',
+    weight: 'soft',
+    retryable: false,
+    hints: ['Look for a proxy that changes requests between this service and B2, and check this machine\'s memory.'],
+  },
+  invalid_request: {
+    sentence: 'B2 refused the request as invalid',
+    weight: 'none',
+    retryable: false,
+    hints: ['Check that B2_ENDPOINT is an S3-compatible endpoint; the log has B2\'s own words.'],
+  },
+  unknown_error: {
+    sentence: 'B2 failed in an unknown way',
+    weight: 'soft',
+    retryable: false,
+    hints: ['The log has the details.'],
+  },
+}
+
+/** What a person can do about a failure of this kind. */
+export function b2Hints (code: B2ErrorCode): readonly string[] {
+  return RULES[code].hints
+}
+
+const SYSTEM_WORDS: Record<string, string> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection closed',
+  ENOTFOUND: 'host name not found',
+  EAI_AGAIN: 'host name lookup failed',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  ETIMEDOUT: 'connection timed out',
+  B2_CONNECT_TIMEOUT: 'connection not established in time',
+  B2_STALLED: 'nothing moved on the connection',
+  B2_NO_ACKNOWLEDGEMENT: 'nothing was acknowledged in time',
+}
+
+const BY_SYSTEM_CODE: Record<string, B2ErrorCode> = {
+  ETIMEDOUT: 'timeout',
+  ESOCKETTIMEDOUT: 'timeout',
+  B2_CONNECT_TIMEOUT: 'timeout',
+  B2_STALLED: 'timeout',
+  B2_NO_ACKNOWLEDGEMENT: 'timeout',
+  ECONNRESET: 'network_error',
+  EPIPE: 'network_error',
+  ECONNREFUSED: 'network_error',
+  ECONNABORTED: 'network_error',
+  ENOTFOUND: 'network_error',
+  EAI_AGAIN: 'network_error',
+  EHOSTUNREACH: 'network_error',
+  ENETUNREACH: 'network_error',
+  ENETDOWN: 'network_error',
+}
+
+const BY_NAME: Record<string, B2ErrorCode> = {
+  InvalidAccessKeyId: 'auth_error',
+  SignatureDoesNotMatch: 'auth_error',
+  AuthorizationHeaderMalformed: 'auth_error',
+  ExpiredToken: 'auth_error',
+  InvalidToken: 'auth_error',
+  RequestTimeTooSkewed: 'auth_error',
+  CredentialsProviderError: 'auth_error',
+  NoSuchBucket: 'bucket_not_found',
+  InvalidBucketName: 'bucket_not_found',
+  SlowDown: 'rate_limited',
+  Throttling: 'rate_limited',
+  ThrottlingException: 'rate_limited',
+  TooManyRequests: 'rate_limited',
+  RequestLimitExceeded: 'rate_limited',
+  TimeoutError: 'timeout',
+  RequestTimeout: 'timeout',
+  BadDigest: 'checksum_mismatch',
+  XAmzContentSHA256Mismatch: 'checksum_mismatch',
+  ServiceUnavailable: 'service_unavailable',
+  InternalError: 'service_unavailable',
+  IncompleteAnswer: 'service_unavailable',
+}
+
+const TLS_CODE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH)/
+const CAP_WORDS = /cap exceeded|caps & alerts|caps &amp; alerts/i
+
+interface RawError {
+  readonly name?: unknown
+  readonly code?: unknown
+  readonly message?: unknown
+  readonly cause?: unknown
+  readonly errors?: unknown
+  readonly $metadata?: { readonly httpStatusCode?: number }
+}
+
+/**
+ * Maps whatever the SDK, the network or B2 threw. Looks at system codes before names (the SDK renames ECONNRESET to
+ * TimeoutError), at names before the status, and follows `cause`.
+ */
+export function describeFailure (error: unknown): B2Failure {
+  const raw = rawWords(error)
+  for (const link of chain(error)) {
+    const status = link.$metadata?.httpStatusCode
+    const system = typeof link.code === 'string' ? link.code : ''
+    if (TLS_CODE.test(system)) {
+      return { ...failure('network_error', 'the TLS connection could not be trusted', raw, status), weight: 'hard', retryable: false }
+    }
+    const bySystem = BY_SYSTEM_CODE[system]
+    if (bySystem !== undefined) return failure(bySystem, SYSTEM_WORDS[system], raw, status)
+    if (status === 403 && CAP_WORDS.test(String(link.message))) return failure('quota_exceeded', undefined, raw, status)
+    const byName = BY_NAME[String(link.name)]
+    if (byName !== undefined) return failure(byName, undefined, raw, status)
+    if (/^Throttling/.test(String(link.name))) return failure('rate_limited', undefined, raw, status)
+    if (status !== undefined) {
+      const byStatus = codeOfStatus(status)
+      if (byStatus !== undefined) return failure(byStatus, undefined, raw, status)
+    }
+    if (/socket hang up|other side closed/i.test(String(link.message))) return failure('network_error', 'connection closed', raw, status)
+    if (/^HPE_/.test(system)) return failure('service_unavailable', 'its answer was not HTTP', raw, status)
+  }
+  return failure('unknown_error', undefined, raw)
+}
+
+function codeOfStatus (status: number): B2ErrorCode | undefined {
+  if (status === 401) return 'auth_error'
+  if (status === 403) return 'access_denied'
+  if (status === 408 || status === 504) return 'timeout'
+  if (status === 429) return 'rate_limited'
+  if (status === 501) return 'invalid_request'
+  if (status >= 500) return 'service_unavailable'
+  if (status >= 400) return 'invalid_request'
+  // A success whose body could not be read says as little as a broken one.
+  return 'service_unavailable'
+}
+
+function failure (error_code: B2ErrorCode, fact: string | undefined, raw: string, status?: number): B2Failure {
+  const rule = RULES[error_code]
+  const facts = [fact, status === undefined ? undefined : `HTTP status ${status}`].filter(Boolean).join(', ')
+  return {
+    error_code,
+    detail: facts === '' ? rule.sentence : `${rule.sentence}: ${facts}`,
+    raw,
+    weight: rule.weight,
+    retryable: rule.retryable,
+    ...(status === undefined ? {} : { status }),
+  }
+}
+
+function * chain (error: unknown): Generator<RawError> {
+  const seen = new Set<unknown>()
+  const queue = [error]
+  while (queue.length > 0) {
+    const link = queue.shift()
+    if (typeof link !== 'object' || link === null || seen.has(link)) continue
+    seen.add(link)
+    const raw = link as RawError
+    yield raw
+    queue.push(raw.cause)
+    // Node's happy eyeballs gives one error an address, in an AggregateError.
+    if (Array.isArray(raw.errors)) queue.push(...raw.errors)
+  }
+}
+
+function rawWords (error: unknown): string {
+  const links = [...chain(error)]
+  if (links.length === 0) return String(error).slice(0, 500)
+  return links.map(link => [link.name, link.code, link.message].filter(word => typeof word === 'string' && word !== '').join(' '))
+    .join('; caused by ').slice(0, 500)
+}

@@ -1,0 +1,205 @@
+import http from 'node:http'
+import https from 'node:https'
+import type { Socket } from 'node:net'
+import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
+import type { HttpRequest } from '@smithy/core/protocols'
+import type { HttpHandlerOptions } from '@smithy/types'
+import { watchForStall } from './stall-watch.ts'
+
+/**
+ * How a request ended that got no whole answer. `code` is the system's (`ECONNRESET` …), or `B2_CONNECT_TIMEOUT`,
+ * or `B2_STALLED`.
+ */
+export class TransportError extends Error {
+  override readonly name = 'TransportError'
+  readonly code: string
+  /** True for a request that stores an object and may have done so, since all of it may have reached B2. */
+  readonly outcomeUnknown: boolean
+
+  constructor (message: string, code: string, outcomeUnknown: boolean, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+    this.outcomeUnknown = outcomeUnknown
+  }
+}
+
+export interface RequestHandlerOptions {
+  /** Milliseconds to connect, TLS included. */
+  readonly connectTimeoutMs: number
+  /** Milliseconds in which (next to) nothing moved after which a request has stalled. */
+  readonly stallTimeoutMs: number
+}
+
+// A whole part given to a TLS socket at once is held a second time, encrypted.
+const SLICE_BYTES = 262_144 // 256 KiB
+const LARGEST_ANSWER_BYTES = 4_194_304 // 4 MiB
+
+/**
+ * The HTTP side of the SDK client (its supported extension point `requestHandler`). It does what the SDK's own handler
+ * can't: tells a stalled request from a slow one by the bytes that move, tells whether a failed request may have been
+ * carried out, retries on a new connection as B2 advises, and writes bodies in slices.
+ *
+ * Answers are read whole, but for those to GET, which are streamed.
+ */
+export class B2RequestHandler {
+  readonly metadata = { handlerProtocol: 'http/1.1' }
+  readonly #options: RequestHandlerOptions
+  readonly #agents: Agents
+  readonly #freshAgents: Agents
+
+  constructor (options: RequestHandlerOptions) {
+    this.#options = options
+    // B2 drops idle connections after about five seconds; leaving first avoids writing to one that is being closed.
+    this.#agents = createAgents({ keepAlive: true, timeout: 4_000 })
+    this.#freshAgents = createAgents({ keepAlive: false })
+  }
+
+  /** The SDK hands over its own settings here; this handler has all it needs. */
+  updateHttpClientConfig (): void {}
+
+  httpHandlerConfigs (): Record<string, never> { return {} }
+
+  /** Closes every connection. */
+  destroy (): void {
+    for (const agents of [this.#agents, this.#freshAgents]) {
+      agents['http:'].destroy()
+      agents['https:'].destroy()
+    }
+  }
+
+  /** @throws {TransportError} where no whole answer came; an `AbortError` where `abortSignal` fired. */
+  handle (request: HttpRequest, options: HttpHandlerOptions = {}): Promise<{ response: HttpResponse }> {
+    const abortSignal = options.abortSignal as AbortSignal | undefined
+    return new Promise((resolve, reject) => {
+      if (abortSignal?.aborted === true) return reject(abortError())
+      const secure = request.protocol === 'https:'
+      const query = buildQueryString(request.query)
+      const firstTry = /attempt=1;/.test(request.headers['amz-sdk-request'] ?? 'attempt=1;')
+      const agents = firstTry ? this.#agents : this.#freshAgents
+      const body: Uint8Array | string | undefined = request.body
+      const stores = storesAnObject(request)
+      let written = false
+      let isConnected = false
+      let socket: Socket | undefined
+      const transportError = (message: string, code: string, cause?: unknown): TransportError =>
+        new TransportError(message, code, stores && written && isConnected, cause)
+
+      const req = (secure ? https : http).request({
+        host: request.hostname.replace(/^\[|\]$/g, ''),
+        port: request.port,
+        method: request.method,
+        path: query === '' ? request.path : `${request.path}?${query}`,
+        headers: request.headers,
+        agent: agents[secure ? 'https:' : 'http:'],
+      })
+
+      const connectTimer = setTimeout(() => fail(transportError('connecting took too long', 'B2_CONNECT_TIMEOUT')), this.#options.connectTimeoutMs)
+      let stopWatch = (): void => {}
+      const onAbort = (): void => fail(abortError())
+      abortSignal?.addEventListener('abort', onAbort)
+
+      const settle = (): void => {
+        clearTimeout(connectTimer)
+        stopWatch()
+        abortSignal?.removeEventListener('abort', onAbort)
+      }
+      const fail = (error: Error): void => {
+        settle()
+        req.destroy()
+        reject(error)
+      }
+      const connected = (): void => {
+        clearTimeout(connectTimer)
+        if (socket === undefined || req.destroyed) return
+        isConnected = true
+        stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
+          () => fail(transportError('nothing moved on the connection', 'B2_STALLED')))
+      }
+
+      req.on('socket', (assigned: Socket) => {
+        socket = assigned
+        if (req.reusedSocket || !(assigned.connecting || secure)) connected()
+        else assigned.once(secure ? 'secureConnect' : 'connect', connected)
+      })
+      req.on('error', (error: NodeJS.ErrnoException) => fail(transportError(error.message, error.code ?? 'ECONNRESET', error)))
+      req.on('response', answer => {
+        const finish = (bytes: Uint8Array | http.IncomingMessage): void => {
+          resolve({
+            response: new HttpResponse({
+              statusCode: answer.statusCode ?? 0,
+              reason: answer.statusMessage ?? '',
+              headers: answer.headers as Record<string, string>,
+              body: bytes,
+            }),
+          })
+        }
+        if (request.method === 'GET') {
+          // Whoever reads the stream ends it; until then a stall ends it.
+          answer.once('close', settle)
+          return finish(answer)
+        }
+        readWhole(answer, bytes => {
+          settle()
+          // An answer that came before the whole body was sent leaves a connection that can't be used again.
+          if (!req.writableFinished) req.destroy()
+          finish(bytes)
+        }, error => fail(transportError(error.message, 'ECONNRESET', error)))
+      })
+
+      writeInSlices(req, body, () => { written = true })
+    })
+  }
+}
+
+/** PutObject and CompleteMultipartUpload; a part or an upload that was begun twice stores nothing. */
+function storesAnObject ({ method, query }: HttpRequest): boolean {
+  return method === 'PUT' ? query['partNumber'] === undefined : method === 'POST' && query['uploadId'] !== undefined
+}
+
+type Agents = { 'http:': http.Agent, 'https:': https.Agent }
+
+function createAgents (options: http.AgentOptions): Agents {
+  return { 'http:': new http.Agent(options), 'https:': new https.Agent(options) }
+}
+
+function writeInSlices (req: http.ClientRequest, body: Uint8Array | string | undefined, onLast: () => void): void {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  if (bytes === undefined || bytes.byteLength === 0) {
+    onLast()
+    req.end()
+    return
+  }
+  let offset = 0
+  const write = (): void => {
+    while (!req.destroyed) {
+      const slice = bytes.subarray(offset, offset + SLICE_BYTES)
+      offset += slice.byteLength
+      if (offset >= bytes.byteLength) {
+        onLast()
+        req.end(slice)
+        return
+      }
+      if (!req.write(slice)) {
+        req.once('drain', write)
+        return
+      }
+    }
+  }
+  write()
+}
+
+function readWhole (answer: http.IncomingMessage, onEnd: (bytes: Uint8Array) => void, onError: (error: Error) => void): void {
+  const chunks: Buffer[] = []
+  let length = 0
+  answer.on('data', (chunk: Buffer) => {
+    length += chunk.byteLength
+    if (length > LARGEST_ANSWER_BYTES) answer.destroy(new Error('the answer is too large'))
+    else chunks.push(chunk)
+  })
+  answer.once('end', () => onEnd(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+  answer.once('error', onError)
+}
+
+function abortError (): Error {
+  return Object.assign(new Error('The request was cancelled.'), { name: 'AbortError' })
+}

@@ -1,0 +1,66 @@
+import type { RetryErrorInfo, RetryStrategyV2, RetryToken } from '@smithy/types'
+import { describeFailure } from './error-codes.ts'
+import { TransportError } from './request-handler.ts'
+
+const FIRST_DELAY_MS = 100
+const LONGEST_DELAY_MS = 5_000
+const LONGEST_RETRY_AFTER_MS = 10_000
+const STALLS_ALLOWED = 1
+
+interface Token extends RetryToken {
+  readonly stalls: number
+}
+
+/**
+ * Decides which failed requests are sent again, and when: exponential backoff with full jitter, `Retry-After` honoured
+ * up to ten seconds. Unlike the SDK's own strategy it has no quota that all requests share, since a burst of 503s, which
+ * B2 calls normal, would use that up and leave everybody without a second try; the circuit breaker bounds the load.
+ *
+ * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not
+ * sent again here: whoever sent it looks first (see client-view.ts).
+ */
+export function createRetryStrategy (maxAttempts: number): RetryStrategyV2 {
+  return {
+    async acquireInitialRetryToken () {
+      return token(0, 0, 0)
+    },
+    async refreshRetryTokenForRetry (previous, info) {
+      const { stalls } = previous as Token
+      const count = previous.getRetryCount() + 1
+      const stalled = isStall(info.error) ? stalls + 1 : stalls
+      if (count >= maxAttempts || stalled > STALLS_ALLOWED || !mayRetry(info)) throw info.error
+      return token(count, delayMs(count, info), stalled)
+    },
+    recordSuccess () {},
+  }
+}
+
+function token (count: number, delay: number, stalls: number): Token {
+  return { getRetryCount: () => count, getRetryDelay: () => delay, stalls }
+}
+
+function mayRetry (info: RetryErrorInfo): boolean {
+  if (isAbort(info.error) || outcomeUnknown(info.error)) return false
+  return describeFailure(info.error).retryable
+}
+
+function delayMs (count: number, info: RetryErrorInfo): number {
+  const backoff = Math.random() * Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 4 ** count)
+  const asked = info.retryAfterHint === undefined ? 0 : info.retryAfterHint.getTime() - Date.now()
+  return Math.max(backoff, Math.min(asked, LONGEST_RETRY_AFTER_MS))
+}
+
+/** True for the error of a request that was cancelled by its own signal. */
+export function isAbort (error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}
+
+/** True for a request on which nothing moved any more. */
+export function isStall (error: unknown): boolean {
+  return error instanceof TransportError && error.code === 'B2_STALLED'
+}
+
+/** True where the request may have stored the object although no answer came. */
+export function outcomeUnknown (error: unknown): boolean {
+  return error instanceof TransportError && error.outcomeUnknown
+}

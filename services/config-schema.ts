@@ -1,0 +1,155 @@
+import { Type, type IntegerOptions, type Static } from '@sinclair/typebox'
+
+/** Parts of one multipart upload, at most (a limit of the S3 API). */
+export const MAX_PARTS = 10_000
+const MAX_PART_BYTES = 5_368_709_120 // 5 GiB, the largest part B2 takes
+const MAX_TIMER_MS = 2_147_483_647 // a longer setTimeout fires at once
+
+type Bounded = IntegerOptions & { description: string, default: number }
+
+const integer = (unit: string, options: Bounded) =>
+  Type.Integer({ unit, maximum: Number.MAX_SAFE_INTEGER, ...options })
+
+const bytes = (options: Bounded) => integer('bytes', options)
+const count = (options: Bounded) => integer('', { minimum: 1, ...options })
+const milliseconds = (options: Bounded) =>
+  integer('milliseconds', { minimum: 100, maximum: MAX_TIMER_MS, ...options })
+
+/**
+ * Every environment variable of the service, in the order in which they are documented. `default` is absent where the
+ * variable has none, and an empty list where unset means "any" or "none". `unit` says what an integer counts.
+ */
+export const ConfigSchema = Type.Object({
+  ENV: Type.String({
+    description: 'Where the service runs; `production` here or in NODE_ENV makes it strict.',
+    default: 'development'
+  }),
+  NODE_ENV: Type.String({
+    description: 'Same as ENV, under the name that Node.js tools use.',
+    default: 'development'
+  }),
+  HOST: Type.String({ description: 'Listening address.', default: '127.0.0.1' }),
+  PORT: integer('', {
+    description: 'Listening port; 0 picks a free one.',
+    default: 3000,
+    minimum: 0,
+    maximum: 65_535
+  }),
+  LOG_LEVEL: Type.Union([
+    Type.Literal('fatal'), Type.Literal('error'), Type.Literal('warn'), Type.Literal('info'),
+    Type.Literal('debug'), Type.Literal('trace'), Type.Literal('silent')
+  ], { description: 'Least level that is logged (pino).', default: 'info' }),
+  TRUST_PROXY: Type.Union([Type.Boolean(), Type.String()], {
+    description: "Fastify's trustProxy: whose X-Forwarded-* headers are believed. true or false, " +
+      'or comma-separated addresses, CIDR ranges and loopback, linklocal, uniquelocal.',
+    default: false
+  }),
+  B2_ENDPOINT: Type.Optional(Type.String({
+    description: 'Origin of the S3-compatible API: https://s3.<region>.backblazeb2.com, or any other.'
+  })),
+  B2_REGION: Type.Optional(Type.String({
+    description: 'Signing region; taken from the second label of a backblazeb2.com endpoint when unset.'
+  })),
+  B2_BUCKET: Type.Optional(Type.String({ description: 'Bucket that uploads go to.' })),
+  B2_APPLICATION_KEY_ID: Type.Optional(Type.String({
+    description: 'Id of the application key (B2 refuses the master key on this API).'
+  })),
+  B2_APPLICATION_KEY: Type.Optional(Type.String({ description: 'The application key itself, a secret.' })),
+  B2_KEY_PREFIX: Type.String({
+    description: 'Put before every key: relative, at most 900 bytes, ending in / where it names a folder.',
+    default: 'tracks/'
+  }),
+  B2_CONNECT_TIMEOUT_MS: milliseconds({ description: 'Time to connect to B2.', default: 5000 }),
+  B2_STALL_TIMEOUT_MS: milliseconds({
+    description: 'A B2 request on which (next to) nothing moves for this long has stalled: it is tried once more on a ' +
+      'new connection, then it has failed.',
+    default: 10_000
+  }),
+  B2_MAX_ATTEMPTS: count({ description: 'Tries of one B2 request, with backoff.', default: 4 }),
+  B2_PART_BYTES: bytes({
+    description: 'Part size of multipart uploads.',
+    default: 8_388_608, // 8 MiB
+    minimum: 5_242_880, // 5 MiB, the smallest part B2 takes
+    maximum: MAX_PART_BYTES
+  }),
+  B2_FORCE_PATH_STYLE: Type.Boolean({
+    description: 'Bucket in the path instead of the host name.',
+    default: true
+  }),
+  LOCAL_STORAGE_DIR: Type.String({
+    description: 'Directory of the fallback store, created at start.',
+    default: './storage'
+  }),
+  LOCAL_MIN_FREE_BYTES: bytes({
+    description: 'Free space to keep on that disk: below it a fallback is disk_full. 0 keeps none.',
+    default: 0,
+    minimum: 0
+  }),
+  UPLOAD_MAX_BYTES: bytes({
+    description: 'Largest accepted file; it must fit 10,000 parts of B2_PART_BYTES.',
+    default: 1_073_741_824, // 1 GiB
+    minimum: 1,
+    maximum: MAX_PARTS * MAX_PART_BYTES
+  }),
+  UPLOAD_MAX_CONCURRENT: count({
+    description: 'Uploads at once; more are answered 503 overloaded.',
+    default: 1000
+  }),
+  UPLOAD_ALLOWED_TYPES: Type.Array(Type.String(), {
+    description: 'Accepted media types, comma-separated, audio/* style wildcards allowed; any when unset.',
+    default: []
+  }),
+  UPLOAD_IDLE_TIMEOUT_MS: milliseconds({
+    description: 'An upload whose client sends nothing for this long ends.',
+    default: 30_000
+  }),
+  UPLOAD_MIN_RATE: integer('bytes per second', {
+    description: 'Least bytes per second of a client, averaged over UPLOAD_IDLE_TIMEOUT_MS; 0 turns the rule off.',
+    default: 1024,
+    minimum: 0
+  }),
+  REPLAY_WINDOW_BYTES: bytes({
+    description: 'Bytes of one upload kept in memory so that a fallback can start again at byte 0.',
+    default: 33_554_432, // 32 MiB
+    minimum: 1_048_576 // 1 MiB
+  }),
+  MEMORY_BUDGET_BYTES: bytes({
+    description: 'Bound on the bytes of all uploads held in memory at once; must hold one replay window and two parts.',
+    default: 268_435_456, // 256 MiB
+    minimum: 33_554_432 // 32 MiB
+  }),
+  BREAKER_THRESHOLD: count({
+    description: 'Uploads in a row whose B2 attempt failed that open the circuit; 0 means no breaker.',
+    default: 5,
+    minimum: 0
+  }),
+  BREAKER_RESET_MS: milliseconds({
+    description: 'Time until one upload probes B2 again after the circuit opened.',
+    default: 30_000
+  }),
+  PROMOTE_INTERVAL_MS: Type.Union([
+    Type.Literal(0),
+    Type.Integer({ unit: 'milliseconds', minimum: 100, maximum: MAX_TIMER_MS })
+  ], { description: 'Pause between promotion passes; 0 turns promotion off.', default: 60_000 }),
+  API_KEYS: Type.Array(Type.String(), {
+    description: 'Bearer tokens, comma-separated; when set, every route but /health, /ready and the docs needs one.',
+    default: []
+  }),
+  RATE_LIMIT_MAX: count({
+    description: 'Uploads per client address and window; 0 turns the limit off.',
+    default: 0,
+    minimum: 0
+  }),
+  RATE_LIMIT_WINDOW_MS: milliseconds({ description: 'Window of RATE_LIMIT_MAX.', default: 60_000 }),
+  CORS_ORIGIN: Type.Array(Type.String(), {
+    description: 'Allowed origins, comma-separated, or *; none when unset.',
+    default: []
+  }),
+  SHUTDOWN_GRACE_MS: milliseconds({
+    description: 'Time that running uploads get after SIGTERM.',
+    default: 30_000
+  })
+}, { additionalProperties: false })
+
+/** The service's configuration: what the environment says, parsed, with the defaults filled in. */
+export type Config = Static<typeof ConfigSchema>

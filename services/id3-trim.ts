@@ -1,0 +1,70 @@
+import { copyOut, dropBefore } from './part-bytes.ts'
+
+const TAG_HEADER = 10
+const SMALL_TAG = 16_384 // 16 KiB: read as it is
+const MAX_FRAMES = 500
+const MAX_TEXT_FRAME = 8_192 // 8 KiB
+const MAX_KEPT = 65_536 // 64 KiB
+
+/** A file without the bulk of its ID3v2 tag. */
+export interface TrimmedFile {
+  parts: readonly Uint8Array[]
+  /** Bytes that went, to be taken off the file's size. */
+  removed: number
+}
+
+/**
+ * Puts a small ID3v2 tag with the text frames alone in the place of a large one at the beginning of a file. Cover art makes tags of many
+ * megabytes, and parsers read a tag as one piece and frame by frame: one made of a million tiny frames holds them for seconds.
+ * Nothing is copied but the text frames. Where the tag has an extended header or an unknown version, it goes without a rest.
+ */
+export function trimId3 (parts: readonly Uint8Array[]): TrimmedFile {
+  const header = copyOut(parts, 0, TAG_HEADER)
+  if (header.length < TAG_HEADER || header.toString('latin1', 0, 3) !== 'ID3') return { parts, removed: 0 }
+  const size = syncsafe(header, 6)
+  if (size <= SMALL_TAG) return { parts, removed: 0 }
+
+  const frames = textFrames(parts, header, TAG_HEADER + size)
+  const kept = frames.reduce((sum, frame) => sum + frame.length, 0)
+  for (let index = 0; index < 4; index++) header[6 + index] = (kept >> (7 * (3 - index))) & 0x7f
+  header[5] = (header[5] ?? 0) & 0x80
+  return {
+    parts: [header, ...frames, ...dropBefore(parts, TAG_HEADER + size)],
+    removed: size - kept
+  }
+}
+
+function textFrames (parts: readonly Uint8Array[], tag: Buffer, end: number): Buffer[] {
+  const version = tag[3]
+  const hasExtendedHeader = ((tag[5] ?? 0) & 0x40) !== 0
+  if (hasExtendedHeader || version === undefined || version < 2 || version > 4) return []
+
+  const frames: Buffer[] = []
+  const headerLength = version === 2 ? 6 : 10
+  let kept = 0
+  let position = TAG_HEADER
+  for (let count = 0; count < MAX_FRAMES; count++) {
+    const header = copyOut(parts, position, Math.min(end, position + headerLength))
+    if (header.length < headerLength || header[0] === 0) break // the end, or padding
+    const next = position + headerLength + frameSize(header, version)
+    const length = next - position
+    if (header[0] === 0x54 /* T: a text frame */ && length <= MAX_TEXT_FRAME && kept + length <= MAX_KEPT && next <= end) {
+      const frame = copyOut(parts, position, next)
+      if (frame.length < length) break
+      frames.push(frame)
+      kept += length
+    }
+    position = next
+  }
+  return frames
+}
+
+function frameSize (header: Buffer, version: number): number {
+  if (version === 2) return header.readUIntBE(3, 3)
+  return version === 3 ? header.readUInt32BE(4) : syncsafe(header, 4)
+}
+
+/** ID3v2.4 section 6.2: 28 bits, seven in each byte. */
+function syncsafe (bytes: Buffer, offset: number): number {
+  return bytes.subarray(offset, offset + 4).reduce((value, byte) => (value << 7) | (byte & 0x7f), 0)
+}

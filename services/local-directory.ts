@@ -1,0 +1,46 @@
+import { dirname } from 'node:path'
+import { errnoOf } from './local-errors.ts'
+
+/** The part of Node that the local store does its work with; tests pass faulty ones. */
+export type FileSystem = typeof import('node:fs/promises')
+
+/** What file systems without directory fsync (FUSE, SMB) answer: they have no such step to wait for. */
+const NOT_SUPPORTED = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
+
+/** Makes the names in a directory durable: a rename survives a power cut only after this. */
+export async function syncDirectory (fs: FileSystem, directory: string): Promise<void> {
+  if (process.platform === 'win32') return // a directory cannot be opened there
+  const handle = await fs.open(directory, 'r')
+  try {
+    await handle.sync()
+  } catch (error) {
+    if (!NOT_SUPPORTED.has(errnoOf(error) ?? '')) throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Returns a function that makes a directory (absolute path) and its missing parents, durably. Calls for the same directory
+ * at the same time share one run: none of them goes on before the new names are on the disk.
+ */
+export function createDirectoryMaker (fs: FileSystem): (directory: string) => Promise<void> {
+  const running = new Map<string, Promise<void>>()
+
+  async function make (directory: string): Promise<void> {
+    const first = await fs.mkdir(directory, { recursive: true })
+    if (first === undefined) return
+    for (let made = directory; made.length >= first.length; made = dirname(made)) {
+      await syncDirectory(fs, dirname(made))
+    }
+  }
+
+  return function makeDirectory (directory) {
+    let run = running.get(directory)
+    if (run === undefined) {
+      run = make(directory).finally(() => running.delete(directory))
+      running.set(directory, run)
+    }
+    return run
+  }
+}

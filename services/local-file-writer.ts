@@ -1,0 +1,133 @@
+import { syncDirectory, type FileSystem } from './local-directory.ts'
+import { LocalStoreError, toLocalStoreError } from './local-errors.ts'
+import type { FreeSpace } from './local-free-space.ts'
+import type { Heartbeat } from './local-heartbeat.ts'
+import type { LocalStoreLog } from './local-log.ts'
+import type { LocalPlace } from './local-names.ts'
+import { PartFile } from './local-part-file.ts'
+
+/** Bytes between two measurements of the free space, where some has to be kept. */
+const ROOM_CHECK_BYTES = 16_777_216 // 16 MiB
+
+const FAILED = 'The file could not be stored locally'
+
+/** Writes one file. Calls take turns, in the order they were made. */
+export interface LocalFileWriter {
+  /** Bytes the file system has taken so far. */
+  readonly bytesWritten: number
+  /**
+   * Resolves when the bytes were written (backpressure); the chunk must not change before that.
+   * @throws LocalStoreError; the writer has discarded itself by then
+   */
+  write (chunk: Uint8Array): Promise<void>
+  /**
+   * Makes file and receipt durable and gives them their names; until then neither can be seen.
+   * @returns the location, `LocalStore.location(key)`
+   * @throws LocalStoreError; nothing is left then
+   */
+  commit (receipt: object): Promise<string>
+  /**
+   * Ends the writer and leaves nothing of it. Never rejects, and may be called at any time: after a commit it does nothing,
+   * during one it waits for the outcome and leaves it as it is.
+   */
+  discard (): Promise<void>
+}
+
+export interface FileWriterOptions {
+  fs: FileSystem
+  /** The data file, just created. The writer owns it from here on. */
+  data: PartFile
+  place: LocalPlace
+  location: string
+  freeSpace: FreeSpace
+  heartbeat: Heartbeat
+  log: LocalStoreLog
+  /** Called once, when the writer holds nothing any more. */
+  onEnd: () => void
+}
+
+export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
+  const { fs, data, place, location, freeSpace, heartbeat, log, onEnd } = options
+  let receiptFile: PartFile | undefined
+  /** Set once the writer has ended: what a later write or commit is told. */
+  let ended: LocalStoreError | undefined
+  let nextRoomCheck = ROOM_CHECK_BYTES
+  let turn: Promise<unknown> = Promise.resolve()
+
+  heartbeat.add(data)
+
+  function takeTurn<T> (step: () => Promise<T>): Promise<T> {
+    const run = turn.then(step)
+    turn = run.catch(() => {})
+    return run
+  }
+
+  async function removeAll (reason: LocalStoreError): Promise<void> {
+    if (ended !== undefined) return
+    ended = reason
+    // The data file first: a receipt without a file is swept, a file without a receipt is kept for good.
+    const failures = await data.remove()
+    heartbeat.delete(data)
+    if (receiptFile !== undefined) {
+      failures.push(...await receiptFile.remove())
+      heartbeat.delete(receiptFile)
+    }
+    for (const err of failures) log.warn({ err, location }, 'a file that was not stored could not be cleaned up')
+    onEnd()
+  }
+
+  /** Runs a step that must not fail halfway: whatever it throws, nothing stays. */
+  async function attempt<T> (step: () => Promise<T>): Promise<T> {
+    if (ended !== undefined) throw ended
+    try {
+      return await step()
+    } catch (cause) {
+      const error = toLocalStoreError(cause, FAILED)
+      await removeAll(error)
+      throw error
+    }
+  }
+
+  async function write (chunk: Uint8Array): Promise<void> {
+    if (data.length + chunk.byteLength >= nextRoomCheck) {
+      await freeSpace.demand(chunk.byteLength)
+      nextRoomCheck = data.length + chunk.byteLength + ROOM_CHECK_BYTES
+    }
+    await data.write(chunk)
+  }
+
+  async function publish (receipt: object): Promise<void> {
+    const text = Buffer.from(`${JSON.stringify(receipt)}\n`)
+    await data.sync()
+    receiptFile = await PartFile.create(fs, place.receiptPart)
+    heartbeat.add(receiptFile)
+    await receiptFile.write(text)
+    await receiptFile.sync()
+    await receiptFile.rename(place.receipt)
+    // The commit point. The part file was kept fresh up to here, so that no sweep took it while its receipt was made.
+    await data.rename(place.data)
+    await syncDirectory(fs, place.directory)
+  }
+
+  async function commit (receipt: object): Promise<string> {
+    await publish(receipt)
+    ended = new LocalStoreError(`${FAILED}: it has been committed already`, { error_code: 'io_error' })
+    for (const file of [data, receiptFile]) {
+      if (file === undefined) continue
+      heartbeat.delete(file)
+      // All bytes were synced before; a failing close takes nothing back.
+      await file.close().catch((err: unknown) => log.warn({ err, location }, 'a stored file could not be closed'))
+    }
+    onEnd()
+    return location
+  }
+
+  return {
+    get bytesWritten () {
+      return data.length
+    },
+    write: chunk => takeTurn(() => attempt(() => write(chunk))),
+    commit: receipt => takeTurn(() => attempt(() => commit(receipt))),
+    discard: () => takeTurn(() => removeAll(new LocalStoreError(`${FAILED}: it was discarded`, { error_code: 'io_error' })))
+  }
+}

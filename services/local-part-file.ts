@@ -1,0 +1,85 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { FileSystem } from './local-directory.ts'
+import { errnoOf } from './local-errors.ts'
+
+/**
+ * A file on its way to its final name. It knows every name it may have by now, so that `remove` leaves none of them
+ * whatever the moment of the failure. Not safe for overlapping calls: the writer that owns it takes turns.
+ */
+export class PartFile {
+  /** The name it is written under. */
+  readonly path: string
+  readonly #fs: FileSystem
+  readonly #handle: FileHandle
+  readonly #names: string[]
+  #length = 0
+  #touching = false
+
+  private constructor (fs: FileSystem, path: string, handle: FileHandle) {
+    this.#fs = fs
+    this.path = path
+    this.#handle = handle
+    this.#names = [path]
+  }
+
+  /** Creates the file; one that exists already belongs to somebody else, and is EEXIST. */
+  static async create (fs: FileSystem, path: string): Promise<PartFile> {
+    return new PartFile(fs, path, await fs.open(path, 'wx', 0o600))
+  }
+
+  get length (): number {
+    return this.#length
+  }
+
+  /** Resolves when every byte was taken: a write may be cut short by signals, quotas and nearly full disks. */
+  async write (bytes: Uint8Array): Promise<void> {
+    let offset = 0
+    while (offset < bytes.byteLength) {
+      const { bytesWritten } = await this.#handle.write(bytes, offset, bytes.byteLength - offset, this.#length)
+      if (bytesWritten === 0) {
+        throw Object.assign(new Error('the file system takes no more bytes'), { code: 'EIO', syscall: 'write' })
+      }
+      offset += bytesWritten
+      this.#length += bytesWritten
+    }
+  }
+
+  async sync (): Promise<void> {
+    await this.#handle.sync()
+  }
+
+  /** Gives the file its final name. ENOENT when the part file is gone. */
+  async rename (finalPath: string): Promise<void> {
+    // Noted before the call: on network file systems a rename can happen and be reported as failed.
+    this.#names.push(finalPath)
+    await this.#fs.rename(this.path, finalPath)
+  }
+
+  /** Shows other processes that the owner lives. Never rejects: at worst a sweep takes the file, and `rename` reports it. */
+  async touch (): Promise<void> {
+    if (this.#touching) return // the disk is slower than the heartbeat
+    this.#touching = true
+    const now = new Date()
+    await this.#handle.utimes(now, now).catch(() => {})
+    this.#touching = false
+  }
+
+  async close (): Promise<void> {
+    await this.#handle.close()
+  }
+
+  /**
+   * Closes the file and takes away all its names. Tries everything, never rejects.
+   * @returns what could not be done, empty when nothing is left
+   */
+  async remove (): Promise<unknown[]> {
+    const failures: unknown[] = []
+    await this.close().catch((error: unknown) => failures.push(error))
+    for (const name of this.#names) {
+      await this.#fs.unlink(name).catch((error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') failures.push(error)
+      })
+    }
+    return failures
+  }
+}

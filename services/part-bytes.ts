@@ -1,0 +1,21 @@
+/** Bytes in all parts together. */
+export function partsLength (parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0)
+}
+
+/** A copy of the bytes from `start` to `end` of consecutive parts; shorter where they end earlier. */
+export function copyOut (parts: readonly Uint8Array[], start: number, end: number): Buffer {
+  return Buffer.concat(dropBefore(parts, start, end))
+}
+
+/** Views of the bytes from `start` to `end` of consecutive parts. Copies nothing. */
+export function dropBefore (parts: readonly Uint8Array[], start: number, end = Infinity): Uint8Array[] {
+  const views: Uint8Array[] = []
+  let offset = 0
+  for (const part of parts) {
+    const view = part.subarray(Math.max(0, start - offset), Math.max(0, Math.min(part.length, end - offset)))
+    if (view.length > 0) views.push(view)
+    offset += part.length
+  }
+  return views
+}

@@ -1,0 +1,287 @@
+import type { B2PartsUpload, B2Store, B2UploadFailure } from './b2/store.ts'
+import type { AudioTags } from './audio-tags.ts'
+import { mayHaveTags, readAudioTags } from './audio-tags.ts'
+import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
+import { isAllowedType, sniffContentType } from './content-type.ts'
+import { HeldParts } from './held-parts.ts'
+import type { Intake } from './intake.ts'
+import type { LocalFileWriter } from './local-file-writer.ts'
+import { LocalStoreError } from './local-errors.ts'
+import type { LocalStore } from './local-store.ts'
+import type { FallbackReason, Receipt, Track } from './track.ts'
+import { UploadError } from './upload-errors.ts'
+
+/** What uploads are stored with. */
+export interface TransferStores {
+  /** Undefined in local-only mode. */
+  readonly b2: B2Store | undefined
+  readonly local: LocalStore
+  readonly breaker: CircuitBreaker
+  /** Replay window of one upload, in bytes. */
+  readonly windowBytes: number
+  /** Media types accepted, `audio/*` style wildcards allowed; empty for any. */
+  readonly allowedTypes: readonly string[]
+}
+
+/** One file that comes in. */
+export interface IncomingFile {
+  readonly id: string
+  readonly key: string
+  readonly filename: string
+  readonly declaredType: string | undefined
+  /** No more than this many bytes can come, where that is known. */
+  readonly expectedBytes: number | undefined
+  /** Waits for what follows the file in the request; then the whole request has come. Its text fields. */
+  complete (): Promise<Record<string, string>>
+  /** B2 failed, or is known to be failing; told once, before a fallback. */
+  onB2Failed (failure: Pick<B2UploadFailure, 'error_code' | 'detail' | 'raw' | 'attempts'>): void
+}
+
+const SNIFF_BYTES = 65_536 // 64 KiB
+const LOCAL_WRITE_BYTES = 1_048_576 // 1 MiB
+
+type Reason = FallbackReason | undefined
+
+/**
+ * Takes one file to B2, or to local storage where B2 fails while all of the file that came is still in memory.
+ *
+ * The parts that B2 was given are held, whether it acknowledged them or not, until the file outgrows the replay window.
+ */
+export class Transfer {
+  readonly #stores: TransferStores
+  readonly #file: IncomingFile
+  readonly #intake: Intake
+  readonly #held: HeldParts
+  #contentType = 'application/octet-stream'
+  #audio: AudioTags | null | undefined
+  #atEnd = false
+
+  constructor (stores: TransferStores, file: IncomingFile, intake: Intake) {
+    this.#stores = stores
+    this.#file = file
+    this.#intake = intake
+    this.#held = new HeldParts(intake)
+  }
+
+  /**
+   * @throws {UploadError} where the file may not or can't be stored; whatever the source failed with. Nothing of the
+   * file is left then.
+   */
+  async run (): Promise<Receipt> {
+    try {
+      await this.#gather(SNIFF_BYTES)
+      await this.#settleType()
+      const { b2, breaker } = this.#stores
+      if (b2 === undefined) return await this.#toLocal(undefined)
+      if (!breaker.wouldPermit(this.#canProbe())) return await this.#passBy()
+      await this.#gather(b2.partBytes)
+      const permit = breaker.ask(this.#canProbe())
+      if (permit === undefined) return await this.#passBy()
+      try {
+        return await (this.#atEnd ? this.#putWhole(b2, permit) : this.#putParts(b2, permit))
+      } finally {
+        permit.released()
+      }
+    } finally {
+      this.#held.releaseAll()
+    }
+  }
+
+  /** The circuit is open: B2 is known to be failing, and is left alone. */
+  async #passBy (): Promise<Receipt> {
+    const { error_code, detail } = this.#stores.breaker.failure!
+    this.#file.onB2Failed({ error_code, detail, raw: 'The circuit is open.', attempts: 0 })
+    return await this.#toLocal({ error_code, detail })
+  }
+
+  async #gather (limit: number, interrupt?: AbortSignal): Promise<void> {
+    this.#atEnd = await this.#intake.gather(limit, interrupt) === 'end'
+  }
+
+  async #settleType (): Promise<void> {
+    const { allowedTypes } = this.#stores
+    const found = await sniffContentType(this.#intake.gathered) ?? this.#file.declaredType ?? 'application/octet-stream'
+    if (!isAllowedType(found, allowedTypes)) {
+      throw new UploadError('unsupported_media_type', `The file is ${found}, which is not accepted here.`,
+        { hints: [`Send one of: ${allowedTypes.join(', ')}.`] })
+    }
+    this.#contentType = found
+  }
+
+  /** Only an upload that can't be lost may try whether B2 is well again. */
+  #canProbe (): boolean {
+    return (this.#atEnd ? this.#intake.received : this.#file.expectedBytes ?? Infinity) <= this.#stores.windowBytes
+  }
+
+  /** A file that fits one request: it is complete in memory before B2 hears of it. */
+  async #putWhole (b2: B2Store, permit: Permit): Promise<Receipt> {
+    const track = await this.#finish()
+    this.#held.add(this.#intake.takePart())
+    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata: objectMetadata(track) },
+      this.#held.bytes[0]!, track.sha256)
+    if (!result.ok) return await this.#fallBack(result, b2, permit, track)
+    permit.succeeded()
+    this.#held.stored(1, result.firstTry)
+    return { storage: 'b2', location: track.key, track }
+  }
+
+  async #putParts (b2: B2Store, permit: Permit): Promise<Receipt> {
+    const { key } = this.#file
+    const upload = b2.begin({ key, contentType: this.#contentType, metadata: objectMetadata(this.#file) }, {
+      onPartStored: (number, reuse) => {
+        this.#held.stored(number, reuse)
+        this.#shrink()
+      },
+      mayFallBack: () => this.#held.whole,
+    })
+    let track: Track | undefined
+    try {
+      track = await this.#feed(upload, b2.partBytes)
+    } catch (error) {
+      upload.abort()
+      await upload.result
+      throw error
+    }
+    const result = await upload.result
+    if (!result.ok) return await this.#fallBack(result, b2, permit, track)
+    permit.succeeded()
+    return { storage: 'b2', location: key, track: track! }
+  }
+
+  /** Gives B2 all parts; returns early, without a track, where B2 failed. */
+  async #feed (upload: B2PartsUpload, partBytes: number): Promise<Track | undefined> {
+    while (!this.#atEnd && !upload.failed.aborted) {
+      await this.#push(upload, false)
+      if (this.#outgrown) {
+        // Tags are read from byte 0 on, so before the first part goes.
+        this.#audio ??= await this.#readTags()
+        this.#shrink()
+      }
+      await this.#gather(partBytes, upload.failed)
+    }
+    if (upload.failed.aborted) return undefined
+    const track = await this.#finish()
+    await this.#push(upload, true)
+    return track
+  }
+
+  async #push (upload: B2PartsUpload, last: boolean): Promise<void> {
+    const part = this.#intake.takePart()
+    this.#held.add(part)
+    await upload.push(part.bytes, last)
+  }
+
+  get #outgrown (): boolean { return this.#intake.received > this.#stores.windowBytes }
+
+  #shrink (): void {
+    if (this.#outgrown && this.#audio !== undefined) this.#held.releaseStored()
+  }
+
+  /** B2 failed: local storage gets all that is held and all that is still to come, if nothing is gone yet. */
+  async #fallBack (failure: B2UploadFailure, b2: B2Store, permit: Permit, track: Track | undefined): Promise<Receipt> {
+    permit.failed(failure, !this.#held.whole)
+    this.#file.onB2Failed(failure)
+    const reason = { error_code: failure.error_code, detail: failure.detail }
+    try {
+      if (!this.#held.whole) {
+        throw new UploadError('fallback_impossible', `${failure.detail}; the file had outgrown the replay window of ${this.#stores.windowBytes} bytes.`)
+      }
+      return await this.#toLocal(reason, track)
+    } catch (error) {
+      // Nobody will ever know of an object that B2 may have stored without telling.
+      if (failure.mayBeStored) b2.forget(this.#file.key)
+      throw error
+    }
+  }
+
+  async #toLocal (reason: Reason, track?: Track): Promise<Receipt> {
+    const { local } = this.#stores
+    const { key, expectedBytes } = this.#file
+    let writer: LocalFileWriter | undefined
+    try {
+      writer = await local.create(key, expectedBytes === undefined ? {} : { expectedBytes })
+      for (const bytes of this.#held.bytes) await writer.write(bytes)
+      this.#held.allStored()
+      if (track === undefined) {
+        await this.#writeRest(writer)
+        track = await this.#finish()
+      }
+      const receipt = localReceipt(local.location(key), track, reason)
+      await writer.commit(receipt)
+      return receipt
+    } catch (error) {
+      await writer?.discard()
+      throw error instanceof LocalStoreError ? bothFailed(reason, error) : error
+    }
+  }
+
+  async #writeRest (writer: LocalFileWriter): Promise<void> {
+    for (;;) {
+      if (this.#intake.gathered.byteLength > 0) {
+        const part = this.#intake.takePart()
+        const number = this.#held.add(part)
+        await writer.write(part.bytes)
+        this.#held.stored(number, true)
+      }
+      // What is written is only kept for its tags, and no longer than the window.
+      if (this.#outgrown || !mayHaveTags(this.#contentType)) {
+        this.#audio ??= await this.#readTags()
+        this.#held.releaseStored()
+      }
+      if (this.#atEnd) return
+      await this.#gather(LOCAL_WRITE_BYTES)
+    }
+  }
+
+  /** The whole request has come: all that is to be known of the file. */
+  async #finish (): Promise<Track> {
+    const metadata = await this.#intake.finish(() => this.#file.complete())
+    this.#audio ??= await this.#readTags()
+    return {
+      id: this.#file.id,
+      key: this.#file.key,
+      filename: this.#file.filename,
+      content_type: this.#contentType,
+      size_bytes: this.#intake.received,
+      sha256: this.#intake.digest(),
+      uploaded_at: new Date().toISOString(),
+      metadata,
+      audio: this.#audio,
+    }
+  }
+
+  async #readTags (): Promise<AudioTags | null> {
+    const size = this.#atEnd ? this.#intake.received : this.#file.expectedBytes
+    return await readAudioTags([...this.#held.bytes, this.#intake.gathered], {
+      contentType: this.#contentType,
+      filename: this.#file.filename,
+      ...(size === undefined ? {} : { size }),
+    })
+  }
+}
+
+function localReceipt (location: string, track: Track, reason: Reason): Receipt {
+  return {
+    storage: 'local',
+    location,
+    ...(reason === undefined ? {} : { fallback_from_b2: true as const, fallback_reason: reason }),
+    track,
+  }
+}
+
+function bothFailed (reason: Reason, error: LocalStoreError): UploadError {
+  const local = `local storage: ${error.error_code} (${error.message})`
+  const detail = reason === undefined ? local : `B2: ${reason.error_code} (${reason.detail}); ${local}`
+  return new UploadError('storage_unavailable', detail, { cause: error })
+}
+
+// B2 allows 2,048 bytes of header metadata on encrypted buckets; a percent-encoded file name can be much longer.
+const LONGEST_METADATA_VALUE = 1_000
+
+function objectMetadata ({ filename, sha256 }: { filename: string, sha256?: string }): Record<string, string> {
+  const name = encodeURIComponent(filename)
+  return {
+    ...(name.length <= LONGEST_METADATA_VALUE ? { filename: name } : {}),
+    ...(sha256 === undefined ? {} : { sha256 }),
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The errors that an upload or a read of one can end with, by the stable `error_code` that answers and logs carry.
+ */
+
+interface Kind {
+  readonly status: number
+  readonly error: string
+  readonly hints: readonly string[]
+  /** Seconds after which a client may try again. */
+  readonly retryAfter?: number
+}
+
+const KINDS = {
+  missing_file: {
+    status: 400,
+    error: 'The request has no file.',
+    hints: ['Send exactly one file part, for example: curl -F file=@song.mp3 …'],
+  },
+  too_many_files: {
+    status: 400,
+    error: 'The request has more than one file.',
+    hints: ['Send each file in a request of its own.'],
+  },
+  malformed_upload: {
+    status: 400,
+    error: 'The request body could not be read.',
+    hints: ['Check that the body is complete multipart/form-data and that its boundary is the one in the content type.'],
+  },
+  invalid_request: {
+    status: 400,
+    error: 'The request is not valid.',
+    hints: ['See the API description at /documentation.'],
+  },
+  unauthorized: {
+    status: 401,
+    error: 'The request needs a valid API key.',
+    hints: ['Send the header "Authorization: Bearer <API key>".'],
+  },
+  not_found: {
+    status: 404,
+    error: 'There is nothing at this address.',
+    hints: ['Check the path and the method.'],
+  },
+  upload_stalled: {
+    status: 408,
+    error: 'The upload came too slowly and was ended.',
+    hints: ['Check the connection and upload again.'],
+  },
+  file_too_large: {
+    status: 413,
+    error: 'The file is too large.',
+    hints: ['Send a smaller file, or have UPLOAD_MAX_BYTES raised.'],
+  },
+  unsupported_media_type: {
+    status: 415,
+    error: 'This kind of content is not accepted.',
+    hints: ['POST /uploads takes multipart/form-data; for a plain body use PUT /uploads/{name}. The service may also accept certain file types only.'],
+  },
+  range_not_satisfiable: {
+    status: 416,
+    error: 'The file has no such range.',
+    hints: ['Ask for bytes that are within the file.'],
+  },
+  too_many_requests: {
+    status: 429,
+    error: 'Too many uploads from this address.',
+    hints: ['Wait for the time in Retry-After.'],
+    retryAfter: 60,
+  },
+  storage_unavailable: {
+    status: 503,
+    error: 'No store could take the file.',
+    hints: ['Upload again later; nothing of this upload was kept.'],
+    retryAfter: 10,
+  },
+  fallback_impossible: {
+    status: 503,
+    error: 'B2 failed in the middle of a large upload.',
+    hints: ['Upload again now: the next attempt goes to a store that works. Nothing of this upload was kept.'],
+    retryAfter: 1,
+  },
+  overloaded: {
+    status: 503,
+    error: 'The service has too many uploads at once.',
+    hints: ['Upload again after the time in Retry-After.'],
+    retryAfter: 5,
+  },
+  shutting_down: {
+    status: 503,
+    error: 'The service is shutting down.',
+    hints: ['Upload again after the time in Retry-After; another instance or the restarted service answers then.'],
+    retryAfter: 5,
+  },
+  internal_error: {
+    status: 500,
+    error: 'Something went wrong inside the service.',
+    hints: ['Tell the operators the correlation id.'],
+  },
+} as const satisfies Record<string, Kind>
+
+export type UploadErrorCode = keyof typeof KINDS
+
+/** All codes, in the order in which the API describes them. */
+export const UPLOAD_ERROR_CODES = Object.keys(KINDS) as UploadErrorCode[]
+
+/** An error with an answer of its own. `message` is the detail: what happened, in words fit for the client. */
+export class UploadError extends Error {
+  override readonly name = 'UploadError'
+  readonly error_code: UploadErrorCode
+  /** HTTP status of the answer. */
+  readonly statusCode: number
+  /** One sentence for a person. */
+  readonly error: string
+  /** What to do about it. */
+  readonly hints: readonly string[]
+  /** Seconds after which trying again makes sense. */
+  readonly retryAfter: number | undefined
+
+  /** @param options.statusCode another 4xx of the framework, which then carries `invalid_request`. */
+  constructor (error_code: UploadErrorCode, detail: string, options: { cause?: unknown, hints?: readonly string[], statusCode?: number } = {}) {
+    super(detail, 'cause' in options ? { cause: options.cause } : {})
+    const kind: Kind = KINDS[error_code]
+    this.error_code = error_code
+    this.statusCode = options.statusCode ?? kind.status
+    this.error = kind.error
+    this.hints = options.hints ?? kind.hints
+    this.retryAfter = kind.retryAfter
+  }
+
+  /** True where the client is to blame, which the log reports as a warning. */
+  get isClientFault (): boolean { return this.statusCode < 500 }
+}
+
+/** The client went away before its last byte; there is nobody to answer. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError'
+}
