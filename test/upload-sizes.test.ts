@@ -9,7 +9,7 @@ const SIZES = [0, 1, PART - 1, PART, PART + 1, WINDOW - 1, WINDOW, WINDOW + 1, 3
 
 t.test('every size arrives in B2 whole, and nothing is created on the local disk meanwhile', async t => {
   const b2 = await startB2(t)
-  const service = await startService(t, b2Env(b2))
+  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' })
   const created: (string | null)[] = []
   const watcher = watch(service.dir, { recursive: true }, (_event, name) => { created.push(name) })
   t.teardown(() => { watcher.close() })
