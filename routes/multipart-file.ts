@@ -7,6 +7,8 @@ const MAX_FIELDS = 32
 const MAX_NAME_BYTES = 64
 const MAX_VALUE_BYTES = 1_024
 const MAX_VALUES_BYTES = 8_192
+// One file; but browsers send a part for each file input in which nothing was chosen, too.
+const MAX_FILE_PARTS = 9
 
 /**
  * Reads a form up to its file. The limits are given with each call, since the parser may be a host's, with its own.
@@ -25,8 +27,8 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
       fieldNameSize: MAX_NAME_BYTES + 1,
       fieldSize: MAX_VALUE_BYTES + 1,
       fields: MAX_FIELDS + 1,
-      files: 2,
-      parts: MAX_FIELDS + 3,
+      files: MAX_FILE_PARTS,
+      parts: MAX_FIELDS + MAX_FILE_PARTS + 1,
       headerPairs: 32,
     },
   }
@@ -35,7 +37,7 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
   const explain = (error: unknown): Error => explainFailure(error, request)
 
   const file = await nextFile(parts, fields, explain)
-  if (file === undefined || await isEmptyFileInput(file)) {
+  if (file === undefined) {
     throw new UploadError('missing_file', 'The form ended without a file part.')
   }
   return {
@@ -58,8 +60,8 @@ async function nextFile (parts: AsyncIterableIterator<Multipart>, fields: Fields
     for (;;) {
       const { done, value: part } = await parts.next()
       if (done === true) return undefined
-      if (part.type === 'file') return part
-      fields.add(part)
+      if (part.type === 'field') fields.add(part)
+      else if (!await isEmptyFileInput(part)) return part
     }
   } catch (error) {
     throw explain(error)
@@ -74,6 +76,7 @@ async function isEmptyFileInput ({ filename, file }: MultipartFile): Promise<boo
     file.once('readable', () => resolve(file.read()))
     file.once('end', () => resolve(null))
     file.once('error', () => resolve(undefined))
+    file.once('close', () => resolve(undefined))
   })
   if (first !== null && first !== undefined) file.unshift(first)
   file.removeAllListeners('readable')
@@ -85,9 +88,10 @@ class Fields {
   readonly #values = new Map<string, string>()
   #bytes = 0
 
-  add (part: { fieldname: string, value: unknown, fieldnameTruncated: boolean, valueTruncated: boolean }): void {
+  add (part: { fieldname: string, mimetype: string, value: unknown, fieldnameTruncated: boolean, valueTruncated: boolean }): void {
     const { fieldname: name } = part
-    const value = typeof part.value === 'string' ? part.value : JSON.stringify(part.value)
+    // The parser has parsed what is declared as JSON.
+    const value = part.mimetype === 'application/json' ? JSON.stringify(part.value) : String(part.value)
     const bytes = Buffer.byteLength(value)
     this.#bytes += bytes
     if (this.#values.size >= MAX_FIELDS) throw invalid(`The form has more than ${MAX_FIELDS} text fields.`)

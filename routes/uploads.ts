@@ -1,9 +1,10 @@
 import multipart from '@fastify/multipart'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest, preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
+import { declaredContentType } from '../services/content-type.ts'
 import { ReceiptSchema } from '../services/track.ts'
-import { UploadError } from '../services/upload-errors.ts'
+import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import type { OpenedFile } from '../services/uploads.ts'
 import { answerError, ErrorSchema } from './error-answer.ts'
 import { contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
@@ -27,7 +28,10 @@ const answers = {
 const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxBytes = 1_073_741_824, preHandler }) => {
   const common = {
     ...(preHandler === undefined ? {} : { preHandler }),
-    errorHandler: (error: unknown, request: FastifyRequest, reply: Parameters<typeof answerError>[2]) => answerError(error, request, reply),
+    errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+      if (isOurs(error)) answerError(error, request, reply)
+      else reply.send(error) // of the host's hooks: the host's error handler is next
+    },
     // The body is a stream that nobody may read before the handler does; the schema only describes it.
     validatorCompiler: () => () => true,
     serializerCompiler: () => (answer: unknown) => JSON.stringify(answer),
@@ -36,7 +40,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxB
   await app.register(async scope => {
     if (!scope.hasContentTypeParser('multipart/form-data')) await scope.register(multipart)
     // Others reach the handler, which says what is wrong with them.
-    scope.removeContentTypeParser(['application/json', 'text/plain'])
+    scope.removeContentTypeParser(['application/json', 'text/plain', '*'])
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
     scope.post('/uploads', {
       ...common,
@@ -56,6 +60,11 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxB
   await app.register(async scope => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
+    // Fastify refuses what it can't parse before any parser is asked; here any content type will do.
+    scope.addHook('onRequest', async ({ raw: { headers } }) => {
+      const declared = headers['content-type']
+      if (declared !== undefined) headers['content-type'] = declaredContentType(declared) ?? 'application/octet-stream'
+    })
     // Not `:name`: a host's limit for the length of parameters would refuse long names, and three bytes of each
     // character that is percent-encoded count.
     scope.put('/uploads/*', {
@@ -108,6 +117,12 @@ function openRawFile (request: FastifyRequest, filename: string): OpenedFile {
     explain: error => explainFailure(error, request),
     complete: async () => ({}),
   }
+}
+
+/** Whether an error is the plugin's own, or one of reading a body: content type parsers and the form parser. */
+function isOurs (error: unknown): boolean {
+  if (error instanceof UploadError || error instanceof ClientGoneError) return true
+  return /^FST_(ERR_CTP|REQ_FILE|FILES|FIELDS|PARTS|PROTO|INVALID_JSON|INVALID_MULTIPART|MP)_/.test(String((error as { code?: unknown }).code))
 }
 
 /** The name in the URL; one segment, so that its own slashes have to be encoded. */

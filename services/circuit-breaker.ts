@@ -98,6 +98,8 @@ export class CircuitBreaker {
         }
         this.#lastError = failure
         if (this.#options.threshold === 0) return
+        // One that began before the circuit opened is neither why it is open nor a verdict on the probe.
+        if (!probe && this.#state !== 'closed') return
         this.#inARow++
         if (probe || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure)
       }),

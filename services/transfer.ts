@@ -100,7 +100,10 @@ export class Transfer {
 
   async #settleType (): Promise<void> {
     const { allowedTypes } = this.#stores
-    const found = await sniffContentType(this.#intake.gathered) ?? this.#file.declaredType ?? 'application/octet-stream'
+    const sniffed = await sniffContentType(this.#intake.gathered)
+    const found = sniffed ?? this.#file.declaredType ?? 'application/octet-stream'
+    // What only claims to be audio has no tags that can be read, and looking for them in it takes long.
+    if (sniffed === undefined) this.#audio = null
     if (!isAllowedType(found, allowedTypes)) {
       throw new UploadError('unsupported_media_type', `The file is ${found}, which is not accepted here.`,
         { hints: [`Send one of: ${allowedTypes.join(', ')}.`] })
@@ -154,7 +157,7 @@ export class Transfer {
       await this.#push(upload, false)
       if (this.#outgrown) {
         // Tags are read from byte 0 on, so before the first part goes.
-        this.#audio ??= await this.#readTags()
+        await this.#readTags()
         this.#shrink()
       }
       await this.#gather(partBytes, upload.failed)
@@ -225,7 +228,7 @@ export class Transfer {
       }
       // What is written is only kept for its tags, and no longer than the window.
       if (this.#outgrown || !mayHaveTags(this.#contentType)) {
-        this.#audio ??= await this.#readTags()
+        await this.#readTags()
         this.#held.releaseStored()
       }
       if (this.#atEnd) return
@@ -236,7 +239,7 @@ export class Transfer {
   /** The whole request has come: all that is to be known of the file. */
   async #finish (): Promise<Track> {
     const metadata = await this.#intake.finish(() => this.#file.complete())
-    this.#audio ??= await this.#readTags()
+    await this.#readTags()
     return {
       id: this.#file.id,
       key: this.#file.key,
@@ -246,13 +249,15 @@ export class Transfer {
       sha256: this.#intake.digest(),
       uploaded_at: new Date().toISOString(),
       metadata,
-      audio: this.#audio,
+      audio: this.#audio ?? null,
     }
   }
 
-  async #readTags (): Promise<AudioTags | null> {
+  /** Once, while all that came is in memory. */
+  async #readTags (): Promise<void> {
+    if (this.#audio !== undefined) return
     const size = this.#atEnd ? this.#intake.received : this.#file.expectedBytes
-    return await readAudioTags([...this.#held.bytes, this.#intake.gathered], {
+    this.#audio = await readAudioTags([...this.#held.bytes, this.#intake.gathered], {
       contentType: this.#contentType,
       filename: this.#file.filename,
       ...(size === undefined ? {} : { size }),

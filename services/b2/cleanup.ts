@@ -1,7 +1,7 @@
 import {
   AbortMultipartUploadCommand, DeleteObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import type { S3Client } from '@aws-sdk/client-s3'
+import type { B2Client } from './client.ts'
 import { describeFailure } from './error-codes.ts'
 import type { Log } from './store.ts'
 
@@ -17,7 +17,7 @@ export type Leftover =
   | { readonly kind: 'doubles', readonly key: string }
 
 export interface B2CleanupOptions {
-  readonly client: S3Client
+  readonly client: B2Client
   readonly bucket: string
   readonly log?: Log
 }
@@ -95,13 +95,13 @@ export class B2Cleanup {
     }
     const versionIds = await this.#versionIds(key)
     for (const VersionId of leftover.kind === 'object' ? versionIds : versionIds.slice(1)) {
-      await this.#options.client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: key, VersionId }), this.#signal())
+      await this.#options.client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: key, VersionId }), this.#cancel.signal)
     }
   }
 
   async #abort (key: string, UploadId: string): Promise<void> {
     try {
-      await this.#options.client.send(new AbortMultipartUploadCommand({ Bucket: this.#options.bucket, Key: key, UploadId }), this.#signal())
+      await this.#options.client.send(new AbortMultipartUploadCommand({ Bucket: this.#options.bucket, Key: key, UploadId }), this.#cancel.signal)
     } catch (error) {
       if ((error as { name?: unknown }).name !== 'NoSuchUpload') throw error
     }
@@ -109,15 +109,13 @@ export class B2Cleanup {
 
   // A key is one upload's alone: what there is of it always fits one page.
   async #uploadIds (key: string): Promise<string[]> {
-    const page = await this.#options.client.send(new ListMultipartUploadsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#signal())
+    const page = await this.#options.client.send(new ListMultipartUploadsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#cancel.signal)
     return (page.Uploads ?? []).filter(upload => upload.Key === key).map(upload => upload.UploadId!)
   }
 
   /** Newest first, as S3 lists them. */
   async #versionIds (key: string): Promise<string[]> {
-    const page = await this.#options.client.send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#signal())
+    const page = await this.#options.client.send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#cancel.signal)
     return [...page.Versions ?? [], ...page.DeleteMarkers ?? []].filter(version => version.Key === key).map(version => version.VersionId!)
   }
-
-  #signal (): { abortSignal: AbortSignal } { return { abortSignal: this.#cancel.signal } }
 }

@@ -1,14 +1,12 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import type { S3Client } from '@aws-sdk/client-s3'
+import type { B2Client, B2Command } from './client.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
-/** Any command of the client; `Upload` sends a handful of kinds. */
-type Command = { readonly input: object }
 
 export interface ClientViewOptions {
-  readonly client: S3Client
+  readonly client: B2Client
   readonly bucket: string
   readonly key: string
   readonly maxAttempts: number
@@ -21,7 +19,7 @@ export interface ClientViewOptions {
  * the first failure is known at once and kept, and an answer that was lost is settled before anybody hears of it.
  */
 export class ClientView {
-  readonly config: S3Client['config']
+  readonly config: B2Client['config']
   readonly #options: ClientViewOptions
   readonly #cancel = new AbortController()
   #reject: (error: unknown) => void = () => {}
@@ -60,7 +58,7 @@ export class ClientView {
   }
 
   /** Stands in for `S3Client.send`. */
-  async send (command: Command): Promise<object> {
+  async send (command: B2Command): Promise<object> {
     this.inFlight++
     const tries = { count: 0 }
     try {
@@ -73,7 +71,7 @@ export class ClientView {
     }
   }
 
-  async #sendOrSettle (command: Command, tries: Tries): Promise<object> {
+  async #sendOrSettle (command: B2Command, tries: Tries): Promise<object> {
     if (command instanceof UploadPartCommand) {
       const output = await this.#request(command, tries)
       this.#sentBytes += (command.input.Body as Uint8Array).byteLength
@@ -92,7 +90,7 @@ export class ClientView {
 
   async #create (command: CreateMultipartUploadCommand, tries: Tries): Promise<object> {
     try {
-      const output = await this.#request(command, tries) as { UploadId: string, $metadata: { attempts?: number } }
+      const output = await this.#request(command, tries)
       this.uploadId = output.UploadId
       this.mayHaveStrays = (output.$metadata.attempts ?? 1) > 1
       return output
@@ -112,7 +110,7 @@ export class ClientView {
     for (let round = 1; ; round++) {
       let error: unknown
       try {
-        const output = await this.#request(command, tries) as { ETag?: string }
+        const output = await this.#request(command, tries)
         if (output.ETag !== undefined) return output
         error = Object.assign(new Error('B2 answered success without an ETag.'), { name: 'IncompleteAnswer' })
       } catch (caught) {
@@ -135,7 +133,7 @@ export class ClientView {
   async #look (size: number, reason: unknown): Promise<object | undefined> {
     const { bucket: Bucket, key: Key } = this.#options
     try {
-      const head = await this.#request(new HeadObjectCommand({ Bucket, Key }), { count: 0 }) as { ContentLength?: number, ETag?: string }
+      const head = await this.#request(new HeadObjectCommand({ Bucket, Key }), { count: 0 })
       return head.ContentLength === size ? { ETag: head.ETag } : undefined
     } catch (error) {
       if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404) return undefined
@@ -143,9 +141,9 @@ export class ClientView {
     }
   }
 
-  async #request (command: Command, tries: Tries): Promise<object> {
+  async #request<Output extends object> (command: B2Command<Output>, tries: Tries): Promise<Output & { $metadata: { attempts?: number } }> {
     try {
-      const output = await this.#options.client.send(command as unknown as HeadObjectCommand, { abortSignal: this.#cancel.signal })
+      const output = await this.#options.client.send(command, this.#cancel.signal)
       tries.count += output.$metadata.attempts ?? 1
       if (tries.count > 1) this.firstTry = false
       return output

@@ -1,5 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { B2RequestHandler } from './request-handler.ts'
+import type { HttpRequest } from '@smithy/core/protocols'
+import { B2RequestHandler, CANCEL_SIGNAL } from './request-handler.ts'
 import { createRetryStrategy } from './retry-strategy.ts'
 
 /** How to reach a bucket over Backblaze's S3-compatible API. */
@@ -25,7 +26,21 @@ export interface B2ConnectionOptions {
 export type KnownHashes = WeakMap<Uint8Array, string>
 
 /** An S3 client with all the settings that B2 needs. */
-export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes): S3Client {
+export interface B2Client {
+  readonly config: S3Client['config']
+  /** Sends one command of the SDK; `signal` cancels it, at the latest when it would be tried again. */
+  send<Output extends object> (command: B2Command<Output>, signal: AbortSignal): Promise<Output & { $metadata: { attempts?: number } }>
+  destroy (): void
+}
+
+/** Any command of the SDK, by what it answers. */
+export interface B2Command<Output extends object = object> {
+  readonly input: object
+  // Not called here: it only ties the answer's type to the command's.
+  resolveMiddleware (stack: never, config: never, options: never): (args: never) => Promise<{ output: Output }>
+}
+
+export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes): B2Client {
   const maxAttempts = options.maxAttempts ?? 4
   const client = new S3Client({
     endpoint: options.endpoint,
@@ -46,24 +61,37 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
       stallTimeoutMs: options.stallTimeoutMs ?? 10_000,
     }),
   })
+  // Prepares all input and output for a log that nobody keeps.
+  client.middlewareStack.remove('loggerMiddleware')
 
   client.middlewareStack.add(next => async args => {
     const { Body } = args.input as { Body?: unknown }
     const sha256 = Body instanceof Uint8Array ? hashes.get(Body) : undefined
-    if (sha256 !== undefined) (args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256
+    if (sha256 !== undefined) (args.request as HttpRequest).headers['x-amz-content-sha256'] = sha256
     return next(args)
   }, { name: 'knownPayloadHash', step: 'build' })
 
-  // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; inside the retry
-  // loop, so that it is asked again. (For an object that was stored, HeadObject decides: see client-view.ts.)
+  // `send`'s own option for it would keep the SDK from using the cached middleware.
+  const signals = new WeakMap<object, AbortSignal>()
   client.middlewareStack.add((next, context) => async args => {
+    const signal = signals.get(args.input)
+    if (signal !== undefined) Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal })
     const result = await next(args)
+    // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
+    // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)
     const output = result.output as { ETag?: string, UploadId?: string }
     const incomplete = (context.commandName === 'UploadPartCommand' && output.ETag === undefined) ||
       (context.commandName === 'CreateMultipartUploadCommand' && output.UploadId === undefined)
     if (incomplete) throw Object.assign(new Error('B2 answered success without its result.'), { name: 'IncompleteAnswer' })
     return result
-  }, { name: 'incompleteAnswer', step: 'deserialize', priority: 'high' })
+  }, { name: 'cancelAndCheck', step: 'deserialize', priority: 'high' })
 
-  return client
+  return {
+    config: client.config,
+    async send (command, signal) {
+      signals.set(command.input, signal)
+      return await client.send(command as never)
+    },
+    destroy: () => client.destroy(),
+  }
 }

@@ -3,7 +3,6 @@ import https from 'node:https'
 import type { Socket } from 'node:net'
 import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
 import type { HttpRequest } from '@smithy/core/protocols'
-import type { HttpHandlerOptions } from '@smithy/types'
 import { watchForStall } from './stall-watch.ts'
 
 /**
@@ -29,6 +28,9 @@ export interface RequestHandlerOptions {
   /** Milliseconds in which (next to) nothing moved after which a request has stalled. */
   readonly stallTimeoutMs: number
 }
+
+/** Property of a request that holds the `AbortSignal` which ends it. */
+export const CANCEL_SIGNAL = Symbol('cancel signal')
 
 // A whole part given to a TLS socket at once is held a second time, encrypted.
 const SLICE_BYTES = 262_144 // 256 KiB
@@ -67,9 +69,9 @@ export class B2RequestHandler {
     }
   }
 
-  /** @throws {TransportError} where no whole answer came; an `AbortError` where `abortSignal` fired. */
-  handle (request: HttpRequest, options: HttpHandlerOptions = {}): Promise<{ response: HttpResponse }> {
-    const abortSignal = options.abortSignal as AbortSignal | undefined
+  /** @throws {TransportError} where no whole answer came; an `AbortError` where the request's {@link CANCEL_SIGNAL} fired. */
+  handle (request: HttpRequest & { [CANCEL_SIGNAL]?: AbortSignal }): Promise<{ response: HttpResponse }> {
+    const abortSignal = request[CANCEL_SIGNAL]
     return new Promise((resolve, reject) => {
       if (abortSignal?.aborted === true) return reject(abortError())
       const secure = request.protocol === 'https:'

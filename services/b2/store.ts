@@ -119,14 +119,19 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     async put (object, body, sha256) {
       const own = view(object.key, () => {})
+      const watch = watchAcknowledgements(own, () => true)
       hashes.set(body, sha256)
       try {
-        await own.send(new PutObjectCommand({ ...params(object), Body: body }))
+        await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
         if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', key: object.key })
         return { ok: true, key: object.key, firstTry: own.firstTry }
       } catch (error) {
+        // A request that is cancelled here, rather than by its own failure, may have been carried out.
+        if (own.inFlight > 0) own.mayBeStored = true
+        own.cancel()
         return failure(error, own)
       } finally {
+        watch.stop()
         running.delete(own)
         hashes.delete(body)
       }
@@ -135,17 +140,11 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     begin (object, { onPartStored, mayFallBack }) {
       const feed = new PartFeed()
       const failed = new AbortController()
-      let acknowledged = performance.now()
       const own = view(object.key, (partNumber, firstTry) => {
-        acknowledged = performance.now()
+        watch.acknowledged()
         onPartStored(partNumber, firstTry)
       })
-      const watch = setInterval(() => {
-        if (own.inFlight === 0) acknowledged = performance.now()
-        if (!mayFallBack() || performance.now() - acknowledged < LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS) return
-        own.fail(Object.assign(new Error('B2 acknowledged nothing for 45 seconds.'), { code: 'B2_NO_ACKNOWLEDGEMENT' }))
-      }, 1_000)
-
+      const watch = watchAcknowledgements(own, mayFallBack)
       const upload = partUpload({
         client: own as never,
         params: params(object),
@@ -155,6 +154,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
         leavePartsOnError: true,
       }, feed)
       const done = upload.done()
+      done.catch(() => {}) // the first failure is the one that counts, and what comes later is cancelled
 
       async function run (): Promise<B2Result> {
         try {
@@ -165,12 +165,11 @@ export function createB2Store (options: B2StoreOptions): B2Store {
           failed.abort()
           own.cancel()
           feed.close()
-          await done.catch(() => {}) // the first failure is the one that counts
           if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key: object.key, uploadId: own.uploadId })
           if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key: object.key })
           return failure(error, own)
         } finally {
-          clearInterval(watch)
+          watch.stop()
           running.delete(own)
         }
       }
@@ -196,5 +195,19 @@ export function createB2Store (options: B2StoreOptions): B2Store {
       await cleanup.close()
       client.destroy()
     },
+  }
+}
+
+/** Fails an upload of which B2 acknowledges nothing for 45 s, though it has bytes to take and the file can still go elsewhere. */
+function watchAcknowledgements (own: ClientView, mayFallBack: () => boolean): { acknowledged (): void, stop (): void } {
+  let last = performance.now()
+  const timer = setInterval(() => {
+    if (own.inFlight === 0) last = performance.now()
+    if (!mayFallBack() || performance.now() - last < LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS) return
+    own.fail(Object.assign(new Error('B2 acknowledged nothing for 45 seconds.'), { code: 'B2_NO_ACKNOWLEDGEMENT' }))
+  }, 1_000)
+  return {
+    acknowledged () { last = performance.now() },
+    stop () { clearInterval(timer) },
   }
 }
