@@ -26,6 +26,8 @@ export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
     // An upload takes as long as it takes; the idle rule ends those that stand still.
     requestTimeout: 0,
     connectionTimeout: 0,
+    // While it closes, uploads are refused in the service's own shape; all else is still answered.
+    return503OnClosing: false,
     // A missing Host header would be answered by Node itself, in another shape.
     http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
@@ -50,10 +52,18 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
     answerError(new UploadError('not_found', `There is no ${request.method} ${request.url.split('?', 1)[0]}.`), request, reply)
   })
   app.addHook('onRequest', async request => {
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+    const { host, expect } = request.headers
+    if (host === undefined && request.raw.httpVersion === '1.1') {
       throw new UploadError('invalid_request', 'The request has no Host header.')
     }
+    if (expect !== undefined && !/(?:^|\W)100-continue(?:$|\W)/i.test(expect)) {
+      throw new UploadError('invalid_request', 'The request expects what nobody here can do: see its Expect header.', { statusCode: 417 })
+    }
   })
+  // A client may close its side after its last byte. Node would then drop what has come but was not read yet, and the answer.
+  Object.assign(app.server, { httpAllowHalfOpen: true }) // missing in Node's types
+  // Node would answer these by itself, in another shape.
+  app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
   await app.register(b2Uploads, optionsFromConfig(app.config))
   await app.register(health)
 }
@@ -67,14 +77,15 @@ const PARSER_STATUS: Record<string, number> = {
 }
 
 /** What Node's HTTP parser could not read never becomes a request; the answer is written by hand. */
-function answerParserError (this: FastifyInstance, error: Error & { code?: string }, socket: Socket & { _httpMessage?: ServerResponse }): void {
+function answerParserError (this: FastifyInstance, error: Error & { code?: string }, socket: Socket & { _httpMessage?: ServerResponse | null }): void {
+  const { _httpMessage: response } = socket
   // A request of this connection is being answered, or was: another answer would be taken for its body.
-  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
+  if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
     socket.destroy()
     return
   }
   const status = PARSER_STATUS[error.code ?? ''] ?? 400
-  const correlationId = randomUUID()
+  const correlationId = response == null ? randomUUID() : correlationIdOf(response.req)
   const body = JSON.stringify(errorBody(
     new UploadError(status === 408 ? 'upload_stalled' : 'invalid_request', 'The request is not well-formed HTTP, or its headers are too large or came too slowly.'), correlationId))
   this.log.warn({ correlation_id: correlationId, parser_error: error.code }, 'a request could not be read')

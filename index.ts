@@ -15,7 +15,7 @@ import { optionsFromConfig } from './services/options.ts'
 /** Options of the plugin. */
 export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
-  readonly prefix?: string | undefined
+  readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
   readonly routes?: boolean | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */

@@ -7,6 +7,8 @@ import { ConfigError, isProduction, parseConfig } from './services/config.ts'
 
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000
+// A second signal within this time is taken for the first.
+const SAME_SIGNAL_MS = 2_000
 
 const env = process.env
 if (env['ENV'] !== 'production' && env['NODE_ENV'] !== 'production') {
@@ -34,9 +36,29 @@ async function start (): Promise<void> {
     await app.close()
     throw error
   }
-  closeWithGrace({ delay: config.SHUTDOWN_GRACE_MS + CLOSE_ALLOWANCE_MS, logger: app.log }, async ({ err }) => {
+  const grace = closeWithGrace({
+    delay: config.SHUTDOWN_GRACE_MS + CLOSE_ALLOWANCE_MS,
+    logger: app.log,
+    skip: ['SIGINT', 'SIGTERM'],
+  }, async ({ err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'an error that nobody caught')
     await app.close()
   })
+  endOnSignal(grace.close)
   if (isProduction(config)) app.log.info({ event: 'service.started' }, 'running strictly, as ENV or NODE_ENV says production')
+}
+
+/** One Ctrl-C may come twice, from the terminal and from npm, and must not cut uploads off; a later one does. */
+function endOnSignal (close: () => unknown): void {
+  let first: number | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (first === undefined) {
+        first = performance.now()
+        close()
+      } else if (performance.now() - first > SAME_SIGNAL_MS) {
+        process.exit(1)
+      }
+    })
+  }
 }

@@ -38,7 +38,7 @@ const BY_STATUS: Record<number, 'unauthorized' | 'not_found' | 'upload_stalled' 
 /** Any error as one with an answer of its own; what is not known to be the client's fault is an `internal_error`, and tells nothing. */
 export function toUploadError (error: unknown): UploadError {
   if (error instanceof UploadError) return error
-  const { statusCode, message } = error as { statusCode?: unknown, message?: unknown }
+  const { statusCode, message } = Object(error) as { statusCode?: unknown, message?: unknown } // anything can be thrown, null as well
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new UploadError(BY_STATUS[statusCode] ?? 'invalid_request', String(message), { statusCode, cause: error })
   }

@@ -19,8 +19,14 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
   if (!request.isMultipart()) {
     throw new UploadError('unsupported_media_type', `The content type is ${request.headers['content-type'] ?? 'missing'}, not multipart/form-data.`)
   }
+  if (request.body != null) {
+    throw new UploadError('internal_error', 'The app\'s own @fastify/multipart has read the form before this route could: ' +
+      'register it without attachFieldsToBody, or in another scope than the upload routes.')
+  }
   const options = {
     throwFileSizeLimit: false, // missing in the type of `parts`
+    // Merged with the request's, and logged at trace level.
+    headers: Object.fromEntries(Object.keys(request.headers).filter(name => name !== 'content-type').map(name => [name, '***'])),
     limits: {
       // Sizes are checked here and by the intake, exactly; these keep the parser from gathering more than that.
       fileSize: Number.MAX_SAFE_INTEGER,

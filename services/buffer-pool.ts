@@ -2,7 +2,7 @@ const SMALLEST_BYTES = 65_536 // 64 KiB
 const MIB = 1_048_576
 const KEEP_IDLE_MS = 5_000
 
-/** The size that a buffer for `bytes` bytes has: a power of two from 64 KiB to 1 MiB, whole MiB above. */
+/** The size that a buffer for `bytes` bytes should have, so that others can use it too: a power of two from 64 KiB to 1 MiB, whole MiB above. */
 export function bufferSize (bytes: number): number {
   if (bytes > MIB) return Math.ceil(bytes / MIB) * MIB
   let size = SMALLEST_BYTES
@@ -25,16 +25,15 @@ export class BufferPool {
     this.#limitBytes = limitBytes
   }
 
-  /** A buffer of {@link bufferSize}`(bytes)`, with any content. */
-  lend (bytes: number): Buffer {
-    const size = bufferSize(bytes)
+  /** A buffer of exactly `size` bytes, with any content; there should be few different sizes. */
+  lend (size: number): Buffer {
     this.#lentBytes += size
     const kept = this.#free.get(size)?.pop()
     if (kept !== undefined) {
       this.#freeBytes -= size
       return kept
     }
-    if (this.#lentBytes + this.#freeBytes > this.#limitBytes) this.clear()
+    this.#shrinkTo(this.#limitBytes - this.#lentBytes)
     return Buffer.allocUnsafeSlow(size)
   }
 
@@ -52,6 +51,13 @@ export class BufferPool {
       this.#idleTimer.unref()
     } else {
       this.#idleTimer.refresh()
+    }
+  }
+
+  /** Lets go of no more than it must: what it drops stays in memory until the garbage collector comes. */
+  #shrinkTo (bytes: number): void {
+    for (const [size, buffers] of this.#free) {
+      while (this.#freeBytes > bytes && buffers.pop() !== undefined) this.#freeBytes -= size
     }
   }
 

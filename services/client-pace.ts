@@ -9,6 +9,8 @@ export interface ClientPaceOptions {
 }
 
 const LOOKS_PER_SPAN = 10
+const RATE_SPAN_MS = 10_000
+const SHORTEST_RATE_SPAN_MS = 250
 
 /**
  * Watches how fast a client sends. Only time in which the service reads counts: a client that waits for us is not slow.
@@ -21,6 +23,7 @@ export class ClientPace {
   #readingSince: number | undefined
   #lastBytes: number
   #lastByteAt = 0
+  #stopped = false
 
   constructor (options: ClientPaceOptions) {
     this.#options = options
@@ -41,15 +44,21 @@ export class ClientPace {
     this.#readingSince = undefined
   }
 
-  /** Bytes per second over the last span, or undefined before a quarter of a second of reading. */
+  /**
+   * Bytes per second over the last ten seconds of reading; undefined before a quarter of a second of it, and after
+   * {@link stop}: a client from which nothing is awaited can't be slow.
+   */
   rate (): number | undefined {
+    if (this.#stopped) return undefined
     const now = this.#clock()
-    const from = this.#history[0]!
+    const from = this.#history.findLast(({ at }) => now - at >= RATE_SPAN_MS) ?? this.#history[0]!
     const span = now - from.at
-    return span < 250 ? undefined : (this.#options.received() - from.bytes) / span * 1_000
+    return span < SHORTEST_RATE_SPAN_MS ? undefined : (this.#options.received() - from.bytes) / span * 1_000
   }
 
+  /** Ends the watch: all has come, or nothing is wanted any more. */
   stop (): void {
+    this.#stopped = true
     clearInterval(this.#timer)
   }
 

@@ -9,6 +9,15 @@ import { UploadError } from './upload-errors.ts'
 
 const FIRST_BYTES = 65_536 // 64 KiB
 const WHOLE_AT_ONCE_BYTES = 131_072 // 128 KiB
+const LARGEST_ROUNDING_BYTES = 1_048_576 // 1 MiB
+
+/**
+ * Most memory that an intake needs for a file of `bytes` bytes, all its parts held: every buffer is full but the last,
+ * which is less than a MiB too large.
+ */
+export function mostMemory (bytes: number, partBytes: number): number {
+  return bytes <= partBytes ? bufferSize(bytes) : bytes + LARGEST_ROUNDING_BYTES
+}
 
 /** A piece of a file in a buffer of the pool. */
 export interface Part {
@@ -24,7 +33,7 @@ export interface IntakeOptions {
   readonly pace: ClientPace
   /** Largest file accepted, in bytes. */
   readonly maxBytes: number
-  /** No more than this many bytes can come, where that is known. */
+  /** No more than this many bytes come, where that is known; memory was set aside for no more, so more are an error. */
   readonly expectedBytes?: number
 }
 
@@ -77,6 +86,9 @@ export class Intake {
   /** The bytes gathered since the last {@link takePart}. */
   get gathered (): Uint8Array { return this.#buffer?.subarray(0, this.#length) ?? new Uint8Array(0) }
 
+  /** Size of the buffer that {@link gathered} is in; 0 for none. */
+  get capacity (): number { return this.#buffer?.byteLength ?? 0 }
+
   /** sha256 of all bytes, hex; to be asked for once, at the end. */
   digest (): string { return this.#hash.digest('hex') }
 
@@ -90,7 +102,7 @@ export class Intake {
 
   /**
    * Gathers until there are `limit` bytes and more to come ('full'), the source ended ('end'), or `interrupt` fired
-   * ('interrupted'; nothing is lost, a later call goes on).
+   * ('interrupted'; nothing is lost, a later call goes on). Memory is taken as the bytes come.
    *
    * @throws what the source failed with, or what {@link fail} was given.
    */
@@ -116,7 +128,10 @@ export class Intake {
           }
           continue
         }
-        if (this.#ended) return 'end'
+        if (this.#ended) {
+          this.#options.lease.takesNoMore()
+          return 'end'
+        }
         this.#absorbing = true
         const woken = new Promise<void>(resolve => { this.#wake = resolve })
         pace.reading()
@@ -133,6 +148,15 @@ export class Intake {
   }
 
   /**
+   * Waits for something else, as long as the source is well.
+   *
+   * @throws as {@link gather}; the promise is left to itself then
+   */
+  async unlessFailed<T> (promise: Promise<T>): Promise<T> {
+    return await Promise.race([promise, this.#failure])
+  }
+
+  /**
    * Waits for what follows the file; then all has come, and nothing that the client does matters any more.
    *
    * @throws as {@link gather}
@@ -141,7 +165,7 @@ export class Intake {
     const { pace } = this.#options
     pace.reading()
     try {
-      return await Promise.race([complete(), this.#failure])
+      return await this.unlessFailed(complete())
     } finally {
       pace.stop()
     }
@@ -180,6 +204,11 @@ export class Intake {
       this.#options.stream.pause()
       return this.fail(new UploadError('file_too_large', `The file has more than ${this.#options.maxBytes} bytes.`))
     }
+    const { expectedBytes } = this.#options
+    if (expectedBytes !== undefined && this.#received > expectedBytes) {
+      this.#options.stream.pause()
+      return this.fail(new SourceError(new Error(`The source gave more than the ${expectedBytes} bytes that it had announced.`)))
+    }
     this.#hash.update(chunk)
     if (this.#absorbing && this.#pending.length === 0 && this.#buffer !== undefined && this.#length + chunk.byteLength <= this.#capacity) {
       this.#buffer.set(chunk, this.#length)
@@ -214,34 +243,43 @@ export class Intake {
   /** A larger buffer, with the gathered bytes in it; waits for its memory, unless it is interrupted. */
   async #grow (limit: number, more: number, interrupt: AbortSignal | undefined): Promise<void> {
     const { lease, pool } = this.#options
-    const size = bufferSize(this.#nextSize(limit, more))
-    let granted = false
-    granted = lease.take(size, () => {
-      granted = true
+    const before = this.#buffer
+    const size = this.#nextSize(limit, more)
+    const turn = { granted: false }
+    // Both buffers exist for no longer than it takes to copy, so the larger one is all that is paid for.
+    turn.granted = lease.take(size - (before?.byteLength ?? 0), () => {
+      turn.granted = true
       this.#wake?.()
-    }) || granted
-    while (!granted) {
+    })
+    while (!turn.granted) {
       await new Promise<void>(resolve => { this.#wake = resolve })
-      if (granted || (this.#error === undefined && interrupt?.aborted !== true)) continue
+      if (turn.granted || (this.#error === undefined && interrupt?.aborted !== true)) continue
       return lease.stopWaiting()
     }
-    const before = this.#buffer
     const buffer = pool.lend(size)
     this.#buffer = buffer
     this.#capacity = Math.min(size, limit)
     if (before === undefined) return
     buffer.set(before.subarray(0, this.#length))
-    this.release({ buffer: before, bytes: before })
+    pool.takeBack(before)
   }
 
   #nextSize (limit: number, more: number): number {
-    const { expectedBytes, pace } = this.#options
+    const bytes = this.#nextBytes(limit, more)
+    const size = bufferSize(bytes)
+    return bytes <= limit && size > limit ? limit : size
+  }
+
+  #nextBytes (limit: number, more: number): number {
+    const { expectedBytes = Infinity, pace } = this.#options
     const start = this.#received - this.#pendingBytes() - this.#length
-    const largest = Math.min(limit, expectedBytes === undefined ? limit : Math.max(expectedBytes - start, this.#length + more))
-    if (this.#buffer === undefined && start === 0) return largest <= WHOLE_AT_ONCE_BYTES ? Math.max(largest, 1) : FIRST_BYTES
+    if (this.#buffer === undefined && start === 0) return expectedBytes <= WHOLE_AT_ONCE_BYTES ? expectedBytes : FIRST_BYTES
+    const largest = Math.min(limit, expectedBytes - start)
     const slow = (pace.rate() ?? Infinity) < SLOW_BYTES_PER_SECOND
     if (slow) return Math.min(largest, Math.max(this.#length * 2, this.#length + more, FIRST_BYTES))
-    return expectedBytes === undefined ? Math.min(largest, Math.max(this.#length * 8, this.#length + more, FIRST_BYTES)) : largest
+    // Who does not say how much will come starts small, until a whole part has come.
+    if (expectedBytes === Infinity && start === 0) return Math.min(largest, Math.max(this.#length * 8, this.#length + more))
+    return largest
   }
 
   #pendingBytes (): number {

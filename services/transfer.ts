@@ -132,6 +132,8 @@ export class Transfer {
     const { key } = this.#file
     const upload = b2.begin({ key, contentType: this.#contentType, metadata: objectMetadata(this.#file) }, {
       onPartStored: (number, reuse) => {
+        // An answer that comes after the failure must not take a part away that local storage is about to get.
+        if (upload.failed.aborted) return
         this.#held.stored(number, reuse)
         this.#shrink()
       },
@@ -171,7 +173,8 @@ export class Transfer {
   async #push (upload: B2PartsUpload, last: boolean): Promise<void> {
     const part = this.#intake.takePart()
     this.#held.add(part)
-    await upload.push(part.bytes, last)
+    const taken = upload.push(part.bytes, last)
+    await (last ? taken : this.#intake.unlessFailed(taken))
   }
 
   get #outgrown (): boolean { return this.#intake.received > this.#stores.windowBytes }
@@ -220,6 +223,8 @@ export class Transfer {
 
   async #writeRest (writer: LocalFileWriter): Promise<void> {
     for (;;) {
+      // A buffer that was begun for B2 is filled first: its memory is taken already.
+      if (!this.#atEnd) await this.#gather(Math.max(LOCAL_WRITE_BYTES, this.#intake.capacity))
       if (this.#intake.gathered.byteLength > 0) {
         const part = this.#intake.takePart()
         const number = this.#held.add(part)
@@ -232,7 +237,6 @@ export class Transfer {
         this.#held.releaseStored()
       }
       if (this.#atEnd) return
-      await this.#gather(LOCAL_WRITE_BYTES)
     }
   }
 

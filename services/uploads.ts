@@ -7,7 +7,7 @@ import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
 import { ClientPace } from './client-pace.ts'
 import { declaredContentType } from './content-type.ts'
 import { baseName, newKey, uuidv7 } from './file-names.ts'
-import { Intake, SourceError } from './intake.ts'
+import { Intake, mostMemory, SourceError } from './intake.ts'
 import type { LocalStore, LocalStoreStatus } from './local-store.ts'
 import { MemoryAccount } from './memory-account.ts'
 import { createRedactor } from './redact.ts'
@@ -83,6 +83,7 @@ export interface Uploads {
   /**
    * Stores what a stream gives.
    * @param info.metadata text fields kept with the file
+   * @param info.size the most bytes that `source` will give, where that is known; more are an error
    * @throws {UploadError} where it was not stored; nothing of it is left then
    */
   store (source: Readable, info?: FileInfo & { metadata?: Record<string, string>, size?: number, correlationId?: string }): Promise<Receipt>
@@ -122,7 +123,8 @@ export function createUploads (options: UploadsOptions): Uploads {
   const pool = new BufferPool(budgetBytes)
   const account = new MemoryAccount({
     budgetBytes,
-    largestNeedBytes: Math.max(windowBytes + partBytes, ((b2?.concurrency ?? 0) + 1) * partBytes),
+    // A part stays free of it, for uploads that don't get all they need set aside.
+    largestNeedBytes: Math.min(Math.max(windowBytes + partBytes, ((b2?.concurrency ?? 0) + 1) * partBytes), budgetBytes - partBytes),
   })
   const breaker = new CircuitBreaker({
     threshold: options.breakerThreshold ?? 5,
@@ -168,17 +170,17 @@ export function createUploads (options: UploadsOptions): Uploads {
         opened = await Promise.race([request.open(), new Promise<never>((_resolve, reject) => { endOpening = reject })])
         const { expectedBytes } = opened
         const lease = account.open({
-          need: () => expectedBytes ?? Infinity,
+          need: expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, partBytes),
           rate: () => pace.rate(),
           end: () => upload.end(new UploadError('overloaded', 'The upload was slow while others waited for its memory.')),
         })
-        intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
         try {
+          intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
           const receipt = await transferOf(opened, intake, correlationId).run()
           logStored(line(), receipt)
           return receipt
         } finally {
-          intake.close()
+          intake?.close()
           lease.close()
         }
       } finally {

@@ -4,12 +4,13 @@ import {
 import type { B2Client, B2Command } from './client.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
-
 export interface ClientViewOptions {
   readonly client: B2Client
   readonly bucket: string
   readonly key: string
   readonly maxAttempts: number
+  /** Ends even what {@link ClientView.cancel} lets go on. */
+  readonly closing: AbortSignal
   /** Called once for every part that B2 acknowledged; `firstTry` is false where it was sent more than once. */
   onPartStored (partNumber: number, firstTry: boolean): void
 }
@@ -28,12 +29,17 @@ export class ClientView {
   readonly failed: Promise<never>
   /** Tries that the request took which failed this upload. */
   attempts = 0
-  /** False once any request was sent again. */
+  /** False once a try of any request failed. */
   firstTry = true
   /** Requests under way. */
   inFlight = 0
   /** The multipart upload that was begun, if one was. */
   uploadId: string | undefined
+  /**
+   * Resolves when B2 has answered the request that begins a multipart upload, or it failed. That request is never
+   * cancelled, since only its answer tells what to remove: a listing made at that moment may come before it.
+   */
+  begun: Promise<void> = Promise.resolve()
   /** True where a multipart upload may have been begun of which only B2 knows the id. */
   mayHaveStrays = false
   /** True where the object may be stored although this upload failed. */
@@ -48,7 +54,7 @@ export class ClientView {
     this.failed.catch(() => {})
   }
 
-  /** Ends all requests of this upload. */
+  /** Ends all requests of this upload, but for the one that {@link begun} tells of. */
   cancel (): void { this.#cancel.abort() }
 
   /** Makes `error` this upload's failure, unless it has one already. */
@@ -59,6 +65,7 @@ export class ClientView {
 
   /** Stands in for `S3Client.send`. */
   async send (command: B2Command): Promise<object> {
+    this.#cancel.signal.throwIfAborted()
     this.inFlight++
     const tries = { count: 0 }
     try {
@@ -89,14 +96,18 @@ export class ClientView {
   }
 
   async #create (command: CreateMultipartUploadCommand, tries: Tries): Promise<object> {
+    let settled = (): void => {}
+    this.begun = new Promise(resolve => { settled = resolve })
     try {
-      const output = await this.#request(command, tries)
+      const output = await this.#request(command, tries, this.#options.closing)
       this.uploadId = output.UploadId
       this.mayHaveStrays = (output.$metadata.attempts ?? 1) > 1
       return output
     } catch (error) {
       this.mayHaveStrays = true
       throw error
+    } finally {
+      settled()
     }
   }
 
@@ -109,6 +120,8 @@ export class ClientView {
     let stalls = 0
     for (let round = 1; ; round++) {
       let error: unknown
+      // Until its answer tells: it may be cancelled at any moment.
+      this.mayBeStored = true
       try {
         const output = await this.#request(command, tries)
         if (output.ETag !== undefined) return output
@@ -116,10 +129,12 @@ export class ClientView {
       } catch (caught) {
         // A Complete that was carried out makes the next try answer NoSuchUpload.
         const settled = outcomeUnknown(caught) || (caught as { name?: unknown }).name === 'NoSuchUpload'
-        if (!settled) throw caught
+        if (!settled) {
+          this.mayBeStored = false
+          throw caught
+        }
         error = caught
       }
-      this.mayBeStored = true
       if (isStall(error)) stalls++
       const found = await this.#look(size, error)
       if (found !== undefined) return found
@@ -141,14 +156,15 @@ export class ClientView {
     }
   }
 
-  async #request<Output extends object> (command: B2Command<Output>, tries: Tries): Promise<Output & { $metadata: { attempts?: number } }> {
+  async #request<Output extends object> (command: B2Command<Output>, tries: Tries, signal = this.#cancel.signal): Promise<Output & { $metadata: { attempts?: number } }> {
     try {
-      const output = await this.#options.client.send(command, this.#cancel.signal)
+      const output = await this.#options.client.send(command, signal)
       tries.count += output.$metadata.attempts ?? 1
       if (tries.count > 1) this.firstTry = false
       return output
     } catch (error) {
       tries.count += (error as { $metadata?: { attempts?: number } }).$metadata?.attempts ?? 1
+      this.firstTry = false
       throw error
     }
   }

@@ -20,6 +20,12 @@ export interface B2ConnectionOptions {
   readonly maxAttempts?: number
   /** `https://host/bucket/key` rather than `https://bucket.host/key`. Default true. */
   readonly forcePathStyle?: boolean
+  /**
+   * Whether the sha256 of each part of a multipart upload is signed, too. Over http it always is. Over https the default
+   * is false: TLS keeps the bytes from being changed on the way, and hashing all of a file a second time is the largest
+   * single cost of a large upload. Files that go in one request are always signed, as their hash is known anyway.
+   */
+  readonly signParts?: boolean
 }
 
 /** sha256 (hex) of request bodies that is known already, so that signing need not hash them again. */
@@ -64,17 +70,17 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   // Prepares all input and output for a log that nobody keeps.
   client.middlewareStack.remove('loggerMiddleware')
 
-  client.middlewareStack.add(next => async args => {
+  const unsignedParts = options.signParts !== true && new URL(options.endpoint).protocol === 'https:'
+  client.middlewareStack.add((next, context) => async args => {
     const { Body } = args.input as { Body?: unknown }
-    const sha256 = Body instanceof Uint8Array ? hashes.get(Body) : undefined
-    if (sha256 !== undefined) (args.request as HttpRequest).headers['x-amz-content-sha256'] = sha256
+    const hash = Body instanceof Uint8Array ? hashes.get(Body) : undefined
+    const payload = hash ?? (unsignedParts && context.commandName === 'UploadPartCommand' ? 'UNSIGNED-PAYLOAD' : undefined)
+    if (payload !== undefined) (args.request as HttpRequest).headers['x-amz-content-sha256'] = payload
     return next(args)
   }, { name: 'knownPayloadHash', step: 'build' })
 
-  // `send`'s own option for it would keep the SDK from using the cached middleware.
-  const signals = new WeakMap<object, AbortSignal>()
   client.middlewareStack.add((next, context) => async args => {
-    const signal = signals.get(args.input)
+    const signal = (args.input as { [CANCEL_SIGNAL]?: AbortSignal })[CANCEL_SIGNAL]
     if (signal !== undefined) Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal })
     const result = await next(args)
     // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
@@ -89,7 +95,9 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   return {
     config: client.config,
     async send (command, signal) {
-      signals.set(command.input, signal)
+      // `send`'s own option for it would keep the SDK from using the cached middleware. It is a property of the input, since
+      // the SDK's middleware hands on copies of that.
+      Object.assign(command.input, { [CANCEL_SIGNAL]: signal })
       return await client.send(command as never)
     },
     destroy: () => client.destroy(),

@@ -33,7 +33,7 @@ export interface B2ObjectInfo {
 
 /** Outcome of an upload to B2. It is never thrown. */
 export type B2Result =
-  | { readonly ok: true, readonly key: string, /** True where no request had to be sent again. */ readonly firstTry: boolean }
+  | { readonly ok: true, readonly key: string, /** True where no try of any request failed. */ readonly firstTry: boolean }
   | B2UploadFailure
 
 export interface B2UploadFailure extends B2Failure {
@@ -66,6 +66,8 @@ export interface PartsOptions {
 // Proxies in front of the service give up after a minute.
 const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
 
+const GRACE_AT_CLOSE_MS = 2_000
+
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store {
   readonly partBytes: number
@@ -93,11 +95,23 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const client = createB2Client(options, hashes)
   const cleanup = new B2Cleanup({ client, bucket, ...(options.log === undefined ? {} : { log: options.log }) })
   const running = new Set<ClientView>()
+  const clearing = new Set<Promise<void>>()
+  const closing = new AbortController()
 
   function view (key: string, onPartStored: PartsOptions['onPartStored']): ClientView {
-    const created = new ClientView({ client, bucket, key, maxAttempts, onPartStored })
+    const created = new ClientView({ client, bucket, key, maxAttempts, closing: closing.signal, onPartStored })
     running.add(created)
     return created
+  }
+
+  /** Removes the multipart upload that failed, once it is known which one that is. */
+  function clear (own: ClientView, key: string): void {
+    const cleared = own.begun.then(() => {
+      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key, uploadId: own.uploadId })
+      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key })
+      clearing.delete(cleared)
+    })
+    clearing.add(cleared)
   }
 
   function params (object: B2ObjectInfo): { Bucket: string, Key: string, ContentType: string, Metadata?: Record<string, string> } {
@@ -126,8 +140,6 @@ export function createB2Store (options: B2StoreOptions): B2Store {
         if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', key: object.key })
         return { ok: true, key: object.key, firstTry: own.firstTry }
       } catch (error) {
-        // A request that is cancelled here, rather than by its own failure, may have been carried out.
-        if (own.inFlight > 0) own.mayBeStored = true
         own.cancel()
         return failure(error, own)
       } finally {
@@ -165,8 +177,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
           failed.abort()
           own.cancel()
           feed.close()
-          if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key: object.key, uploadId: own.uploadId })
-          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key: object.key })
+          clear(own, object.key)
           return failure(error, own)
         } finally {
           watch.stop()
@@ -192,6 +203,10 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     async close () {
       for (const own of running) own.fail(new Error('The store was closed.'))
+      await new Promise(resolve => setImmediate(resolve)) // until they have given up what is to be cleared
+      const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
+      await Promise.all(clearing)
+      clearTimeout(timer)
       await cleanup.close()
       client.destroy()
     },

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+
+// What would be published: all that is needed, nothing that is not.
+const output = readFileSync(process.argv[2], 'utf8')
+const [{ files, name }] = JSON.parse(output.slice(output.indexOf('[')))
+const paths = files.map(({ path }) => path)
+for (const needed of [
+  'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', '.env.example',
+  'dist/index.js', 'dist/index.d.ts', 'dist/server.js', 'dist/emulator/index.js', 'dist/emulator/index.d.ts',
+]) assert.ok(paths.includes(needed), `${needed} is not in the package`)
+const allowed = /^(dist\/.+\.(js|d\.ts|js\.map)|package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/
+assert.deepEqual(paths.filter(path => !allowed.test(path)), [], 'these do not belong in the package')
+assert.deepEqual(paths.filter(path => /^dist\/(test|scripts)\//.test(path)), [], 'these do not belong in the package')
+
+// Both ways in, by the package's own name.
+const require = createRequire(import.meta.url)
+for (const load of [path => import(path), async path => require(path)]) {
+  const main = await load(name)
+  assert.equal(typeof main.default, 'function')
+  assert.equal(typeof main.optionsFromEnv, 'function')
+  assert.equal(typeof (await load(`${name}/emulator`)).startB2Emulator, 'function')
+}
+console.log(`${paths.length} files; import and require work`)

@@ -1,0 +1,13 @@
+import t from 'tap'
+import { MIB, setStage, strike, strikeDown } from './support/fault-matrix.ts'
+import { STEP_ROWS } from './support/fault-rows.ts'
+
+const SIZE = 12 * MIB
+
+t.test('a file of two parts survives every fault of either part', async t => {
+  const stage = await setStage(t)
+  for (const part of [1, 2]) {
+    for (const row of STEP_ROWS) await strike(t, stage, row, { step: 'part', part, times: 'always' }, SIZE)
+    await strikeDown(t, stage, { step: 'part', part }, SIZE)
+  }
+})

@@ -1,0 +1,227 @@
+import { PassThrough, Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import type { Test } from 'tap'
+import { BufferPool } from '../services/buffer-pool.ts'
+import { ClientPace } from '../services/client-pace.ts'
+import { Intake, mostMemory, SourceError } from '../services/intake.ts'
+import type { Part } from '../services/intake.ts'
+import { MemoryAccount } from '../services/memory-account.ts'
+import type { MemoryLease } from '../services/memory-account.ts'
+import { bytes, sha256 } from './support/service.ts'
+
+const KIB = 1_024
+const MIB = 1_048_576
+const SNIFF = 64 * KIB
+const PART = 5 * MIB
+
+interface Setup {
+  readonly account: MemoryAccount
+  readonly pool: BufferPool
+  readonly intake: Intake
+  readonly lease: MemoryLease
+}
+
+function setUp (t: Test, stream: Readable, { expectedBytes, maxBytes = 1_024 * MIB, rate, account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB }) }: {
+  expectedBytes?: number, maxBytes?: number, rate?: number, account?: MemoryAccount
+} = {}): Setup {
+  const pool = new BufferPool(64 * MIB)
+  const pace = new ClientPace({ idleTimeoutMs: 60_000, minRate: 0, received: () => 0, onStalled: () => {} })
+  pace.rate = () => rate
+  const lease = account.open({ need: expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, PART), rate: () => rate, end: () => {} })
+  const intake = new Intake({ stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
+  t.teardown(() => {
+    intake.close()
+    lease.close()
+    pace.stop()
+  })
+  return { account, pool, intake, lease }
+}
+
+function chunks (content: Uint8Array, size: number): Uint8Array[] {
+  return Array.from({ length: Math.ceil(content.byteLength / size) }, (_none, index) => content.subarray(index * size, (index + 1) * size))
+}
+
+/** All parts of a source, as an upload takes them. */
+async function takeAll (intake: Intake): Promise<Part[]> {
+  const parts: Part[] = []
+  await intake.gather(SNIFF)
+  for (;;) {
+    const state = await intake.gather(PART)
+    parts.push(intake.takePart())
+    if (state === 'end') return parts
+  }
+}
+
+/** An account in which nothing is free until `release`. */
+function fullAccount (): { account: MemoryAccount, release: () => void } {
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 63 * MIB })
+  const holder = account.open({ need: 63 * MIB, rate: () => undefined, end: () => {} })
+  holder.take(63 * MIB, () => {})
+  return { account, release: () => holder.close() }
+}
+
+async function until (condition: () => boolean): Promise<void> {
+  while (!condition()) await turn()
+}
+
+t.test('parts of every size are whole, exactly as long as wanted, and given back', async t => {
+  for (const size of [0, 1, SNIFF, SNIFF + 1, 3 * MIB + 5, PART - 1, PART, PART + 1, 2 * PART, 3 * PART + 7]) {
+    for (const known of [true, false]) {
+      for (const chunk of [1_000_003, 65_536]) {
+        const content = bytes(size)
+        const { account, intake } = setUp(t, Readable.from(chunks(content, chunk)), known ? { expectedBytes: size } : {})
+        const parts = await takeAll(intake)
+        const label = `${size} bytes, ${known ? 'announced' : 'not announced'}, in chunks of ${chunk}`
+        t.equal(sha256(Buffer.concat(parts.map(part => part.bytes))), sha256(content), label)
+        t.ok(parts.every((part, index) => part.bytes.byteLength === PART || index === parts.length - 1), 'only the last part may be short')
+        t.equal(intake.digest(), sha256(content))
+        t.equal(account.heldBytes, parts.reduce((sum, { buffer }) => sum + buffer.byteLength, 0), 'what is paid is what is held')
+        if (known) t.ok(account.heldBytes <= mostMemory(size, PART))
+        for (const part of parts) intake.release(part)
+        t.equal(account.heldBytes, 0)
+      }
+    }
+  }
+})
+
+t.test('a client that has sent little holds little', async t => {
+  const stream = new PassThrough()
+  const { account, intake } = setUp(t, stream, { expectedBytes: 100 * MIB })
+  stream.write(bytes(10_000))
+  const gathered = intake.gather(PART)
+  await until(() => intake.received === 10_000)
+  t.equal(account.heldBytes, 64 * KIB)
+  stream.end()
+  t.equal(await gathered, 'end')
+})
+
+t.test('a slow client\'s buffers grow with what it sent', async t => {
+  const stream = new PassThrough()
+  const { account, intake } = setUp(t, stream, { expectedBytes: 100 * MIB, rate: 10_000 })
+  const gathered = intake.gather(PART)
+  for (let sent = 0; sent < 2 * MIB; sent += 50_000) {
+    stream.write(bytes(50_000))
+    await until(() => intake.gathered.byteLength === sent + 50_000)
+    t.ok(account.heldBytes <= Math.max(64 * KIB, 2 * (sent + 50_000)), `${account.heldBytes} bytes held for ${sent + 50_000}`)
+  }
+  stream.end()
+  await gathered
+})
+
+t.test('an interrupt loses nothing, in the middle of a source and while it waits for memory', async t => {
+  const { account, release } = fullAccount()
+  const content = bytes(3 * PART)
+  const { intake } = setUp(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
+  await intake.gather(SNIFF)
+  for (let time = 0; time < 3; time++) {
+    const interrupt = new AbortController()
+    const gathered = intake.gather(PART, interrupt.signal)
+    await until(() => account.waiting === 1)
+    interrupt.abort()
+    t.equal(await gathered, 'interrupted')
+    t.equal(account.waiting, 0)
+    t.equal(await intake.gather(PART, interrupt.signal), 'interrupted', 'also where it had fired before')
+  }
+  release()
+  const parts = await takeAll(intake)
+  t.equal(sha256(Buffer.concat(parts.map(part => part.bytes))), sha256(content))
+})
+
+t.test('memory that is granted in the moment of an interrupt is used or given back', async t => {
+  const { account, release } = fullAccount()
+  const content = bytes(PART)
+  const { intake, lease } = setUp(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
+  await intake.gather(SNIFF)
+  const interrupt = new AbortController()
+  const gathered = intake.gather(PART, interrupt.signal)
+  await until(() => account.waiting === 1)
+  release()
+  interrupt.abort()
+  t.equal(await gathered, 'interrupted')
+  t.equal(await intake.gather(PART), 'end')
+  t.equal(sha256(intake.gathered), sha256(content))
+  intake.close()
+  t.equal(account.heldBytes, 0)
+  lease.close()
+  t.equal(account.committedBytes, 0)
+})
+
+t.test('a source that fails, closes or is ended while it waits for memory ends the wait, and nothing is kept', async t => {
+  const ways: [string, (stream: Readable, intake: Intake) => void, RegExp][] = [
+    ['fails', stream => { stream.destroy(new Error('broken')) }, /source of the upload failed/],
+    ['closes', stream => { stream.destroy() }, /source of the upload failed/],
+    ['is ended', (_stream, intake) => { intake.fail(new Error('enough')) }, /enough/],
+  ]
+  for (const [name, end, message] of ways) {
+    const { account, release } = fullAccount()
+    const stream = Readable.from(chunks(bytes(3 * MIB), 100_000))
+    const { intake, lease } = setUp(t, stream, { expectedBytes: 3 * MIB, account })
+    await intake.gather(SNIFF)
+    const gathered = intake.gather(PART)
+    await until(() => account.waiting === 1)
+    end(stream, intake)
+    await t.rejects(gathered, { message }, name)
+    t.equal(account.waiting, 0)
+    intake.close()
+    t.equal(account.heldBytes, 63 * MIB, 'only the other one holds anything')
+    lease.close()
+    release()
+    t.equal(account.committedBytes, 0)
+  }
+})
+
+t.test('what fails while something else is awaited ends that wait', async t => {
+  const stream = new PassThrough()
+  const { intake } = setUp(t, stream)
+  const waiting = intake.unlessFailed(new Promise(() => {}))
+  stream.destroy(new Error('broken'))
+  await t.rejects(waiting, SourceError)
+  await t.rejects(intake.finish(() => new Promise(() => {})), SourceError)
+})
+
+t.test('an error after the end changes nothing', async t => {
+  const stream = new PassThrough()
+  const { intake } = setUp(t, stream)
+  stream.end('all of it')
+  t.equal(await intake.gather(PART), 'end')
+  t.equal(await intake.finish(async () => 'complete'), 'complete')
+  await until(() => stream.closed)
+  stream.emit('error', new Error('late'))
+  t.equal(intake.gathered.toString(), 'all of it')
+  intake.close()
+  stream.emit('error', new Error('later still'))
+})
+
+t.test('a source that ended or failed before is noticed', async t => {
+  const ended = Readable.from([])
+  ended.resume()
+  await until(() => ended.readableEnded)
+  t.equal(await setUp(t, ended).intake.gather(PART), 'end')
+
+  const failed = new PassThrough()
+  failed.on('error', () => {}).destroy(new Error('broken'))
+  await until(() => failed.closed)
+  await t.rejects(setUp(t, failed).intake.gather(PART), SourceError)
+
+  const closed = new PassThrough()
+  closed.destroy()
+  await t.rejects(setUp(t, closed).intake.gather(PART), SourceError)
+})
+
+t.test('limits hold to the byte', async t => {
+  t.equal(await setUp(t, Readable.from([bytes(1_000)]), { maxBytes: 1_000 }).intake.gather(PART), 'end')
+  await t.rejects(setUp(t, Readable.from([bytes(1_001)]), { maxBytes: 1_000 }).intake.gather(PART), { message: 'The file has more than 1000 bytes.' })
+  t.equal(await setUp(t, Readable.from([bytes(1_000)]), { expectedBytes: 1_000 }).intake.gather(PART), 'end')
+  await t.rejects(setUp(t, Readable.from([bytes(1_001)]), { expectedBytes: 1_000 }).intake.gather(PART), SourceError, 'memory was set aside for no more')
+})
+
+t.test('a part that somebody may still read is not lent again', async t => {
+  for (const reuse of [true, false]) {
+    const { intake, pool } = setUp(t, Readable.from([bytes(SNIFF)]))
+    await intake.gather(PART)
+    const part = intake.takePart()
+    intake.release(part, reuse)
+    t.equal(pool.lend(SNIFF) === part.buffer, reuse)
+  }
+})

@@ -1,0 +1,168 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import net from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t from 'tap'
+import type { Test } from 'tap'
+import { begin, send } from './support/leaving-client.ts'
+import { b2Env, bytes, filesBelow, post, put, sha256, startB2 } from './support/service.ts'
+import type { LogLine } from './support/service.ts'
+
+const SERVER = join(import.meta.dirname, '../server.ts')
+const LISTENING = /^Server listening at (http:\/\/127\.0\.0\.1:\d+)$/
+
+/** The real process, in a directory of its own, so that no .env file is found. */
+function run (t: Test, env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, SERVER], {
+    cwd: t.testdir(), env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  const lines: LogLine[] = []
+  let stderr = ''
+  let wake = (): void => {}
+  createInterface(child.stdout).on('line', text => {
+    lines.push(JSON.parse(text) as LogLine)
+    wake()
+  })
+  child.stderr.on('data', chunk => { stderr += chunk })
+  const exited = once(child, 'close').then(([code]) => {
+    wake()
+    return code as number | null
+  })
+  return {
+    child,
+    lines,
+    dir: join(t.testdirName, 'storage'),
+    exited,
+    stderr: () => stderr,
+    async line (fits: (line: LogLine) => boolean): Promise<LogLine> {
+      for (;;) {
+        const found = lines.find(fits)
+        if (found !== undefined) return found
+        if (child.exitCode !== null) throw new Error(`It ended before the line came: ${JSON.stringify(lines)} ${stderr}`)
+        await new Promise<void>(resolve => { wake = resolve })
+      }
+    },
+    async url (): Promise<string> {
+      return LISTENING.exec((await this.line(({ msg }) => LISTENING.test(msg))).msg)![1]!
+    },
+  }
+}
+
+t.test('without B2 it warns once, naming what is missing, stores locally, and ends with 0 at SIGTERM', async t => {
+  const server = run(t)
+  const url = await server.url()
+  const warnings = server.lines.filter(({ level }) => level >= 40)
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], { level: 40, missing: ['B2_ENDPOINT', 'B2_BUCKET', 'B2_APPLICATION_KEY_ID', 'B2_APPLICATION_KEY'], msg: /local-only/ })
+  const content = bytes(10_000)
+  const { body } = await put({ url }, content, 'a.mp3')
+  t.equal(body.storage, 'local')
+  t.equal(body.location, `storage/${body.track.key}`)
+  t.same((await filesBelow(server.dir)).length, 2)
+  server.child.kill('SIGTERM')
+  t.equal(await server.exited, 0)
+  t.equal(server.stderr(), '', 'all that is said is in the log')
+})
+
+t.test('with B2 an upload goes there', async t => {
+  const b2 = await startB2(t)
+  const server = run(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', ENV: 'production', API_KEYS: '', LOCAL_STORAGE_DIR: './storage' })
+  const url = await server.url()
+  for (const [upload, size] of [[put, 1_000], [post, 12_000_000]] as const) {
+    const content = bytes(size)
+    const { body } = await upload({ url }, content, 'a.mp3')
+    t.equal(body.storage, 'b2')
+    t.equal(b2.objects().at(-1)?.sha256, sha256(content))
+  }
+  t.same(await filesBelow(server.dir), [])
+  server.child.kill('SIGTERM')
+  t.equal(await server.exited, 0)
+})
+
+for (const variable of ['ENV', 'NODE_ENV']) {
+  t.test(`production by ${variable} without B2 is one fatal line that names all, code 1, and no port`, async t => {
+    const holder = net.createServer().listen(0, '127.0.0.1')
+    await once(holder, 'listening')
+    const port = (holder.address() as net.AddressInfo).port
+    await new Promise(resolve => holder.close(resolve))
+    const server = run(t, { [variable]: 'production', PORT: String(port), B2_BUCKET: ' ' })
+    t.equal(await server.exited, 1)
+    t.equal(server.lines.length, 1)
+    t.equal(server.lines[0]?.level, 60)
+    for (const name of ['B2_ENDPOINT', 'B2_BUCKET', 'B2_APPLICATION_KEY_ID', 'B2_APPLICATION_KEY']) t.match(server.lines[0]?.msg, new RegExp(`\\b${name}\\b`))
+    t.notOk(server.lines.some(({ msg }) => /listening/.test(msg)))
+  })
+}
+
+t.test('production whose region can\'t be derived, or whose directory can\'t be used, does not start', async t => {
+  const b2 = await startB2(t)
+  const { B2_REGION: _region, ...noRegion } = b2Env(b2)
+  const region = run(t, { ...noRegion, ENV: 'production' })
+  t.equal(await region.exited, 1)
+  t.match(region.lines, [{ level: 60, msg: /B2_REGION/ }])
+  const directory = run(t, { ...b2Env(b2), ENV: 'production', LOCAL_STORAGE_DIR: '/dev/null/storage' })
+  t.equal(await directory.exited, 1)
+  t.equal(directory.lines.filter(({ level }) => level === 60).length, 1)
+  t.match(JSON.stringify(directory.lines.at(-1)), /\/dev\/null\/storage/)
+  t.notOk([...region.lines, ...directory.lines].some(({ msg }) => /listening/.test(msg)))
+})
+
+t.test('bad values stop it with one message that names every one', async t => {
+  const server = run(t, { PORT: '99999', UPLOAD_MAX_BYTES: 'many', B2_PART_BYTES: '1', LOG_LEVEL: 'loud', B2_STALL_TIMEOUT_MS: '99' })
+  t.equal(await server.exited, 1)
+  t.equal(server.lines.length, 1)
+  t.equal(server.lines[0]?.level, 60)
+  t.same(server.lines[0]?.variables, ['PORT', 'LOG_LEVEL', 'B2_STALL_TIMEOUT_MS', 'B2_PART_BYTES', 'UPLOAD_MAX_BYTES'])
+  for (const name of server.lines[0]?.variables as string[]) t.match(server.lines[0]?.msg, name)
+})
+
+t.test('a port that is taken stops it with one fatal line', async t => {
+  const holder = net.createServer().listen(0, '127.0.0.1')
+  t.teardown(() => { holder.close() })
+  await once(holder, 'listening')
+  const server = run(t, { PORT: String((holder.address() as net.AddressInfo).port) })
+  t.equal(await server.exited, 1)
+  t.match(server.lines.filter(({ level }) => level === 60), [{ err: { code: 'EADDRINUSE' } }])
+})
+
+t.test('at SIGTERM an upload under way comes to its end within the grace, and new ones are refused', async t => {
+  const server = run(t, { SHUTDOWN_GRACE_MS: '20000' })
+  const url = await server.url()
+  const content = bytes(3_000_000)
+  const socket = await begin({ url }, 'PUT', content)
+  const answered = once(socket, 'data')
+  await send(socket, content.subarray(0, 1_000_000))
+  const idle = await begin({ url }, 'PUT', content) // a second one, whose client does not come to its end
+  await send(idle, content.subarray(0, 10))
+  server.child.kill('SIGTERM')
+  for (;;) {
+    const { status, body } = await put({ url }, bytes(1))
+    if (status === 201) continue // the signal has not arrived yet
+    t.equal(status, 503)
+    t.equal(body.error_code, 'shutting_down')
+    break
+  }
+  await send(socket, content.subarray(1_000_000))
+  t.match(String((await answered)[0]), /^HTTP\/1\.1 201 /)
+  idle.destroy()
+  t.equal(await server.exited, 0)
+  t.equal(server.lines.filter(({ event, size_bytes: size }) => event === 'upload.stored' && size === content.byteLength).length, 1)
+})
+
+t.test('at SIGTERM an upload that takes longer than the grace is ended', async t => {
+  const server = run(t, { SHUTDOWN_GRACE_MS: '200' })
+  const url = await server.url()
+  const socket = await begin({ url }, 'PUT', bytes(1_000))
+  const answered = once(socket, 'data')
+  await send(socket, bytes(10))
+  server.child.kill('SIGTERM')
+  const text = String((await answered)[0])
+  t.match(text, /^HTTP\/1\.1 503 /)
+  t.match(text, /"error_code":"shutting_down"/)
+  socket.destroy()
+  t.equal(await server.exited, 0)
+  t.match(server.lines.find(({ event }) => event === 'upload.failed'), { error_code: 'shutting_down' })
+  t.same(await filesBelow(server.dir), [])
+})
