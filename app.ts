@@ -6,6 +6,7 @@ import { LogController } from 'fastify'
 import type { FastifyInstance, FastifyHttpOptions, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import b2Uploads from './index.ts'
+import apiKeys from './plugins/api-keys.ts'
 import config from './plugins/config.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
 import { answerError, errorBody } from './routes/error-answer.ts'
@@ -64,6 +65,7 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   Object.assign(app.server, { httpAllowHalfOpen: true }) // missing in Node's types
   // Node would answer these by itself, in another shape.
   app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
+  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health'] })
   await app.register(b2Uploads, optionsFromConfig(app.config))
   await app.register(health)
 }

@@ -30,8 +30,8 @@ async function config (app: FastifyInstance, options: ConfigPluginOptions) {
       `running local-only, uploads are stored in ${config.LOCAL_STORAGE_DIR} and stay there`)
   }
   if (isProduction(config) && config.API_KEYS.length === 0) {
-    app.log.warn('API_KEYS is not set: the upload endpoint is open to everyone who can reach it, and so are reading ' +
-      'and deleting files. Set API_KEYS, or make sure that something in front of the service authenticates')
+    app.log.warn('API_KEYS is not set: the upload endpoint is open to everyone who can reach it. ' +
+      'Set API_KEYS, or make sure that something in front of the service authenticates')
   }
 }
 

@@ -55,6 +55,7 @@ export function answerError (caught: unknown, request: FastifyRequest, reply: Fa
   const error = toUploadError(caught)
   if (error.error_code === 'internal_error' && !(caught instanceof UploadError)) request.log.error({ err: caught }, 'a request failed')
   reply.code(error.statusCode).type('application/json; charset=utf-8')
+  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110 §11.6.1
   if (error.retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', error.retryAfter)
   const payload = Buffer.from(JSON.stringify(errorBody(error, correlationIdOf(request.raw))))
   if (request.raw.complete || request.raw.destroyed) {

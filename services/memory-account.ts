@@ -42,7 +42,7 @@ const PATIENCE_MS = 1_000
  * Uploads that are new, or slow, only pay for what they hold (*loose*), out of a share that always leaves room for one
  * admitted upload; a slow one that finds this share used up is admitted where there is room. While others wait longer
  * than a second, slow ones lose what was set aside for them, and then, slowest first, are ended until the first that
- * waits fits.
+ * waits fits; none is where that would not help it.
  */
 export class MemoryAccount {
   readonly #options: MemoryAccountOptions
@@ -205,10 +205,12 @@ export class MemoryAccount {
     // One that was slow and is not any more holds others up only where nobody else will give anything back.
     const endable = [...this.#leases].filter(lease => lease !== first.lease && lease.held > 0 &&
       (isSlow(lease) || (lease.demoted && this.#setAside === 0)))
+    // Where it would not fit all the same, it has to wait for others anyway.
+    if (endable.reduce((sum, lease) => sum + paidFor(lease), 0) < missing) return
     endable.sort((a, b) => (a.borrower.rate() ?? Infinity) - (b.borrower.rate() ?? Infinity))
     for (const lease of endable) {
       if (missing <= 0) return
-      missing -= lease.admitted ? lease.claim : lease.held
+      missing -= paidFor(lease)
       if (lease.ended) continue
       lease.ended = true
       lease.borrower.end()
@@ -227,6 +229,11 @@ export class MemoryAccount {
 /** One that was admitted waits for what it will itself pay back, so nobody has to make room for it. */
 function isOverdue ({ lease, since }: Waiter, now = performance.now()): boolean {
   return !lease.admitted && now - since >= PATIENCE_MS
+}
+
+/** What others can have when this one is gone. */
+function paidFor (lease: MemoryLease): number {
+  return lease.admitted ? lease.claim : lease.held
 }
 
 function isSlow (lease: MemoryLease): boolean {

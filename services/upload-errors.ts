@@ -29,7 +29,7 @@ const KINDS = {
   invalid_request: {
     status: 400,
     error: 'The request is not valid.',
-    hints: ['See the API description at /documentation.'],
+    hints: ['Change what the detail names, and send the request again.'],
   },
   unauthorized: {
     status: 401,

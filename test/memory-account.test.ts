@@ -182,6 +182,24 @@ t.test('slow uploads are ended for one that waits, slowest first and no more tha
   t.equal(account.waiting, 0)
 })
 
+t.test('slow uploads are not ended where that would not help the one that waits', async t => {
+  const clock = fakeClock(t)
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
+  const holder = open(account, { need: 40 * MIB, rate: FAST })
+  holder.take(MIB)
+  holder.take(39 * MIB)
+  const slow = open(account, { rate: SLOW })
+  slow.take(10 * MIB)
+  const fast = open(account, { need: 40 * MIB, rate: FAST })
+  fast.take(64 * KIB)
+  t.notOk(fast.take(8 * MIB))
+  clock.advance(10_000)
+  t.notOk(slow.ended)
+  holder.lease.close()
+  t.equal(fast.granted.length, 2, 'its turn comes without that')
+  t.notOk(slow.ended)
+})
+
 t.test('what was set aside for a slow upload and not taken goes to others without ending it', async t => {
   const clock = fakeClock(t)
   const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })

@@ -1,6 +1,7 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
+import { onNewConnection } from './client.ts'
 import type { B2Client, B2Command } from './client.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
@@ -118,27 +119,29 @@ export class ClientView {
    */
   async #settle (command: PutObjectCommand | CompleteMultipartUploadCommand, size: number, tries: Tries): Promise<object> {
     let stalls = 0
+    let unknown = false
     for (let round = 1; ; round++) {
       let error: unknown
       // Until its answer tells: it may be cancelled at any moment.
       this.mayBeStored = true
       try {
-        const output = await this.#request(command, tries)
+        const output = await this.#request(round === 1 ? command : onNewConnection(command), tries)
         if (output.ETag !== undefined) return output
         error = Object.assign(new Error('B2 answered success without an ETag.'), { name: 'IncompleteAnswer' })
       } catch (caught) {
         // A Complete that was carried out makes the next try answer NoSuchUpload.
         const settled = outcomeUnknown(caught) || (caught as { name?: unknown }).name === 'NoSuchUpload'
         if (!settled) {
-          this.mayBeStored = false
+          this.mayBeStored = unknown
           throw caught
         }
         error = caught
       }
+      // Even where nothing is found now: what was sent may still be on its way.
+      unknown = true
       if (isStall(error)) stalls++
       const found = await this.#look(size, error)
       if (found !== undefined) return found
-      this.mayBeStored = false
       if (command instanceof PutObjectCommand) this.mayHaveDoubles = true
       if (round >= this.#options.maxAttempts || stalls > 1 || (error as { name?: unknown }).name === 'NoSuchUpload') throw error
     }

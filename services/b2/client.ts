@@ -1,6 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import type { HttpRequest } from '@smithy/core/protocols'
-import { B2RequestHandler, CANCEL_SIGNAL } from './request-handler.ts'
+import { B2RequestHandler, CANCEL_SIGNAL, NEW_CONNECTION } from './request-handler.ts'
+import type { HandlerWishes } from './request-handler.ts'
 import { createRetryStrategy } from './retry-strategy.ts'
 
 /** How to reach a bucket over Backblaze's S3-compatible API. */
@@ -46,6 +47,13 @@ export interface B2Command<Output extends object = object> {
   resolveMiddleware (stack: never, config: never, options: never): (args: never) => Promise<{ output: Output }>
 }
 
+/** Asks for `command` to be sent on a connection of its own, as B2 advises for what failed before. Returns the command. */
+export function onNewConnection<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [NEW_CONNECTION]: true })
+  return command
+}
+
+/** @throws {TypeError} for an endpoint that is no URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes): B2Client {
   const maxAttempts = options.maxAttempts ?? 4
   const client = new S3Client({
@@ -80,8 +88,8 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   }, { name: 'knownPayloadHash', step: 'build' })
 
   client.middlewareStack.add((next, context) => async args => {
-    const signal = (args.input as { [CANCEL_SIGNAL]?: AbortSignal })[CANCEL_SIGNAL]
-    if (signal !== undefined) Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal })
+    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew } = args.input as HandlerWishes
+    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew })
     const result = await next(args)
     // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
     // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)

@@ -32,6 +32,15 @@ export interface RequestHandlerOptions {
 /** Property of a request that holds the `AbortSignal` which ends it. */
 export const CANCEL_SIGNAL = Symbol('cancel signal')
 
+/** Property of a request that must not go over a connection that was used before. */
+export const NEW_CONNECTION = Symbol('new connection')
+
+/** What a request can ask of the handler. */
+export interface HandlerWishes {
+  [CANCEL_SIGNAL]?: AbortSignal
+  [NEW_CONNECTION]?: boolean
+}
+
 // A whole part given to a TLS socket at once is held a second time, encrypted.
 const SLICE_BYTES = 262_144 // 256 KiB
 const LARGEST_ANSWER_BYTES = 4_194_304 // 4 MiB
@@ -70,14 +79,14 @@ export class B2RequestHandler {
   }
 
   /** @throws {TransportError} where no whole answer came; an `AbortError` where the request's {@link CANCEL_SIGNAL} fired. */
-  handle (request: HttpRequest & { [CANCEL_SIGNAL]?: AbortSignal }): Promise<{ response: HttpResponse }> {
+  handle (request: HttpRequest & HandlerWishes): Promise<{ response: HttpResponse }> {
     const abortSignal = request[CANCEL_SIGNAL]
     return new Promise((resolve, reject) => {
       if (abortSignal?.aborted === true) return reject(abortError())
       const secure = request.protocol === 'https:'
       const query = buildQueryString(request.query)
       const firstTry = /attempt=1;/.test(request.headers['amz-sdk-request'] ?? 'attempt=1;')
-      const agents = firstTry ? this.#agents : this.#freshAgents
+      const agents = firstTry && request[NEW_CONNECTION] !== true ? this.#agents : this.#freshAgents
       const body: Uint8Array | string | undefined = request.body
       const stores = storesAnObject(request)
       let written = false
