@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { unacknowledgedBytes } from './send-queues.ts'
 
 // Below this a connection only pretends to move.
 const TRICKLE_BYTES = 16_384 // 16 KiB a period
@@ -7,27 +8,47 @@ const LOOKS_PER_PERIOD = 4
 /**
  * Calls `onStall` once less than 16 KiB moved over `socket`, both directions together, within `periodMs` milliseconds.
  * A slow connection is not a stalled one. Returns the function that ends the watch.
+ *
+ * It counts looks rather than time, so that a busy process does not take its own pause for B2's.
  */
 export function watchForStall (socket: Socket, periodMs: number, onStall: () => void): () => void {
-  const seen = [moved(socket)]
-  const timer = setInterval(() => {
-    const now = moved(socket)
-    seen.push(now)
-    if (seen.length <= LOOKS_PER_PERIOD) return
-    if (now - seen.shift()! < TRICKLE_BYTES) {
-      clearInterval(timer)
-      onStall()
+  let seen = handedOver(socket)
+  let queued: number | undefined
+  let quietLooks = 0
+  let ended = false
+
+  async function look (): Promise<void> {
+    const now = handedOver(socket)
+    let progress = now - seen >= TRICKLE_BYTES
+    if (progress) {
+      queued = undefined
+    } else {
+      // What the kernel holds may still be on its way.
+      const left = await unacknowledgedBytes(socket)
+      progress = queued !== undefined && left !== undefined && queued - left >= TRICKLE_BYTES
+      if (progress || queued === undefined) queued = left
     }
-  }, periodMs / LOOKS_PER_PERIOD)
-  return () => clearInterval(timer)
+    if (progress) seen = now
+    quietLooks = progress ? 0 : quietLooks + 1
+    if (quietLooks < LOOKS_PER_PERIOD || ended) return
+    end()
+    onStall()
+  }
+
+  const timer = setInterval(() => { look().catch(onStall) }, periodMs / LOOKS_PER_PERIOD)
+  function end (): void {
+    ended = true
+    clearInterval(timer)
+  }
+  return end
 }
 
 interface WriteQueue { _handle?: { writeQueueSize?: number } | null }
 
 /**
- * Bytes read and bytes that the kernel took. What was handed to the socket but is still queued has not moved; the size
- * of that queue is what net's own idle timer looks at, too. Without it whole slices count when they are handed over.
+ * Bytes read and bytes that the kernel took. What was handed to the socket but is still queued there has not moved; the
+ * size of that queue is what net's own idle timer looks at, too. Without it whole slices count when they are handed over.
  */
-function moved (socket: Socket): number {
+function handedOver (socket: Socket): number {
   return socket.bytesRead + socket.bytesWritten - ((socket as unknown as WriteQueue)._handle?.writeQueueSize ?? 0)
 }

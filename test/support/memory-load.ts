@@ -16,10 +16,11 @@ const MIB = 1_048_576
 
 /**
  * What the process has in array buffers beyond the budget, whatever the budget is: for each of 200 connections a chunk or
- * two of 64 KiB on its way from the socket to its buffer (25 MiB), the larger buffer of one upload that is copied into (a
- * part, 8 MiB), and chunks that nobody uses any more: V8 lets 64 MiB of them gather before it collects them.
+ * two of 64 KiB on its way from the socket to its buffer (25 MiB); the larger buffer of one upload that is copied into (a
+ * part, 8 MiB); and what nobody uses any more, chunks and buffers of sizes that are not wanted now, of which V8 lets
+ * 64 MiB gather before it begins to collect, and some more until it has.
  */
-export const OVERHEAD_BYTES = 97 * MIB
+export const OVERHEAD_BYTES = 128 * MIB
 
 /** The service in a process of its own. */
 export interface ServiceProcess {

@@ -51,8 +51,12 @@ export async function connect (t: Test, { url }: Pick<TestService, 'url'>): Prom
     async send (data) {
       if (socket.destroyed) return
       await new Promise<void>(resolve => {
-        socket.once('close', () => resolve())
-        socket.write(data, () => resolve())
+        const done = (): void => {
+          socket.off('close', done)
+          resolve()
+        }
+        socket.once('close', done)
+        socket.write(data, done)
       })
     },
     async answer () {
