@@ -30,11 +30,12 @@ function holdsNone (t: Test, what: string, text: string, secrets: readonly strin
 t.test('no answer and no line of the log, at trace level, has a secret in it', async t => {
   const b2 = await startB2(t)
   const { accessKeyId, secretAccessKey } = b2.credentials
-  const { url, log } = await start(t, b2, { API_KEYS: 'first-api-key,second-api-key' })
-  const secrets = [accessKeyId, secretAccessKey, TOKEN, 'first-api-key', 'second-api-key', 'AWS4-HMAC']
+  const { url, log } = await start(t, b2, { API_KEYS: `${TOKEN},second-api-key` })
+  const secrets = [accessKeyId, secretAccessKey, TOKEN, 'a-wrong-api-key', 'second-api-key', 'AWS4-HMAC']
   const answers: Answer[] = []
   const all = async (): Promise<void> => {
     const headers = { ...HEADERS, 'x-api-key': TOKEN }
+    answers.push(await put({ url }, bytes(10), 'a.bin', { ...headers, authorization: 'Bearer a-wrong-api-key' }))
     answers.push(await put({ url }, bytes(10), 'a.bin', headers))
     answers.push(await put({ url }, bytes(12 * MIB), 'a.bin', headers))
     answers.push(await postBody({ url }, form(fieldPart('a', 'b'), filePart(bytes(10))), undefined, headers))
