@@ -57,7 +57,7 @@ export function checkAccess (target: Target, grants: Grants): void {
   }
   if (!target.key.startsWith(grants.namePrefix)) throw notEntitled()
   if (Buffer.byteLength(target.key) > MAX_KEY_BYTES) throw new S3Error(400, 'KeyTooLongError', 'Your key is too long')
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what is refused
   if (/[\u0000-\u001f\u007f]/.test(target.key)) throw new S3Error(400, 'InvalidRequest', 'File names must not contain control characters')
 }
 

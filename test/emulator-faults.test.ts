@@ -2,14 +2,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { Agent } from 'node:https'
 import t from 'tap'
-import type { Test } from 'tap'
 import {
-  CompleteMultipartUploadCommand, CreateMultipartUploadCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client,
-  UploadPartCommand,
+  CompleteMultipartUploadCommand, CreateMultipartUploadCommand, GetObjectCommand, HeadObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import type { S3ClientConfig } from '@aws-sdk/client-s3'
-import { startB2Emulator } from '../emulator/index.ts'
-import type { B2EmulatorOptions, Fault } from '../emulator/index.ts'
+import type { Fault } from '../emulator/index.ts'
+import { failureOf, setUp } from './support/emulator-client.ts'
 
 /** For 127.0.0.1 and made for this file alone. */
 const TLS = {
@@ -31,42 +28,6 @@ zj0EAwIDSQAwRgIhAIisWf0rA/d8BEckz4c8d8X7nRIJjg3OyB0JfyLsA827AiEA
 x1PN7g4X3NvHrNa+MImKq7BIKplqqi1o7zHXzxxp7bg=
 -----END CERTIFICATE-----
 `,
-}
-
-async function setUp (t: Test, options: B2EmulatorOptions = {}, config: S3ClientConfig = {}) {
-  const emulator = await startB2Emulator(options)
-  t.teardown(() => emulator.close())
-  const client = new S3Client({
-    endpoint: emulator.endpoint,
-    region: emulator.region,
-    credentials: emulator.credentials,
-    forcePathStyle: true,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    maxAttempts: 1,
-    ...config,
-  })
-  t.teardown(() => client.destroy())
-  const put = (Key: string, Body: string | Uint8Array = 'x', abortSignal?: AbortSignal) =>
-    client.send(new PutObjectCommand({ Bucket: emulator.bucket, Key, Body }), abortSignal === undefined ? {} : { abortSignal })
-  return { emulator, client, put, Bucket: emulator.bucket }
-}
-
-interface Failure {
-  name?: string
-  code?: string
-  message?: string
-  status?: number | undefined
-}
-
-async function failureOf (promise: Promise<unknown>): Promise<Failure> {
-  try {
-    await promise
-  } catch (error) {
-    const { name, message, code, $metadata } = error as Error & { code?: string, $metadata?: { httpStatusCode?: number } }
-    return { name, message, ...(code === undefined ? {} : { code }), status: $metadata?.httpStatusCode }
-  }
-  throw new Error('It was expected to fail')
 }
 
 t.test('answers with a status, applying nothing', async (t) => {
