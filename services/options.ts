@@ -1,6 +1,5 @@
-import { missingB2 } from './config.ts'
+import { isProduction, missingB2 } from './config.ts'
 import type { Config } from './config.ts'
-import { isProduction } from './config.ts'
 
 /** The plugin's options that a configuration means. */
 export function optionsFromConfig (config: Config) {
@@ -22,7 +21,6 @@ export function optionsFromConfig (config: Config) {
     breakerThreshold: config.BREAKER_THRESHOLD,
     breakerResetMs: config.BREAKER_RESET_MS,
     shutdownGraceMs: config.SHUTDOWN_GRACE_MS,
-    secrets: [config.B2_APPLICATION_KEY, config.B2_APPLICATION_KEY_ID, ...config.API_KEYS].filter(secret => secret !== undefined),
   }
 }
 

@@ -10,7 +10,6 @@ import { baseName, newKey, uuidv7 } from './file-names.ts'
 import { Intake, mostMemory, SourceError } from './intake.ts'
 import type { LocalStore, LocalStoreStatus } from './local-store.ts'
 import { MemoryAccount } from './memory-account.ts'
-import { createRedactor } from './redact.ts'
 import { Transfer } from './transfer.ts'
 import type { Receipt } from './track.ts'
 import { ClientGoneError, UploadError } from './upload-errors.ts'
@@ -40,8 +39,6 @@ export interface UploadsOptions {
   readonly breakerThreshold?: number
   /** Milliseconds until one upload probes B2 again. Default 30,000. */
   readonly breakerResetMs?: number
-  /** Texts that must never be in a log line. */
-  readonly secrets?: readonly string[]
 }
 
 /** What is known of a file besides its bytes. */
@@ -87,8 +84,6 @@ export interface Uploads {
    * @throws {UploadError} where it was not stored; nothing of it is left then
    */
   store (source: Readable, info?: FileInfo & { metadata?: Record<string, string>, size?: number, correlationId?: string }): Promise<Receipt>
-  /** @throws {UploadError} `overloaded` or `shutting_down`, where a further upload would be refused. */
-  assertAccepting (): void
   /** Uploads under way. */
   readonly inFlight: number
   /** Bytes that uploads hold in memory. */
@@ -119,7 +114,6 @@ export function createUploads (options: UploadsOptions): Uploads {
     throw new RangeError('memoryBudgetBytes must be at least windowBytes and two parts')
   }
 
-  const redact = createRedactor(options.secrets ?? [])
   const pool = new BufferPool(budgetBytes)
   const account = new MemoryAccount({
     budgetBytes,
@@ -148,6 +142,7 @@ export function createUploads (options: UploadsOptions): Uploads {
     }
   }
 
+  /** @throws {UploadError} `overloaded` or `shutting_down`. */
   function assertAccepting (): void {
     if (closing) throw new UploadError('shutting_down', 'The service takes no new uploads.')
     if (running.size >= maxConcurrent) throw new UploadError('overloaded', `${maxConcurrent} uploads are under way already.`)
@@ -218,7 +213,7 @@ export function createUploads (options: UploadsOptions): Uploads {
       expectedBytes: opened.expectedBytes,
       complete: () => opened.complete(),
       onB2Failed: ({ error_code, detail, attempts, raw }) => log.warn({
-        event: 'b2.failed', correlation_id: correlationId, error_code, detail, attempts, b2_says: redact(raw), hints: b2Hints(error_code),
+        event: 'b2.failed', correlation_id: correlationId, error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code),
       }, 'B2 did not take the file'),
     }, intake)
   }
@@ -254,8 +249,6 @@ export function createUploads (options: UploadsOptions): Uploads {
         }),
       })
     },
-
-    assertAccepting,
 
     get inFlight () { return running.size },
 

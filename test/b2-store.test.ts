@@ -288,3 +288,14 @@ t.test('without that worker the public path stores the same bytes', async t => {
     }
   }
 })
+
+t.test('B2\'s words are cut to 500 characters, and no part of the key is left at the cut', async t => {
+  const { b2, store } = await setUp(t)
+  const { secretAccessKey } = b2.credentials
+  const message = 'x'.repeat(500 - 'InvalidArgument '.length - 10) + secretAccessKey + 'x'.repeat(10_000)
+  b2.fault({ status: 400, code: 'InvalidArgument', message })
+  const result = await putBytes(store, bytes(10))
+  const raw = result.ok ? '' : result.raw
+  t.equal(raw.length, 500)
+  t.notOk(raw.includes(secretAccessKey.slice(0, 6)))
+})

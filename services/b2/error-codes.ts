@@ -18,7 +18,7 @@ export interface B2Failure {
   readonly error_code: B2ErrorCode
   /** One sentence of ours with safe facts only (status, system call); fit for answers. */
   readonly detail: string
-  /** B2's or the system's own words, for the log only; may hold key ids until it has been redacted. */
+  /** B2's or the system's own words, for the log only. They may quote key ids: the B2 store takes those out. */
   readonly raw: string
   readonly weight: FailureWeight
   /** Whether another try of the same request can win. */
@@ -248,7 +248,7 @@ function * chain (error: unknown): Generator<RawError> {
 
 function rawWords (error: unknown): string {
   const links = [...chain(error)]
-  if (links.length === 0) return String(error).slice(0, 500)
+  if (links.length === 0) return String(error)
   return links.map(link => [link.name, link.code, link.message].filter(word => typeof word === 'string' && word !== '').join(' '))
-    .join('; caused by ').slice(0, 500)
+    .join('; caused by ')
 }

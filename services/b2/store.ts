@@ -7,6 +7,7 @@ import { describeFailure } from './error-codes.ts'
 import type { B2Failure } from './error-codes.ts'
 import { PartFeed } from './part-feed.ts'
 import { partUpload } from './part-upload.ts'
+import { createRedactor } from './redact.ts'
 
 /** Log methods that the services need; pino's loggers and Fastify's fit. */
 export interface Log {
@@ -68,6 +69,8 @@ const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
 
 const GRACE_AT_CLOSE_MS = 2_000
 
+const LONGEST_RAW_WORDS = 500
+
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store {
   readonly partBytes: number
@@ -91,6 +94,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const concurrency = options.concurrency ?? 4
   const maxAttempts = options.maxAttempts ?? 4
   const { bucket } = options
+  const redact = createRedactor([options.applicationKeyId, options.applicationKey])
   const hashes: KnownHashes = new WeakMap()
   const client = createB2Client(options, hashes)
   const cleanup = new B2Cleanup({ client, bucket, ...(options.log === undefined ? {} : { log: options.log }) })
@@ -124,7 +128,10 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   }
 
   function failure (error: unknown, from: ClientView): B2UploadFailure {
-    return { ok: false, ...describeFailure(error), attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
+    const described = describeFailure(error)
+    // Cut last: half a secret could not be told any more.
+    const raw = redact(described.raw).slice(0, LONGEST_RAW_WORDS)
+    return { ok: false, ...described, raw, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
   }
 
   return {
