@@ -22,8 +22,9 @@ export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
   return {
     logger: { level: LOG_LEVEL },
     trustProxy: TRUST_PROXY,
+    genReqId: correlationIdOf,
     // Each upload has its own closing line.
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'correlation_id' }),
     // An upload takes as long as it takes; the idle rule ends those that stand still.
     requestTimeout: 0,
     connectionTimeout: 0,

@@ -4,11 +4,14 @@ import Fastify from 'fastify'
 import pino from 'pino'
 import service, { serverOptions } from './app.ts'
 import { ConfigError, isProduction, parseConfig } from './services/config.ts'
+import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-collection.ts'
 
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000
 // A second signal within this time is taken for the first.
 const SAME_SIGNAL_MS = 2_000
+
+tuneGarbageCollection()
 
 const env = process.env
 if (env['ENV'] !== 'production' && env['NODE_ENV'] !== 'production') {
@@ -45,6 +48,7 @@ async function start (): Promise<void> {
     await app.close()
   })
   endOnSignal(grace.close)
+  collectWhenIdle(() => app.uploads.inFlight > 0)
   if (isProduction(config)) app.log.info({ event: 'service.started' }, 'running strictly, as ENV or NODE_ENV says production')
 }
 

@@ -126,7 +126,7 @@ export const WORKLOADS = {
     files: { size: [0.1 * MB, 5 * MB, 0.1 * MB, 1 * MB, 0.1 * MB, 12 * MB, 40 * MB], concurrency: 16, seconds: 120 },
     warm: { size: 0.1 * MB, count: 500, concurrency: 16 },
     scaled: 'seconds',
-    watched: { samples: 12, idleSeconds: 15 },
+    watched: { samples: 12, idleSeconds: 30 },
     rounds: 1,
     onRequest: true,
     contestants: ['service'],

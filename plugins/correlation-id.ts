@@ -25,7 +25,7 @@ export default fp(async app => {
   app.addHook('onRequest', async (request, reply) => {
     if (reply.hasHeader(HEADER)) return // a scope around this one has done it
     const id = correlationIdOf(request.raw)
-    request.log = reply.log = request.log.child({ correlation_id: id })
+    if (request.id !== id) request.log = reply.log = request.log.child({ correlation_id: id })
     reply.header(HEADER, id)
   })
 }, { name: 'correlation-id', fastify: '5.x' })
