@@ -25,7 +25,7 @@ export function optionsFromConfig (config: Config) {
 }
 
 // Parts under way at once must fit the budget beside the one that is being filled.
-const MAX_CONCURRENCY = 4
+const MAX_CONCURRENCY = 5
 
 function b2Options (config: Config) {
   return {

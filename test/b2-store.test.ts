@@ -66,7 +66,7 @@ t.test('put signs with the hash it is given', async t => {
 
 t.test('begin stores parts as they are pushed, and tells each that was acknowledged', async t => {
   const { b2, store } = await setUp(t)
-  t.match(store, { partBytes: PART, concurrency: 4 })
+  t.match(store, { partBytes: PART, concurrency: 5 })
   const content = bytes(3 * PART + 1)
   const acknowledged: [number, boolean][] = []
   t.same(await putParts(store, content, acknowledged), { ok: true, key: INFO.key, firstTry: true })

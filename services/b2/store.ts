@@ -19,7 +19,7 @@ export interface Log {
 export interface B2StoreOptions extends B2ConnectionOptions {
   /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB. */
   readonly partBytes?: number
-  /** Parts of one upload under way at once. Default 4. */
+  /** Parts of one upload under way at once. Default 5. */
   readonly concurrency?: number
   readonly log?: Log
 }
@@ -91,7 +91,7 @@ export interface B2Store {
 /** @throws {TypeError} for an endpoint that is no URL. */
 export function createB2Store (options: B2StoreOptions): B2Store {
   const partBytes = options.partBytes ?? 8_388_608 // 8 MiB
-  const concurrency = options.concurrency ?? 4
+  const concurrency = options.concurrency ?? 5
   const maxAttempts = options.maxAttempts ?? 4
   const { bucket } = options
   const redact = createRedactor([options.applicationKeyId, options.applicationKey])
