@@ -11,6 +11,7 @@ import config from './plugins/config.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
 import { answerError, errorBody } from './routes/error-answer.ts'
 import health from './routes/health.ts'
+import ready from './routes/ready.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
@@ -66,9 +67,10 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   Object.assign(app.server, { httpAllowHalfOpen: true }) // missing in Node's types
   // Node would answer these by itself, in another shape.
   app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
-  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health'] })
+  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health', '/ready'] })
   await app.register(b2Uploads, optionsFromConfig(app.config))
   await app.register(health)
+  await app.register(ready)
 }
 
 export default fp(service, { name: 'service', fastify: '5.x' })

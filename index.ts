@@ -1,16 +1,19 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import b2Client from './plugins/b2-client.ts'
+import type { B2Options } from './plugins/b2-client.ts'
 import correlationId from './plugins/correlation-id.ts'
 import localStore from './plugins/local-store.ts'
 import uploads from './plugins/uploads.ts'
 import type { UploadsPluginOptions } from './plugins/uploads.ts'
+import contentRoutes from './routes/content.ts'
+import receiptRoutes from './routes/receipts.ts'
 import uploadRoutes from './routes/uploads.ts'
 import type { UploadRoutesOptions } from './routes/uploads.ts'
-import type { B2StoreOptions } from './services/b2/store.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
+import { DEFAULT_KEY_PREFIX } from './services/uploads.ts'
 
 /** Options of the plugin. */
 export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoutesOptions, 'preHandler'> {
@@ -19,7 +22,7 @@ export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoute
   /** False for `app.uploads` alone. Default true. */
   readonly routes?: boolean | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
-  readonly b2?: Omit<B2StoreOptions, 'log'> | undefined
+  readonly b2?: B2Options | undefined
   /** The fallback directory. */
   readonly local: {
     /** Created when missing. */
@@ -40,14 +43,16 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
   const { prefix, routes = true, b2, local, preHandler, ...rest } = options
   // A scope of its own, so that the host sees nothing of this but `app.uploads` and the routes.
   await app.register(async scope => {
-    await scope.register(b2Client, { b2 })
     await scope.register(localStore, { required: false, ...local })
+    await scope.register(b2Client, { b2, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX })
     await scope.register(uploads, rest)
     app.decorate('uploads', scope.uploads)
     if (!routes) return
     await scope.register(async inner => {
       await inner.register(correlationId)
       await inner.register(uploadRoutes, { maxBytes: rest.maxBytes, preHandler })
+      await inner.register(receiptRoutes, { preHandler })
+      await inner.register(contentRoutes, { preHandler })
     }, prefix === undefined ? {} : { prefix })
   })
 }
@@ -58,5 +63,7 @@ export default plugin
 export { plugin as b2Uploads }
 export { ConfigError } from './services/config.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
+export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion.ts'
+export type { StoredContent, StoredFile } from './services/stored-files.ts'
 export type { Receipt, Track, FallbackReason } from './services/track.ts'
 export type { Uploads, FileInfo, UploadsStatus } from './services/uploads.ts'

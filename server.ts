@@ -1,8 +1,8 @@
-import { loadEnvFile } from 'node:process'
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import pino from 'pino'
 import service, { serverOptions } from './app.ts'
+import { loadDotEnv } from './dot-env.ts'
 import { ConfigError, isProduction, parseConfig } from './services/config.ts'
 import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-collection.ts'
 
@@ -13,14 +13,8 @@ const SAME_SIGNAL_MS = 2_000
 
 tuneGarbageCollection()
 
+loadDotEnv()
 const env = process.env
-if (env['ENV'] !== 'production' && env['NODE_ENV'] !== 'production') {
-  try {
-    loadEnvFile()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
-}
 
 await start().catch((error: unknown) => {
   const log = pino()

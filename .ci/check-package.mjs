@@ -8,7 +8,7 @@ const [{ files, name }] = JSON.parse(output.slice(output.indexOf('[')))
 const paths = files.map(({ path }) => path)
 for (const needed of [
   'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', '.env.example',
-  'dist/index.js', 'dist/index.d.ts', 'dist/server.js', 'dist/emulator/index.js', 'dist/emulator/index.d.ts',
+  'dist/index.js', 'dist/index.d.ts', 'dist/server.js', 'dist/promote.js', 'dist/emulator/index.js', 'dist/emulator/index.d.ts',
 ]) assert.ok(paths.includes(needed), `${needed} is not in the package`)
 const allowed = /^(dist\/.+\.(js|d\.ts|js\.map)|package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/
 assert.deepEqual(paths.filter(path => !allowed.test(path)), [], 'these do not belong in the package')

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import fp from 'fastify-plugin'
 import { createB2Store } from '../services/b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../services/b2/store.ts'
@@ -9,14 +10,32 @@ declare module 'fastify' {
   }
 }
 
+/** The bucket and how to reach it. */
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted' | 'keyPrefix'>
+
 export interface B2ClientPluginOptions {
   /** The bucket and how to reach it; undefined for local-only mode. */
-  b2?: Omit<B2StoreOptions, 'log'> | undefined
+  b2?: B2Options | undefined
+  /** Put before every key. */
+  keyPrefix: string
 }
 
-/** Decorates `app.b2`. No call is made to B2 at the start: a key that may upload often may not look at the bucket. */
-export default fp<B2ClientPluginOptions>(async (app, { b2 }) => {
-  const store = b2 === undefined ? undefined : createB2Store({ ...b2, log: app.log })
+/**
+ * Decorates `app.b2`, which writes down in `app.localStore`'s directory what is to be removed from B2, and removes nothing
+ * that has a file or receipt there. No call is made to B2 at the start: a key that may upload often may not look at the bucket.
+ */
+export default fp<B2ClientPluginOptions>(async (app, { b2, keyPrefix }) => {
+  const { localStore } = app
+  const store = b2 === undefined
+    ? undefined
+    : createB2Store({
+      ...b2,
+      // Without one, unfinished uploads in the bucket may be anybody's.
+      ...(keyPrefix === '' ? {} : { keyPrefix }),
+      leftoversDir: join(localStore.dir, '.leftovers'),
+      isWanted: async key => await localStore.find(key) !== undefined,
+      log: app.log,
+    })
   app.decorate('b2', store)
   app.addHook('onClose', async () => { await store?.close() })
-}, { name: 'b2-client', fastify: '5.x' })
+}, { name: 'b2-client', fastify: '5.x', dependencies: ['local-store'] })

@@ -1,19 +1,19 @@
 import multipart from '@fastify/multipart'
-import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { declaredContentType } from '../services/content-type.ts'
 import { ReceiptSchema } from '../services/track.ts'
-import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
+import { UploadError } from '../services/upload-errors.ts'
 import type { OpenedFile } from '../services/uploads.ts'
-import { answerError, ErrorSchema } from './error-answer.ts'
+import { ErrorSchema } from './error-answer.ts'
+import { commonOptions } from './file-routes.ts'
+import type { RoutesOptions } from './file-routes.ts'
 import { contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
 
-export interface UploadRoutesOptions {
+export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
   maxBytes?: number | undefined
-  /** Run before each route, after the host's own hooks. */
-  preHandler?: preHandlerHookHandler | preHandlerAsyncHookHandler | (preHandlerHookHandler | preHandlerAsyncHookHandler)[] | undefined
 }
 
 // A form is larger than its file: boundaries, part headers, text fields.
@@ -26,16 +26,7 @@ const answers = {
 
 /** `POST /uploads` and `PUT /uploads/{name}`. Needs `app.uploads`. */
 const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxBytes = 1_073_741_824, preHandler }) => {
-  const common = {
-    ...(preHandler === undefined ? {} : { preHandler }),
-    errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
-      if (isOurs(error)) answerError(error, request, reply)
-      else reply.send(error) // of the host's hooks: the host's error handler is next
-    },
-    // The body is a stream that nobody may read before the handler does; the schema only describes it.
-    validatorCompiler: () => () => true,
-    serializerCompiler: () => (answer: unknown) => JSON.stringify(answer),
-  }
+  const common = commonOptions({ preHandler })
 
   await app.register(async scope => {
     if (!scope.hasContentTypeParser('multipart/form-data')) await scope.register(multipart)
@@ -117,12 +108,6 @@ function openRawFile (request: FastifyRequest, filename: string): OpenedFile {
     explain: error => explainFailure(error, request),
     complete: async () => ({}),
   }
-}
-
-/** Whether an error is the plugin's own, or one of reading a body: content type parsers and the form parser. */
-function isOurs (error: unknown): boolean {
-  if (error instanceof UploadError || error instanceof ClientGoneError) return true
-  return /^FST_(ERR_CTP|REQ_FILE|FILES|FIELDS|PARTS|PROTO|INVALID_JSON|INVALID_MULTIPART|MP)_/.test(String((error as { code?: unknown }).code))
 }
 
 /** The name in the URL; one segment, so that its own slashes have to be encoded. */

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs'
 
-const server = new URL('../dist/server.js', import.meta.url)
+// `server` or `promote`; what follows is for the program itself.
+const [name] = process.argv.splice(2, 1)
+const program = new URL(`../dist/${name}.js`, import.meta.url)
 
-if (!existsSync(server)) {
-  // Standard output belongs to the service's log.
-  console.error('dist/server.js is missing: building it')
+if (!existsSync(program)) {
+  // Standard output belongs to the program.
+  console.error(`dist/${name}.js is missing: building it`)
   await import('./build.mjs')
 }
-// Imported rather than spawned, so that signals reach the service itself.
-await import(server.href)
+// Imported rather than spawned, so that signals reach the program itself.
+await import(program.href)

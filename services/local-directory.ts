@@ -20,6 +20,17 @@ export async function syncDirectory (fs: FileSystem, directory: string): Promise
   }
 }
 
+/** Whether there was anything of this name to take away. Rejects where it stays. */
+export async function unlinkIfThere (fs: FileSystem, path: string): Promise<boolean> {
+  try {
+    await fs.unlink(path)
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
 /**
  * Returns a function that makes a directory (absolute path) and its missing parents, durably. Calls for the same directory
  * at the same time share one run: none of them goes on before the new names are on the disk.

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
@@ -6,8 +7,10 @@ const NAME = `${UUID_V7}(?:\\.[a-z0-9]{1,8})?`
 
 const DATA = new RegExp(`^${NAME}$`)
 const RECEIPT = new RegExp(`^(${NAME})\\.receipt\\.json$`)
+const NOTE = new RegExp(`^(${NAME})\\.set-aside\\.json$`)
 // The leading dot tells them from a whole file: a client's `song.part` is stored as `<uuid>.part`.
-const PART = new RegExp(`^\\.(?:${NAME}|${NAME}\\.receipt\\.json|probe-${UUID})\\.part$`)
+const PART = new RegExp(`^\\.(?:${NAME}|${NAME}\\.receipt\\.json|(?:probe|note|claim)-${UUID})\\.part$`)
+const CLAIM = new RegExp(`^\\.${NAME}\\.claim$`)
 
 /** The paths that belong to one key. */
 export interface LocalPlace {
@@ -17,10 +20,17 @@ export interface LocalPlace {
   dataPart: string
   receipt: string
   receiptPart: string
+  /** Says that the file must not be promoted, and why. A name of its own, so that a listing tells it without reading a receipt. */
+  note: string
+  /** Says that somebody is promoting the file. */
+  claim: string
 }
 
-/** What a file in the store's directory is, judged by its name alone; undefined: not ours. */
-export type LocalFileKind = { kind: 'data', name: string } | { kind: 'receipt', name: string } | { kind: 'part' }
+/**
+ * What a file in the store's directory is, judged by its name alone; undefined: not ours. `live`: part files and claims,
+ * which mean something only while their owner keeps them fresh.
+ */
+export type LocalFileKind = { kind: 'data' | 'receipt' | 'note', name: string } | { kind: 'live' }
 
 /**
  * Checks a key (`<prefix segments>/<UUIDv7>[.ext]`). Keys are made by the service, but here one becomes a path.
@@ -51,7 +61,9 @@ export function placeIn (directory: string, name: string): LocalPlace {
     data: join(directory, name),
     dataPart: join(directory, `.${name}.part`),
     receipt: join(directory, receiptName(name)),
-    receiptPart: join(directory, `.${receiptName(name)}.part`)
+    receiptPart: join(directory, `.${receiptName(name)}.part`),
+    note: join(directory, noteName(name)),
+    claim: join(directory, `.${name}.claim`)
   }
 }
 
@@ -59,14 +71,28 @@ export function receiptName (name: string): string {
   return `${name}.receipt.json`
 }
 
-/** A probe's name is that of a part file, so that one left behind by a kill is swept like any other. */
-export function probeName (uuid: string): string {
-  return `.probe-${uuid}.part`
+export function noteName (name: string): string {
+  return `${name}.set-aside.json`
+}
+
+/** A name that nobody else has. It is that of a part file, so that one left behind by a kill is swept like any other. */
+export function temporaryName (purpose: 'probe' | 'note' | 'claim'): string {
+  return `.${purpose}-${randomUUID()}.part`
+}
+
+/**
+ * Whether a directory inside the store's may hold files of ours. Those with a dot are somebody else's (the snapshots of a
+ * volume have copies of everything in them), and no key has a backslash.
+ */
+export function isSearched (directoryName: string): boolean {
+  return !directoryName.startsWith('.') && !directoryName.includes('\\')
 }
 
 export function kindOf (fileName: string): LocalFileKind | undefined {
-  if (PART.test(fileName)) return { kind: 'part' }
   if (DATA.test(fileName)) return { kind: 'data', name: fileName }
-  const name = RECEIPT.exec(fileName)?.[1]
-  return name === undefined ? undefined : { kind: 'receipt', name }
+  const receiptOf = RECEIPT.exec(fileName)?.[1]
+  if (receiptOf !== undefined) return { kind: 'receipt', name: receiptOf }
+  const noteOf = NOTE.exec(fileName)?.[1]
+  if (noteOf !== undefined) return { kind: 'note', name: noteOf }
+  return PART.test(fileName) || CLAIM.test(fileName) ? { kind: 'live' } : undefined
 }

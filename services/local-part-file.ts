@@ -64,6 +64,12 @@ export class PartFile {
     this.#touching = false
   }
 
+  /** True where the file of this name is this very one: a name may have been taken over. */
+  async isAt (path: string): Promise<boolean> {
+    const [own, there] = await Promise.all([this.#handle.stat({ bigint: true }), this.#fs.lstat(path, { bigint: true })])
+    return own.ino === there.ino && own.dev === there.dev
+  }
+
   async close (): Promise<void> {
     await this.#handle.close()
   }

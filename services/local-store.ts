@@ -1,15 +1,21 @@
-import { randomUUID } from 'node:crypto'
 import nodeFs from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { createDirectoryMaker, syncDirectory, type FileSystem } from './local-directory.ts'
+import { CLAIM_DELAY_MS, createClaims, type Claim } from './local-claims.ts'
+import { createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { createFileWriter, type LocalFileWriter } from './local-file-writer.ts'
 import { createFreeSpace } from './local-free-space.ts'
 import { createHeartbeat } from './local-heartbeat.ts'
 import { silentLog, type LocalStoreLog } from './local-log.ts'
-import { assertKey, placeOf, probeName, type LocalPlace } from './local-names.ts'
+import { assertKey, placeOf, temporaryName } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
+import { createPending, type PendingFile } from './local-pending.ts'
+import { openDataFile, type OpenFile } from './local-reader.ts'
+import { createReceipts, type FoundFile } from './local-receipts.ts'
+import { assertFree } from './local-stamp.ts'
+import { createStatus, type LocalStoreStatus } from './local-status.ts'
 import { SWEEP_DELAY_MS, sweepLeftovers } from './local-sweep.ts'
+import type { Receipt } from './track.ts'
 
 export interface LocalStoreOptions {
   /** The directory; relative to the working directory at the time of the call, created when missing. */
@@ -18,18 +24,15 @@ export interface LocalStoreOptions {
   minFreeBytes?: number
   /** Milliseconds between the two looks of the sweep. Default 5000; less than 3000 endangers other processes' files. */
   sweepDelayMs?: number
+  /** Milliseconds for which a claim must look the same before it is taken over. Default 5000; less than 3000 endangers living claims. */
+  claimDelayMs?: number
   /** Default: silence. */
   log?: LocalStoreLog
   /** Replaces functions of the file system; for faults that a real disk does not produce on demand. */
   fs?: Partial<FileSystem>
 }
 
-export interface LocalStoreStatus {
-  /** Whether the directory could take a file now: it may be written, and there is room beyond `minFreeBytes`. */
-  writable: boolean
-  /** 0 where it cannot be measured. */
-  free_bytes: number
-}
+export type { Claim, FoundFile, LocalStoreStatus, OpenFile, PendingFile }
 
 /** Files in a directory, each whole and with its receipt. Methods that take a key throw TypeError on a bad one. */
 export interface LocalStore {
@@ -60,12 +63,56 @@ export interface LocalStore {
    * @throws LocalStoreError
    */
   remove (key: string): Promise<void>
+  /**
+   * What is to be promoted, oldest first: whole files with their receipts, and receipts kept for objects in B2. Receipts
+   * that cannot be read count as set aside, those of whole files from the first `find` on. Foreign files, files without a
+   * receipt and directories whose names begin with a dot are left out.
+   * @throws LocalStoreError where the directory cannot be read
+   */
+  pending (): Promise<PendingFile[]>
+  /**
+   * The receipt of a file that is whole here, or one that was kept for an object in B2; undefined where there is neither.
+   * @throws LocalStoreError, also for a receipt that is damaged (`io_error`): its file is here all the same
+   */
+  find (key: string): Promise<FoundFile | undefined>
+  /**
+   * Opens the data file, whatever its receipt says. Undefined: it is not there.
+   * @throws LocalStoreError
+   */
+  openFile (key: string): Promise<OpenFile | undefined>
+  /**
+   * Keeps the receipt of an object in B2, durably, until it can be stored beside it.
+   * @throws LocalStoreError; nothing is left then. Also for a key that is stored or kept already (`io_error`, EEXIST)
+   */
+  keepReceipt (key: string, receipt: Receipt): Promise<void>
+  /**
+   * Notes durably that the file must not be promoted, for all processes on the directory; a later reason takes the place of
+   * an earlier one. Does nothing where there is no receipt (any more).
+   * @throws LocalStoreError; no half note is left then
+   */
+  setAside (key: string, reason: string): Promise<void>
+  /**
+   * Takes the note back; without one it does nothing.
+   * @throws LocalStoreError
+   */
+  takeUp (key: string): Promise<void>
+  /**
+   * Claims a key for one owner among all processes on the directory. Undefined: somebody else has it, or there is no such
+   * directory. Answers at once where nobody else or this process has it; else within about a second where the owner lives,
+   * and after `claimDelayMs` where it died, by taking over. A claim says nothing of the file: ask `find` afterwards.
+   *
+   * At most one owner, except where a process stands still for seconds (paused, or its disk hangs) and goes on, or where the
+   * disk is too full for the claim itself (then files must still leave it). Two owners then upload the same bytes under the
+   * same key, and each verifies what is there before it removes anything: it costs traffic and a version, no file.
+   * @throws LocalStoreError
+   */
+  claim (key: string): Promise<Claim | undefined>
   /** Ends all timers, discards the writers still open (a commit under way is waited for). The store is of no use afterwards. */
   close (): Promise<void>
 }
 
 export function createLocalStore (options: LocalStoreOptions): LocalStore {
-  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, log = silentLog } = options
+  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, log = silentLog } = options
   if (dir === '') throw new TypeError('dir must not be empty')
   const fs: FileSystem = { ...nodeFs, ...options.fs }
   const root = resolve(dir)
@@ -73,10 +120,13 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const freeSpace = createFreeSpace(fs, root, minFreeBytes)
   const heartbeat = createHeartbeat()
   const writers = new Set<LocalFileWriter>()
-  const creating = new Set<Promise<unknown>>()
+  const working = new Set<Promise<unknown>>()
   const closing = new AbortController()
+  const status = createStatus({ fs, root, minFreeBytes, freeSpace, makeDirectory })
+  const receipts = createReceipts({ fs, root, heartbeat, makeDirectory, log })
+  const pending = createPending({ fs, root, receipts, log })
+  const claims = createClaims({ fs, root, heartbeat, delayMs: claimDelayMs, signal: closing.signal, log })
   let sweep: Promise<void> | undefined
-  let statusNow: Promise<LocalStoreStatus> | undefined
 
   function assertNotClosed (): void {
     if (closing.signal.aborted) throw new LocalStoreError('The local store is closed', { error_code: 'io_error' })
@@ -95,7 +145,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
 
   async function open (): Promise<void> {
     assertNotClosed()
-    const probe = join(root, probeName(randomUUID()))
+    const probe = join(root, temporaryName('probe'))
     try {
       await makeDirectory(root)
       await (await fs.open(probe, 'wx', 0o600)).close()
@@ -113,7 +163,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       assertNotClosed()
       await makeDirectory(place.directory) // each time: somebody may have tidied up
       await freeSpace.demand(expectedBytes)
-      await assertNotStored(place)
+      await assertFree(fs, place.data)
       data = await PartFile.create(fs, place.dataPart)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be stored locally')
@@ -125,40 +175,13 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     return writer
   }
 
-  /** The rename of a commit would replace the file without a word. */
-  async function assertNotStored (place: LocalPlace): Promise<void> {
-    const there = await fs.lstat(place.data).then(() => true, () => false)
-    if (there) throw Object.assign(new Error('the key is stored already'), { code: 'EEXIST', syscall: 'open' })
-  }
-
-  async function create (key: string, info: { expectedBytes?: number } = {}): Promise<LocalFileWriter> {
-    const beginning = begin(key, info.expectedBytes ?? 0)
-    const settled = beginning.catch(() => {}).finally(() => creating.delete(settled))
-    creating.add(settled)
-    return await beginning
-  }
-
-  async function reach (): Promise<void> {
-    try {
-      await fs.access(`${root}/.`, fs.constants.W_OK | fs.constants.X_OK)
-    } catch (error) {
-      // The next file would make a missing directory again. But none may come while the store is reported as unusable.
-      if (errnoOf(error) !== 'ENOENT') throw error
-      await makeDirectory(root)
-    }
-  }
-
-  async function measureStatus (): Promise<LocalStoreStatus> {
-    const accessible = await reach().then(() => true, () => false)
-    const free = await freeSpace.measure().catch(() => undefined)
-    const room = free === undefined || (free > 0 && free >= minFreeBytes)
-    return { writable: accessible && room, free_bytes: free ?? 0 }
-  }
-
-  function status (): Promise<LocalStoreStatus> {
-    // Shared, so that probes of a hanging disk do not pile up in the thread pool.
-    statusNow ??= measureStatus().finally(() => { statusNow = undefined })
-    return statusNow
+  /** Work that `close` waits for; none begins after it. */
+  async function work<T> (task: () => Promise<T>): Promise<T> {
+    assertNotClosed()
+    const run = task()
+    const settled = run.catch(() => {}).finally(() => working.delete(settled))
+    working.add(settled)
+    return await run
   }
 
   function location (key: string): string {
@@ -177,32 +200,39 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   }
 
   async function remove (key: string): Promise<void> {
-    const { directory, data, receipt } = placeOf(root, key)
+    const { directory, data, receipt, note } = placeOf(root, key)
     try {
-      // The file first: should this end halfway, the sweep takes the receipt, while a file without one would stay.
-      const removed = [await unlinkIfThere(data), await unlinkIfThere(receipt)]
+      // The file first: should this end halfway, the sweep takes the rest, while a file without a receipt would stay.
+      const removed = [await unlinkIfThere(fs, data), await unlinkIfThere(fs, receipt), await unlinkIfThere(fs, note)]
       if (removed.includes(true)) await syncDirectory(fs, directory)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be removed from local storage')
     }
   }
 
-  async function unlinkIfThere (path: string): Promise<boolean> {
-    try {
-      await fs.unlink(path)
-      return true
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return false
-      throw error
-    }
-  }
-
   async function close (): Promise<void> {
     closing.abort()
-    await Promise.all(creating)
+    await Promise.all(working)
     await Promise.all(Array.from(writers, writer => writer.discard()))
+    await claims.close()
     await sweep
   }
 
-  return { dir, open, create, status, location, readReceipt, remove, close }
+  return {
+    dir,
+    open,
+    create: async (key, info = {}) => await work(() => begin(key, info.expectedBytes ?? 0)),
+    status,
+    location,
+    readReceipt,
+    remove,
+    pending,
+    find: receipts.find,
+    openFile: async key => await openDataFile(fs, placeOf(root, key).data),
+    keepReceipt: async (key, receipt) => await work(() => receipts.keep(key, receipt)),
+    setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
+    takeUp: async key => await work(() => receipts.takeUp(key)),
+    claim: async key => await work(() => claims.claim(key)),
+    close
+  }
 }

@@ -1,10 +1,11 @@
-import type { Dirent } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
 import type { LocalStoreLog } from './local-log.ts'
 import { kindOf, placeIn, receiptName, type LocalPlace } from './local-names.ts'
+import { exists, stampOf } from './local-stamp.ts'
+import { filesBelow } from './local-walk.ts'
 
 /**
  * Time between the two looks. Longer than several heartbeats of a living owner, and than the 3 s for which an NFS client
@@ -25,6 +26,7 @@ export interface SweepOptions {
 }
 
 export interface SweepReport {
+  /** Claims included. */
   partFilesRemoved: number
   receiptsRemoved: number
   /** Whole files that nothing describes. They are left alone: each may be somebody's only copy. */
@@ -36,15 +38,20 @@ interface Seen {
   stamp: string
 }
 
+interface SeenOfFile extends Seen {
+  place: LocalPlace
+}
+
 interface FirstLook {
-  parts: Seen[]
-  receipts: Array<Seen & { place: LocalPlace }>
+  live: Seen[]
+  receipts: SeenOfFile[]
+  notes: SeenOfFile[]
   dataFiles: LocalPlace[]
 }
 
 /**
- * Removes what killed processes left behind. A living owner keeps its part files fresh, so a file that looks the same
- * twice has none. Only the two looks are compared with each other, never with a clock: machines that share a volume
+ * Removes what killed processes left behind. A living owner keeps its part files and claims fresh, so one that looks the
+ * same twice has none. Only the two looks are compared with each other, never with a clock: machines that share a volume
  * need not agree on the time. Names that are not ours are never touched.
  */
 export async function sweepLeftovers (options: SweepOptions): Promise<SweepReport> {
@@ -68,9 +75,10 @@ export async function sweepLeftovers (options: SweepOptions): Promise<SweepRepor
     return removed
   }
 
-  const partFilesRemoved = await removeWhere(first.parts, async file => !isOpenHere(file.path) && await isUnchanged(fs, file))
-  // After the part files: the test for receipts relies on the stale ones being gone.
+  const partFilesRemoved = await removeWhere(first.live, async file => !isOpenHere(file.path) && await isUnchanged(fs, file))
+  // After the part files: the test for receipts relies on the stale ones being gone. And notes go with their receipts.
   const receiptsRemoved = await removeWhere(first.receipts, file => isAbandonedReceipt(fs, file))
+  await removeWhere(first.notes, file => isAbandonedNote(fs, file))
   let filesWithoutReceipt = 0
   for (const place of first.dataFiles) {
     signal.throwIfAborted()
@@ -83,64 +91,56 @@ export async function sweepLeftovers (options: SweepOptions): Promise<SweepRepor
  * The rule for receipts: one is abandoned when its file is not there, cannot come any more, and nobody wrote the receipt
  * between the looks. A commit renames the receipt first and then the part file to the data file. So the part file is asked
  * for before the data file: when the first is gone and the second is not there after that, no rename can still bring it.
+ * A receipt that does not say that its file is local stays: it was kept for an object in B2, or perhaps so.
  */
-async function isAbandonedReceipt (fs: FileSystem, receipt: Seen & { place: LocalPlace }): Promise<boolean> {
+async function isAbandonedReceipt (fs: FileSystem, receipt: SeenOfFile): Promise<boolean> {
   if (await exists(fs, receipt.place.dataPart)) return false
   if (await exists(fs, receipt.place.data)) return false
+  if (!await isLocal(fs, receipt.path)) return false
   return await isUnchanged(fs, receipt)
 }
 
+async function isLocal (fs: FileSystem, receiptPath: string): Promise<boolean> {
+  const text = await fs.readFile(receiptPath, 'utf8')
+  try {
+    return JSON.parse(text).storage === 'local'
+  } catch {
+    return false
+  }
+}
+
+/** A removal takes the note last, and may have been killed before. */
+async function isAbandonedNote (fs: FileSystem, note: SeenOfFile): Promise<boolean> {
+  return !await exists(fs, note.place.receipt) && await isUnchanged(fs, note)
+}
+
 async function look ({ fs, root, signal, log }: SweepOptions): Promise<FirstLook> {
-  const found: FirstLook = { parts: [], receipts: [], dataFiles: [] }
-  const directories = [root]
-  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
-    signal.throwIfAborted()
-    let entries: Dirent[]
-    try {
-      entries = await fs.readdir(directory, { withFileTypes: true })
-    } catch (err) {
-      if (errnoOf(err) !== 'ENOENT') log.warn({ err }, 'a directory of the local store could not be searched for leftovers')
-      continue
-    }
-    const names = new Set(entries.map(entry => entry.name))
-    for (const entry of entries) {
-      if (entry.isDirectory()) directories.push(join(directory, entry.name))
-      else if (entry.isFile()) await note(fs, found, directory, entry.name, names)
+  const found: FirstLook = { live: [], receipts: [], notes: [], dataFiles: [] }
+  const report = (err: unknown): void => log.warn({ err }, 'a directory of the local store could not be searched for leftovers')
+  for await (const { directory, files, siblings } of filesBelow(fs, root, report)) {
+    for (const fileName of files) {
+      signal.throwIfAborted()
+      await note(fs, found, directory, fileName, siblings)
     }
   }
   return found
 }
 
-async function note (fs: FileSystem, found: FirstLook, directory: string, fileName: string, siblings: Set<string>): Promise<void> {
+async function note (fs: FileSystem, found: FirstLook, directory: string, fileName: string, siblings: ReadonlySet<string>): Promise<void> {
   const file = kindOf(fileName)
   if (file === undefined) return
   if (file.kind === 'data') {
     if (!siblings.has(receiptName(file.name))) found.dataFiles.push(placeIn(directory, file.name))
     return
   }
-  if (file.kind === 'receipt' && siblings.has(file.name)) return
+  if (file.kind !== 'live' && siblings.has(file.name)) return // beside its data file
   const path = join(directory, fileName)
   const stamp = await stampOf(fs, path).catch(() => undefined)
   if (stamp === undefined) return // gone meanwhile, or not to be judged
-  if (file.kind === 'part') found.parts.push({ path, stamp })
-  else found.receipts.push({ path, stamp, place: placeIn(directory, file.name) })
+  if (file.kind === 'live') found.live.push({ path, stamp })
+  else found[file.kind === 'note' ? 'notes' : 'receipts'].push({ path, stamp, place: placeIn(directory, file.name) })
 }
 
 async function isUnchanged (fs: FileSystem, file: Seen): Promise<boolean> {
   return await stampOf(fs, file.path) === file.stamp
-}
-
-async function stampOf (fs: FileSystem, path: string): Promise<string> {
-  const { ino, size, mtimeNs } = await fs.lstat(path, { bigint: true })
-  return `${ino} ${size} ${mtimeNs}`
-}
-
-async function exists (fs: FileSystem, path: string): Promise<boolean> {
-  try {
-    await fs.lstat(path)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
-  }
 }

@@ -20,6 +20,7 @@ export function optionsFromConfig (config: Config) {
     memoryBudgetBytes: config.MEMORY_BUDGET_BYTES,
     breakerThreshold: config.BREAKER_THRESHOLD,
     breakerResetMs: config.BREAKER_RESET_MS,
+    promoteIntervalMs: config.PROMOTE_INTERVAL_MS,
     shutdownGraceMs: config.SHUTDOWN_GRACE_MS,
   }
 }

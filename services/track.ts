@@ -18,6 +18,16 @@ export const TrackSchema = Type.Object({
 
 export type Track = Static<typeof TrackSchema>
 
+const TEXTS = ['id', 'key', 'filename', 'content_type', 'sha256', 'uploaded_at'] as const
+
+/** True for what was stored as a track, though perhaps by another version of the service. */
+export function isTrack (value: unknown): value is Track {
+  if (typeof value !== 'object' || value === null) return false
+  const track = value as Partial<Record<keyof Track, unknown>>
+  return TEXTS.every(name => typeof track[name] === 'string') && Number.isSafeInteger(track.size_bytes) &&
+    typeof track.metadata === 'object' && track.metadata !== null && typeof track.audio === 'object'
+}
+
 /** Why a file did not go to B2. */
 export const FallbackReasonSchema = Type.Object({
   error_code: Type.Union(B2_ERROR_CODES.map(code => Type.Literal(code))),

@@ -1,4 +1,5 @@
-import type { B2PartsUpload, B2Store, B2UploadFailure } from './b2/store.ts'
+import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
+import type { B2PartsUpload, B2Result, B2Store, B2UploadFailure } from './b2/store.ts'
 import type { AudioTags } from './audio-tags.ts'
 import { mayHaveTags, readAudioTags } from './audio-tags.ts'
 import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
@@ -55,6 +56,8 @@ export class Transfer {
   #contentType = 'application/octet-stream'
   #audio: AudioTags | null | undefined
   #atEnd = false
+  /** The receipt on its way to B2 as an object of its own, where it doesn't fit the file's. */
+  #companion: Promise<B2Result> | undefined
 
   constructor (stores: TransferStores, file: IncomingFile, intake: Intake) {
     this.#stores = stores
@@ -119,18 +122,18 @@ export class Transfer {
   /** A file that fits one request: it is complete in memory before B2 hears of it. */
   async #putWhole (b2: B2Store, permit: Permit): Promise<Receipt> {
     const track = await this.#finish()
+    const metadata = objectMetadata(track)
     this.#held.add(this.#intake.takePart())
-    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata: objectMetadata(track) },
-      this.#held.bytes[0]!, track.sha256)
+    if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track)
+    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata }, this.#held.bytes[0]!, track.sha256)
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
     permit.succeeded()
     this.#held.stored(1, result.firstTry)
-    return { storage: 'b2', location: track.key, track }
+    return await this.#stored(b2, track)
   }
 
   async #putParts (b2: B2Store, permit: Permit): Promise<Receipt> {
-    const { key } = this.#file
-    const upload = b2.begin({ key, contentType: this.#contentType, metadata: objectMetadata(this.#file) }, {
+    const upload = b2.begin({ key: this.#file.key, contentType: this.#contentType, metadata: objectMetadata(this.#file) }, {
       onPartStored: (number, reuse) => {
         // An answer that comes after the failure must not take a part away that local storage is about to get.
         if (upload.failed.aborted) return
@@ -141,7 +144,7 @@ export class Transfer {
     })
     let track: Track | undefined
     try {
-      track = await this.#feed(upload, b2.partBytes)
+      track = await this.#feed(upload, b2)
     } catch (error) {
       upload.abort()
       await upload.result
@@ -150,11 +153,25 @@ export class Transfer {
     const result = await upload.result
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
     permit.succeeded()
-    return { storage: 'b2', location: key, track: track! }
+    return await this.#stored(b2, track!)
+  }
+
+  /** The file is in B2. Its receipt must be, too, or in local storage until promotion takes it there. */
+  async #stored (b2: B2Store, track: Track): Promise<Receipt> {
+    const receipt: Receipt = { storage: 'b2', location: track.key, track }
+    const companion = await this.#companion
+    if (companion === undefined || companion.ok) return receipt
+    try {
+      await this.#stores.local.keepReceipt(track.key, receipt)
+      return receipt
+    } catch (error) {
+      b2.forget(track.key)
+      throw error instanceof LocalStoreError ? bothFailed(companion, error) : error
+    }
   }
 
   /** Gives B2 all parts; returns early, without a track, where B2 failed. */
-  async #feed (upload: B2PartsUpload, partBytes: number): Promise<Track | undefined> {
+  async #feed (upload: B2PartsUpload, b2: B2Store): Promise<Track | undefined> {
     while (!this.#atEnd && !upload.failed.aborted) {
       await this.#push(upload, false)
       if (this.#outgrown) {
@@ -162,10 +179,11 @@ export class Transfer {
         await this.#readTags()
         this.#shrink()
       }
-      await this.#gather(partBytes, upload.failed)
+      await this.#gather(b2.partBytes, upload.failed)
     }
     if (upload.failed.aborted) return undefined
     const track = await this.#finish()
+    if (!upload.failed.aborted) this.#companion = b2.putReceipt(track)
     await this.#push(upload, true)
     return track
   }
@@ -194,10 +212,15 @@ export class Transfer {
       }
       return await this.#toLocal(reason, track)
     } catch (error) {
-      // Nobody will ever know of an object that B2 may have stored without telling.
-      if (failure.mayBeStored) b2.forget(this.#file.key)
+      // Nobody will ever know of an object that B2 may have stored without telling, nor of a receipt without its file.
+      if (failure.mayBeStored || this.#companion !== undefined) this.#forget(b2)
       throw error
     }
+  }
+
+  /** Once no receipt is under way any more: it would arrive after its removal. */
+  #forget (b2: B2Store): void {
+    Promise.resolve(this.#companion).then(() => b2.forget(this.#file.key), () => {})
   }
 
   async #toLocal (reason: Reason, track?: Track): Promise<Receipt> {
@@ -282,15 +305,4 @@ function bothFailed (reason: Reason, error: LocalStoreError): UploadError {
   const local = `local storage: ${error.error_code} (${error.message})`
   const detail = reason === undefined ? local : `B2: ${reason.error_code} (${reason.detail}); ${local}`
   return new UploadError('storage_unavailable', detail, { cause: error })
-}
-
-// B2 allows 2,048 bytes of header metadata on encrypted buckets; a percent-encoded file name can be much longer.
-const LONGEST_METADATA_VALUE = 1_000
-
-function objectMetadata ({ filename, sha256 }: { filename: string, sha256?: string }): Record<string, string> {
-  const name = encodeURIComponent(filename)
-  return {
-    ...(name.length <= LONGEST_METADATA_VALUE ? { filename: name } : {}),
-    ...(sha256 === undefined ? {} : { sha256 }),
-  }
 }

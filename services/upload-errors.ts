@@ -116,13 +116,16 @@ export class UploadError extends Error {
   /** Seconds after which trying again makes sense. */
   readonly retryAfter: number | undefined
 
-  /** @param options.statusCode another 4xx of the framework, which then carries `invalid_request`. */
-  constructor (error_code: UploadErrorCode, detail: string, options: { cause?: unknown, hints?: readonly string[], statusCode?: number } = {}) {
+  /**
+   * @param options.statusCode another 4xx of the framework, which then carries `invalid_request`
+   * @param options.error the sentence, where the code's own is not the right one
+   */
+  constructor (error_code: UploadErrorCode, detail: string, options: { cause?: unknown, error?: string, hints?: readonly string[], statusCode?: number } = {}) {
     super(detail, 'cause' in options ? { cause: options.cause } : {})
     const kind: Kind = KINDS[error_code]
     this.error_code = error_code
     this.statusCode = options.statusCode ?? kind.status
-    this.error = kind.error
+    this.error = options.error ?? kind.error
     this.hints = options.hints ?? kind.hints
     this.retryAfter = kind.retryAfter
   }

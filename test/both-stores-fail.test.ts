@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Answer, TestService } from './support/service.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from './support/service.ts'
+import { b2Env, bytes, inB2, put, settledFiles, sha256, startB2, startService } from './support/service.ts'
 import { KIB, MIB, settled } from './support/fault-matrix.ts'
 import type { Test } from 'tap'
 
@@ -52,8 +52,8 @@ for (const size of [100 * KIB, 12 * MIB, 40 * MIB]) {
     await b2.acceptConnections()
     const stored = await put(service, content)
     t.match(stored, { status: 201, body: { storage: 'b2' } })
-    t.equal(b2.objects()[0]?.sha256, sha256(content))
-    t.equal(b2.versions().length, 1)
+    t.match(inB2(b2).files, [{ sha256: sha256(content) }])
+    t.equal(inB2(b2).files.length, 1)
   })
 }
 
@@ -69,14 +69,13 @@ for (const { at, fault } of [
     const failed = await put(service, bytes(12 * MIB))
     checkUnavailable(t, failed, 'service_unavailable', 'disk_full')
     checkOneLine(t, service, failed.body.correlation_id)
-    await settled(b2, () => b2.unfinishedUploads().length === 0)
-    t.same(b2.versions(), [])
-    t.same(await service.localFiles(), [])
+    await settled(b2, () => b2.unfinishedUploads().length === 0 && b2.versions().length === 0)
+    t.same(await settledFiles(service), [])
 
     handle.cancel()
     const content = bytes(12 * MIB)
     t.match(await put(service, content), { status: 201, body: { storage: 'b2' } })
-    t.match(b2.objects(), [{ sha256: sha256(content) }])
+    t.match(inB2(b2).files, [{ sha256: sha256(content) }])
   })
 }
 
@@ -90,7 +89,7 @@ for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteM
     checkUnavailable(t, await put(service, bytes(size)), 'network_error', 'disk_full')
     await stored
     await settled(b2, () => b2.versions().length === 0 && b2.unfinishedUploads().length === 0)
-    t.same(await service.localFiles(), [])
+    t.same(await settledFiles(service), [])
   })
 }
 

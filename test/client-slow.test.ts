@@ -5,7 +5,7 @@ import { quiet } from './support/quiet.ts'
 import { BOUNDARY } from './support/forms.ts'
 import { connect, isError } from './support/raw-http.ts'
 import type { RawClient } from './support/raw-http.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from './support/service.ts'
+import { b2Env, bytes, inB2, put, sha256, startB2, startService } from './support/service.ts'
 
 const MIB = 1_048_576
 const IDLE = { UPLOAD_IDLE_TIMEOUT_MS: '300', B2_STALL_TIMEOUT_MS: '10000' }
@@ -100,7 +100,7 @@ t.test('time in which B2 makes the client wait does not count', async t => {
     const answered = new Promise<string>(resolve => { socket.once('data', chunk => resolve(chunk.toString())) })
     await send(socket, body)
     t.match(await answered, /^HTTP\/1\.1 201 /)
-    t.equal(b2.objects().at(-1)?.sha256, sha256(content))
+    t.equal(inB2(b2).files.at(-1)?.sha256, sha256(content))
     socket.destroy()
     b2.reset()
   }

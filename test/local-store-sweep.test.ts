@@ -36,7 +36,7 @@ function fsWithPause (lastPath: string, between: () => void): typeof nodeFs {
 function write (root: string, ...names: string[]): void {
   for (const name of names) {
     mkdirSync(join(root, name, '..'), { recursive: true })
-    writeFileSync(join(root, name), name)
+    writeFileSync(join(root, name), name.endsWith('.receipt.json') ? '{"storage":"local"}' : name)
   }
 }
 
@@ -92,7 +92,7 @@ t.test('a receipt without its file goes, unless the file can still come', async 
     isOpenHere: path => path === join(root, `.${living}.part`),
     fs: fsWithPause(join(root, `${changing}.receipt.json`), () => {
       write(root, arriving)
-      writeFileSync(join(root, `${changing}.receipt.json`), 'changed')
+      writeFileSync(join(root, `${changing}.receipt.json`), '{ "storage": "local" }')
     })
   })
   t.same(report, { partFilesRemoved: 1, receiptsRemoved: 2, filesWithoutReceipt: 0 })

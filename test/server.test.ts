@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import t from 'tap'
 import type { Test } from 'tap'
 import { begin, send } from './support/leaving-client.ts'
-import { b2Env, bytes, filesBelow, post, put, sha256, startB2 } from './support/service.ts'
+import { b2Env, bytes, filesBelow, inB2, post, put, sha256, startB2 } from './support/service.ts'
 import type { LogLine } from './support/service.ts'
 
 const SERVER = join(import.meta.dirname, '../server.ts')
@@ -74,7 +74,7 @@ t.test('with B2 an upload goes there', async t => {
     const content = bytes(size)
     const { body } = await upload({ url }, content, 'a.mp3')
     t.equal(body.storage, 'b2')
-    t.equal(b2.objects().at(-1)?.sha256, sha256(content))
+    t.equal(inB2(b2).files.at(-1)?.sha256, sha256(content))
   }
   t.same(await filesBelow(server.dir), [])
   server.child.kill('SIGTERM')

@@ -1,6 +1,6 @@
 import { watch } from 'node:fs'
 import t from 'tap'
-import { b2Env, bytes, post, put, sha256, startB2, startService } from './support/service.ts'
+import { b2Env, bytes, inB2, post, put, sha256, startB2, startService } from './support/service.ts'
 
 const MIB = 1_048_576
 const PART = 8 * MIB
@@ -22,10 +22,11 @@ t.test('every size arrives in B2 whole, and nothing is created on the local disk
       t.equal(answer.body.storage, 'b2')
       t.equal(answer.body.track.size_bytes, size)
       t.equal(answer.body.track.sha256, sha256(content))
-      const [stored, ...others] = b2.objects()
+      const { files: [stored, ...others], receipts } = inB2(b2)
       t.equal(stored?.key, answer.body.location)
       t.equal(stored?.sha256, sha256(content))
       t.same(others, [])
+      t.same(receipts.map(({ key }) => key), size > PART ? [`${stored?.key}.receipt.json`] : [], 'what came in parts has its receipt beside it')
       t.same(b2.unfinishedUploads(), [])
       b2.reset()
     }

@@ -1,121 +1,228 @@
-import {
-  AbortMultipartUploadCommand, DeleteObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand,
-} from '@aws-sdk/client-s3'
 import type { B2Client } from './client.ts'
 import { describeFailure } from './error-codes.ts'
+import type { B2ErrorCode } from './error-codes.ts'
+import { LeftoverList } from './leftover-list.ts'
+import type { Waiting } from './leftover-list.ts'
+import { LeftoverRemoval } from './leftover-removal.ts'
+import type { Leftover, Leftovers } from './leftovers.ts'
+import { companionKey } from './object-receipt.ts'
 import type { Log } from './store.ts'
-
-/** Something that a failure left, or may have left, in B2. */
-export type Leftover =
-  /** One unfinished multipart upload. */
-  | { readonly kind: 'upload', readonly key: string, readonly uploadId: string }
-  /** All unfinished multipart uploads of a key, whose ids only B2 knows. */
-  | { readonly kind: 'uploads', readonly key: string }
-  /** All versions of an object. */
-  | { readonly kind: 'object', readonly key: string }
-  /** All versions of an object but the newest. */
-  | { readonly kind: 'doubles', readonly key: string }
+import { UnfinishedSweep } from './unfinished-sweep.ts'
 
 export interface B2CleanupOptions {
   readonly client: B2Client
   readonly bucket: string
   readonly log?: Log
+  /** Where leftovers are written down that could not be removed at once. Default: memory only, which a restart forgets. */
+  readonly leftovers?: Leftovers
+  /**
+   * Whether there is a file or receipt for `key` (never that of a companion); asked right before its object is removed. A
+   * wanted one is not, nor is one of which that can't be told.
+   */
+  isWanted? (key: string): Promise<boolean>
 }
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
 const GRACE_AT_CLOSE_MS = 2_000
+// So that a long list of what B2 refuses is not asked for each minute.
+const MOST_REFUSALS_A_PASS = 10
+// An upload begun after its key's leftovers were noted may be that of a promotion; clocks differ by this much.
+const CLOCK_TOLERANCE_MS = 10_000
+const MOST_TOLD_AT_CLOSE = 20
+
+/** Of these the others on the list may be free; any other failure is B2's, and ends a pass. */
+const REFUSALS: ReadonlySet<B2ErrorCode> = new Set(['access_denied', 'invalid_request'])
+
+const COMPANION_SUFFIX = companionKey('')
 
 /** Removes leftovers from B2 in the background, one after the other, and keeps at it while B2 is out of reach. */
 export class B2Cleanup {
   readonly #options: B2CleanupOptions
-  readonly #waiting = new Set<Leftover>()
+  readonly #list: LeftoverList
   readonly #cancel = new AbortController()
+  readonly #removal: LeftoverRemoval
+  readonly #sweep: UnfinishedSweep
   #working: Promise<void> | undefined
+  #again = false
   #timer: NodeJS.Timeout | undefined
   #pauseMs = FIRST_PAUSE_MS
   #closed = false
 
+  /** Reads the list on disk, and begins to work it off. */
   constructor (options: B2CleanupOptions) {
+    const { client, bucket, leftovers, log } = options
     this.#options = options
-  }
-
-  /** Takes a leftover on and begins at once. */
-  add (leftover: Leftover): void {
-    this.#waiting.add(leftover)
+    this.#list = new LeftoverList(leftovers, bucket, log)
+    this.#removal = new LeftoverRemoval({ client, bucket, signal: this.#cancel.signal })
+    this.#sweep = new UnfinishedSweep(this.#removal, this.#cancel.signal, log)
     this.retry()
   }
 
-  /** Works off what is waiting now, rather than after the pause. */
-  retry (): void {
-    if (this.#closed || this.#waiting.size === 0) return
-    clearTimeout(this.#timer)
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined
-      if (this.#waiting.size === 0 || this.#closed) return
-      this.#timer = setTimeout(() => this.retry(), this.#pauseMs)
-      this.#timer.unref()
-      this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
-    })
+  /**
+   * Takes a leftover on and begins at once. It is written down when the first try is over and it is still there. Objects
+   * have to be noted: no process may have one in mind that another one could settle without learning of it.
+   */
+  add (leftover: Exclude<Leftover, { kind: 'object' }>): void {
+    const entry = this.#list.add(leftover)
+    if (this.#closed) this.#list.write(entry)
+    else this.#begin()
   }
 
-  /** Gives what is under way two seconds more, then ends it and logs what is left. */
+  /**
+   * Takes a leftover on and writes it down before anything else; once the promise resolves, no restart forgets it. False
+   * where it could not be written, and only memory has it. Never rejects.
+   */
+  async note (leftover: Leftover): Promise<boolean> {
+    const entry = this.#list.add(leftover)
+    const written = await this.#list.write(entry)
+    this.retry()
+    return written
+  }
+
+  /**
+   * Says that `key` is now the stored and acknowledged object: whoever noted that it is to be removed, in this process or
+   * another, now or before a restart, it is not any more; its older versions are, and those of its companion. They are in
+   * any case with `mayHaveDoubles`.
+   *
+   * From the call on this process does not remove it. Once the promise resolves no other does, and no restart brings it
+   * back: whoever removes what made the key wanted (the local file, its receipt) must await it first. It rejects where the
+   * disk failed and that is not sure.
+   */
+  settle (key: string, mayHaveDoubles: boolean): Promise<void> {
+    const settled = this.#list.settle(key, mayHaveDoubles)
+    settled.then(() => this.#begin(), () => {}) // nobody has to wait for it who removes nothing
+    return settled
+  }
+
+  /** True while the object `key` is to be removed from B2: for readers it is gone already. */
+  isForgotten (key: string): boolean {
+    return this.#list.isForgotten(key)
+  }
+
+  /** Works off what is waiting now, rather than after the pause; also what other processes on the directory noted. */
+  retry (): void {
+    if (this.#working !== undefined) this.#again = true
+    this.#begin()
+  }
+
+  /**
+   * Aborts multipart uploads under `prefix` that were begun more than `olderThanMs` ago and got no part since. To be called
+   * as often as one likes: it looks once an hour, and not again where the application key may not list. Never rejects.
+   */
+  async sweepUnfinished (prefix: string, olderThanMs: number): Promise<void> {
+    if (!this.#closed) await this.#sweep.run(prefix, olderThanMs)
+  }
+
+  /** Gives what is under way two seconds more, then ends it; what is left is written down and logged. */
   async close (): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
     const cancelTimer = setTimeout(() => this.#cancel.abort(), GRACE_AT_CLOSE_MS)
-    await this.#working
+    await Promise.all([this.#working, this.#sweep.running])
     clearTimeout(cancelTimer)
-    if (this.#waiting.size > 0) {
-      this.#options.log?.warn({ event: 'b2.leftovers', leftovers: [...this.#waiting] },
-        'B2 could not be cleaned up before the end; the bucket\'s lifecycle rule removes unfinished uploads')
-    }
+    await this.#list.writeAll()
+    this.#tellRest()
   }
 
-  async #work (): Promise<void> {
-    for (const leftover of this.#waiting) {
-      if (this.#cancel.signal.aborted) return
-      try {
-        await this.#remove(leftover)
-        this.#waiting.delete(leftover)
-        this.#pauseMs = FIRST_PAUSE_MS
-      } catch (error) {
-        const { error_code, detail } = describeFailure(error)
-        this.#options.log?.warn({ event: 'b2.cleanup_failed', ...leftover, error_code, detail }, 'B2 could not be cleaned up yet')
+  #begin (): void {
+    if (this.#closed || (this.#list.size === 0 && this.#options.leftovers === undefined)) return
+    clearTimeout(this.#timer)
+    this.#working ??= this.#pass().finally(() => {
+      this.#working = undefined
+      if (this.#closed) return
+      if (this.#again) {
+        this.#again = false
+        this.#begin()
+      } else if (this.#list.size > 0) {
+        this.#timer = setTimeout(() => this.#begin(), this.#pauseMs)
+        this.#timer.unref()
+        this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
       }
-    }
+    })
   }
 
-  async #remove (leftover: Leftover): Promise<void> {
-    const { key } = leftover
-    if (leftover.kind === 'upload') return this.#abort(key, leftover.uploadId)
-    if (leftover.kind === 'uploads') {
-      for (const uploadId of await this.#uploadIds(key)) await this.#abort(key, uploadId)
-      return
+  /** Tries everything once, but no more than one where B2 is out of reach. */
+  async #pass (): Promise<void> {
+    const tried = new Set<Waiting>()
+    let refusals = 0
+    await this.#list.refresh()
+    for (const entry of this.#list.values()) {
+      if (this.#cancel.signal.aborted || refusals === MOST_REFUSALS_A_PASS) break
+      if (tried.has(entry)) continue
+      tried.add(entry)
+      const outcome = await this.#try(entry)
+      if (outcome === 'failed') break
+      if (outcome === 'refused') refusals++
+      if (outcome === 'removed') this.#pauseMs = FIRST_PAUSE_MS
     }
-    const versionIds = await this.#versionIds(key)
-    for (const VersionId of leftover.kind === 'object' ? versionIds : versionIds.slice(1)) {
-      await this.#options.client.send(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key: key, VersionId }), this.#cancel.signal)
-    }
+    await this.#list.writeAll()
   }
 
-  async #abort (key: string, UploadId: string): Promise<void> {
+  async #try (entry: Waiting): Promise<'removed' | 'waits' | 'refused' | 'failed'> {
+    entry.underWay = true
     try {
-      await this.#options.client.send(new AbortMultipartUploadCommand({ Bucket: this.#options.bucket, Key: key, UploadId }), this.#cancel.signal)
+      if (await this.#remove(entry)) {
+        await this.#list.done(entry)
+        return 'removed'
+      }
+      this.#list.putBack(entry)
+      return 'waits'
     } catch (error) {
-      if ((error as { name?: unknown }).name !== 'NoSuchUpload') throw error
+      this.#list.putBack(entry)
+      return this.#tell(entry, error)
+    } finally {
+      entry.underWay = false
     }
   }
 
-  // A key is one upload's alone: what there is of it always fits one page.
-  async #uploadIds (key: string): Promise<string[]> {
-    const page = await this.#options.client.send(new ListMultipartUploadsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#cancel.signal)
-    return (page.Uploads ?? []).filter(upload => upload.Key === key).map(upload => upload.UploadId!)
+  /** False where it may not be removed now. */
+  async #remove (entry: Waiting): Promise<boolean> {
+    const { leftover, notedAt } = entry
+    const { key } = leftover
+    if (leftover.kind === 'object') {
+      const mayRemove = (): Promise<boolean> => this.#mayRemove(entry)
+      return await mayRemove() && await this.#removal.removeObject(key, mayRemove)
+    }
+    // These are nobody's file, wanted or not: what is aborted was never stored, and the newest version stays.
+    if (leftover.kind === 'upload') await this.#removal.abort(leftover)
+    else if (leftover.kind === 'uploads') await this.#removal.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key)
+    else await this.#removal.removeDoubles(key)
+    return true
   }
 
-  /** Newest first, as S3 lists them. */
-  async #versionIds (key: string): Promise<string[]> {
-    const page = await this.#options.client.send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: key }), this.#cancel.signal)
-    return [...page.Versions ?? [], ...page.DeleteMarkers ?? []].filter(version => version.Key === key).map(version => version.VersionId!)
+  async #mayRemove (entry: Waiting): Promise<boolean> {
+    const { key } = entry.leftover
+    try {
+      entry.wanted = await this.#options.isWanted?.(key.endsWith(COMPANION_SUFFIX) ? key.slice(0, -COMPANION_SUFFIX.length) : key) ?? false
+    } catch (err) {
+      if (entry.told !== 'local') this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, err }, 'whether the file is wanted can\'t be told')
+      entry.told = 'local'
+      return false
+    }
+    // In this order: what was promoted was settled first, and ceased to be wanted then.
+    return !entry.wanted && await this.#list.stands(entry)
+  }
+
+  #tell (entry: Waiting, error: unknown): 'refused' | 'failed' {
+    if (this.#cancel.signal.aborted) return 'failed'
+    const { error_code, detail } = describeFailure(error)
+    const isRefused = REFUSALS.has(error_code)
+    if (!isRefused || entry.told !== error_code) {
+      this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, error_code, detail }, 'B2 could not be cleaned up yet')
+    }
+    if (isRefused) entry.told = error_code
+    return isRefused ? 'refused' : 'failed'
+  }
+
+  #tellRest (): void {
+    const rest = [...this.#list.values()]
+    if (rest.length === 0) return
+    const fields = { event: 'b2.leftovers', count: rest.length, leftovers: rest.slice(0, MOST_TOLD_AT_CLOSE).map(({ leftover }) => leftover) }
+    if (rest.every(({ isWritten }) => isWritten)) {
+      this.#options.log?.info(fields, 'B2 could not be cleaned up before the end; that goes on at the next start')
+    } else {
+      this.#options.log?.warn(fields, 'B2 could not be cleaned up before the end; the bucket\'s lifecycle rule removes unfinished uploads')
+    }
   }
 }

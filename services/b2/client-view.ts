@@ -1,7 +1,7 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { onNewConnection } from './client.ts'
+import { onNewConnection, withSignedBody } from './client.ts'
 import type { B2Client, B2Command } from './client.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
@@ -10,6 +10,8 @@ export interface ClientViewOptions {
   readonly bucket: string
   readonly key: string
   readonly maxAttempts: number
+  /** Whether the hashes of parts are signed over https, too. */
+  readonly signParts: boolean
   /** Ends even what {@link ClientView.cancel} lets go on. */
   readonly closing: AbortSignal
   /** Called once for every part that B2 acknowledged; `firstTry` is false where it was sent more than once. */
@@ -81,7 +83,7 @@ export class ClientView {
 
   async #sendOrSettle (command: B2Command, tries: Tries): Promise<object> {
     if (command instanceof UploadPartCommand) {
-      const output = await this.#request(command, tries)
+      const output = await this.#request(this.#options.signParts ? withSignedBody(command) : command, tries)
       this.#sentBytes += (command.input.Body as Uint8Array).byteLength
       this.#options.onPartStored(command.input.PartNumber!, tries.count === 1)
       return output

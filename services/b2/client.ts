@@ -3,9 +3,10 @@ import { Sha256 } from '@smithy/core/checksum'
 import type { HttpRequest } from '@smithy/core/protocols'
 import { SignatureV4 } from '@smithy/signature-v4'
 import toFastProperties from 'to-fast-properties'
-import { B2RequestHandler, CANCEL_SIGNAL, NEW_CONNECTION } from './request-handler.ts'
+import { B2RequestHandler, CANCEL_SIGNAL, NEW_CONNECTION, STREAMED_ANSWER } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
-import { createRetryStrategy } from './retry-strategy.ts'
+import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
+import type { Patience } from './retry-strategy.ts'
 
 /** How to reach a bucket over Backblaze's S3-compatible API. */
 export interface B2ConnectionOptions {
@@ -56,6 +57,20 @@ export function onNewConnection<Command extends B2Command> (command: Command): C
   return command
 }
 
+/** Asks for the body of the answer as a stream, where the answer is a success. Returns the command. */
+export function withStreamedAnswer<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [STREAMED_ANSWER]: true })
+  return command
+}
+
+const SIGNED_BODY = Symbol('signed body')
+
+/** Asks for the hash of the body to be signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
+export function withSignedBody<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [SIGNED_BODY]: true })
+  return command
+}
+
 // What they do is of no use to B2, and is done anew for each request: logs that nobody keeps, other regions' redirects,
 // S3 Express, Lambda's trace header, a list of the SDK's features in use.
 const NEEDLESS_MIDDLEWARE = [
@@ -64,7 +79,7 @@ const NEEDLESS_MIDDLEWARE = [
 ]
 
 /** @throws {TypeError} for an endpoint that is no URL. */
-export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes): B2Client {
+export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
   const maxAttempts = options.maxAttempts ?? 4
   const { endpoint, region } = options
   const credentials = { accessKeyId: options.applicationKeyId, secretAccessKey: options.applicationKey }
@@ -82,7 +97,7 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     expectContinueHeader: false,
     // The middleware is the same for every command of a kind; resolving it again for each is most of a small PUT's cost.
     cacheMiddleware: true,
-    retryStrategy: createRetryStrategy(maxAttempts),
+    retryStrategy: createRetryStrategy(maxAttempts, patience),
     maxAttempts,
     requestHandler: new B2RequestHandler({
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
@@ -98,16 +113,17 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   client.middlewareStack.add((next, context) => async args => {
     const { headers } = args.request as HttpRequest
     headers['user-agent'] = 'fastify-b2-uploads'
-    const { Body } = args.input as { Body?: unknown }
+    const { Body, [SIGNED_BODY]: signed } = args.input as { Body?: unknown, [SIGNED_BODY]?: boolean }
     const hash = Body instanceof Uint8Array ? hashes.get(Body) : undefined
-    const payload = hash ?? (unsignedParts && context.commandName === 'UploadPartCommand' ? 'UNSIGNED-PAYLOAD' : undefined)
+    const unsigned = unsignedParts && signed !== true && context.commandName === 'UploadPartCommand'
+    const payload = hash ?? (unsigned ? 'UNSIGNED-PAYLOAD' : undefined)
     if (payload !== undefined) headers['x-amz-content-sha256'] = payload
     return next(args)
   }, { name: 'userAgentAndPayloadHash', step: 'build' })
 
   client.middlewareStack.add((next, context) => async args => {
-    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew } = args.input as HandlerWishes
-    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew })
+    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed } = args.input as HandlerWishes
+    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed })
     const result = await next(args)
     // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
     // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)

@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { Socket } from 'node:net'
+import { finished } from 'node:stream'
 import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
 import type { HttpRequest } from '@smithy/core/protocols'
 import { watchForStall } from './stall-watch.ts'
@@ -35,10 +36,17 @@ export const CANCEL_SIGNAL = Symbol('cancel signal')
 /** Property of a request that must not go over a connection that was used before. */
 export const NEW_CONNECTION = Symbol('new connection')
 
+/**
+ * Property of a request whose answer's body is handed over as it comes, where it is a success. Its reader has to read it
+ * to its end or destroy it; it fails with a {@link TransportError}, or as the request would when that is cancelled.
+ */
+export const STREAMED_ANSWER = Symbol('streamed answer')
+
 /** What a request can ask of the handler. */
 export interface HandlerWishes {
   [CANCEL_SIGNAL]?: AbortSignal
   [NEW_CONNECTION]?: boolean
+  [STREAMED_ANSWER]?: boolean
 }
 
 // A whole part given to a TLS socket at once is held a second time, encrypted.
@@ -50,7 +58,7 @@ const LARGEST_ANSWER_BYTES = 4_194_304 // 4 MiB
  * can't: tells a stalled request from a slow one by the bytes that move, tells whether a failed request may have been
  * carried out, retries on a new connection as B2 advises, and writes bodies in slices.
  *
- * Answers are read whole, but for those to GET, which are streamed.
+ * Answers are read whole, but for those that are to be streamed.
  */
 export class B2RequestHandler {
   readonly metadata = { handlerProtocol: 'http/1.1' }
@@ -92,6 +100,7 @@ export class B2RequestHandler {
       let written = false
       let isConnected = false
       let socket: Socket | undefined
+      let streamed: http.IncomingMessage | undefined
       const transportError = (message: string, code: string, cause?: unknown): TransportError =>
         new TransportError(message, code, stores && written && isConnected, cause)
 
@@ -116,6 +125,7 @@ export class B2RequestHandler {
       }
       const fail = (error: Error): void => {
         settle()
+        streamed?.destroy(error)
         req.destroy()
         reject(error)
       }
@@ -124,7 +134,9 @@ export class B2RequestHandler {
         if (socket === undefined || req.destroyed) return
         isConnected = true
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
-          () => fail(transportError('nothing moved on the connection', 'B2_STALLED')))
+          () => fail(transportError('nothing moved on the connection', 'B2_STALLED')),
+          // What lies here unread is the reader's to take; until then B2 can't send more.
+          () => streamed !== undefined && (streamed.complete || streamed.readableLength > 0))
       }
 
       req.on('socket', (assigned: Socket) => {
@@ -144,9 +156,9 @@ export class B2RequestHandler {
             }),
           })
         }
-        if (request.method === 'GET') {
-          // Whoever reads the stream ends it; until then a stall ends it.
-          answer.once('close', settle)
+        if (request[STREAMED_ANSWER] === true && answer.statusCode! < 300) {
+          streamed = answer
+          finished(answer, settle)
           return finish(answer)
         }
         readWhole(answer, bytes => {

@@ -3,9 +3,23 @@ import { describeFailure } from './error-codes.ts'
 import { TransportError } from './request-handler.ts'
 
 const FIRST_DELAY_MS = 100
-const LONGEST_DELAY_MS = 5_000
-const LONGEST_RETRY_AFTER_MS = 10_000
 const STALLS_ALLOWED = 1
+
+/** How long a request's sender is willing to wait. */
+export interface Patience {
+  /** Longest pause before another try, milliseconds. */
+  readonly longestDelayMs: number
+  /** Longest `Retry-After` that is honoured, milliseconds. */
+  readonly longestRetryAfterMs: number
+  /** Whether a connection that was not established in time counts like a stall. */
+  readonly countsConnects: boolean
+}
+
+/** Who sends a file would rather wait than send it again. */
+export const FOR_UPLOADS: Patience = { longestDelayMs: 5_000, longestRetryAfterMs: 10_000, countsConnects: false }
+
+/** Who waits for an answer can ask again. With four tries the pauses come to a second and a half at most, if B2 asks for none. */
+export const FOR_READERS: Patience = { longestDelayMs: 500, longestRetryAfterMs: 1_000, countsConnects: true }
 
 interface Token extends RetryToken {
   readonly stalls: number
@@ -13,13 +27,13 @@ interface Token extends RetryToken {
 
 /**
  * Decides which failed requests are sent again, and when: exponential backoff with full jitter, `Retry-After` honoured
- * up to ten seconds. Unlike the SDK's own strategy it has no quota that all requests share, since a burst of 503s, which
+ * within bounds. Unlike the SDK's own strategy it has no quota that all requests share, since a burst of 503s, which
  * B2 calls normal, would use that up and leave everybody without a second try; the circuit breaker bounds the load.
  *
  * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not
  * sent again here: whoever sent it looks first (see client-view.ts).
  */
-export function createRetryStrategy (maxAttempts: number): RetryStrategyV2 {
+export function createRetryStrategy (maxAttempts: number, patience = FOR_UPLOADS): RetryStrategyV2 {
   return {
     async acquireInitialRetryToken () {
       return token(0, 0, 0)
@@ -27,9 +41,9 @@ export function createRetryStrategy (maxAttempts: number): RetryStrategyV2 {
     async refreshRetryTokenForRetry (previous, info) {
       const { stalls } = previous as Token
       const count = previous.getRetryCount() + 1
-      const stalled = isStall(info.error) ? stalls + 1 : stalls
+      const stalled = isStall(info.error) || (patience.countsConnects && isConnectTimeout(info.error)) ? stalls + 1 : stalls
       if (count >= maxAttempts || stalled > STALLS_ALLOWED || !mayRetry(info)) throw info.error
-      return token(count, delayMs(count, info), stalled)
+      return token(count, delayMs(count, info, patience), stalled)
     },
     recordSuccess () {},
   }
@@ -44,10 +58,10 @@ function mayRetry (info: RetryErrorInfo): boolean {
   return describeFailure(info.error).retryable
 }
 
-function delayMs (count: number, info: RetryErrorInfo): number {
-  const backoff = Math.random() * Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 4 ** count)
+function delayMs (count: number, info: RetryErrorInfo, patience: Patience): number {
+  const backoff = Math.random() * Math.min(patience.longestDelayMs, FIRST_DELAY_MS * 4 ** count)
   const asked = info.retryAfterHint === undefined ? 0 : info.retryAfterHint.getTime() - Date.now()
-  return Math.max(backoff, Math.min(asked, LONGEST_RETRY_AFTER_MS))
+  return Math.max(backoff, Math.min(asked, patience.longestRetryAfterMs))
 }
 
 /** True for the error of a request that was cancelled by its own signal. */
@@ -58,6 +72,10 @@ export function isAbort (error: unknown): boolean {
 /** True for a request on which nothing moved any more. */
 export function isStall (error: unknown): boolean {
   return error instanceof TransportError && error.code === 'B2_STALLED'
+}
+
+function isConnectTimeout (error: unknown): boolean {
+  return error instanceof TransportError && error.code === 'B2_CONNECT_TIMEOUT'
 }
 
 /** True where the request may have stored the object although no answer came. */

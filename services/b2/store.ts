@@ -1,13 +1,17 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3'
+import type { Readable } from 'node:stream'
+import type { Track } from '../track.ts'
 import { B2Cleanup } from './cleanup.ts'
 import { createB2Client } from './client.ts'
 import type { B2ConnectionOptions, KnownHashes } from './client.ts'
-import { ClientView } from './client-view.ts'
-import { describeFailure } from './error-codes.ts'
 import type { B2Failure } from './error-codes.ts'
-import { PartFeed } from './part-feed.ts'
-import { partUpload } from './part-upload.ts'
+import { LeftoverRemoval } from './leftover-removal.ts'
+import { Leftovers } from './leftovers.ts'
+import { createObjectReader } from './object-reader.ts'
+import type { ByteRange, ObjectHead } from './object-reader.ts'
+import { createObjectWriter } from './object-writer.ts'
+import { ReadRequests } from './read-requests.ts'
 import { createRedactor } from './redact.ts'
+import { FOR_READERS } from './retry-strategy.ts'
 
 /** Log methods that the services need; pino's loggers and Fastify's fit. */
 export interface Log {
@@ -21,6 +25,12 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   readonly partBytes?: number
   /** Parts of one upload under way at once. Default 5. */
   readonly concurrency?: number
+  /** Directory in which what is to be removed from B2 is written down until it is. Default: it is kept in memory only. */
+  readonly leftoversDir?: string
+  /** Whether a key still has a file or a receipt elsewhere, so that nothing of it may be removed. Default: none has. */
+  isWanted? (key: string): Promise<boolean>
+  /** Put before every key; unfinished uploads below it are ended when they are a day old. Default: none are. */
+  readonly keyPrefix?: string
   readonly log?: Log
 }
 
@@ -62,27 +72,50 @@ export interface PartsOptions {
   onPartStored (partNumber: number, firstTry: boolean): void
   /** Whether a fallback is still possible; where it is, an upload of which B2 acknowledges nothing for 45 s fails. */
   mayFallBack (): boolean
+  /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
+  readonly signParts?: boolean
 }
 
-// Proxies in front of the service give up after a minute.
-const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
-
-const GRACE_AT_CLOSE_MS = 2_000
-
-const LONGEST_RAW_WORDS = 500
+const UNFINISHED_AFTER_MS = 86_400_000 // a day
 
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store {
   readonly partBytes: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
-  /** Stores an object in one request; `sha256` (hex) is that of `body`. Never rejects. */
-  put (object: B2ObjectInfo, body: Uint8Array, sha256: string): Promise<B2Result>
+  /** Stores an object in one request; `sha256` (hex) is that of `body`. `signal` ends it, without a word on what B2 made of it. Never rejects. */
+  put (object: B2ObjectInfo, body: Uint8Array, sha256: string, signal?: AbortSignal): Promise<B2Result>
   /** Begins a multipart upload. */
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
-  /** Removes every version of an object that may have been stored, in the background, again and again until B2 did it. */
-  forget (key: string): void
-  /** Works off what is waiting to be removed, now rather than at the next try. */
+  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
+  putReceipt (track: Track, signal?: AbortSignal): Promise<B2Result>
+  /** What B2 has under `key`; undefined where there is nothing. @throws {B2ReadError} as all that read; the reason of `signal` where that fires. */
+  head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
+  /** What is known of the file, from the object's metadata or its companion; undefined where there is no such object, or none that was acknowledged. @throws {B2ReadError} */
+  track (key: string, signal?: AbortSignal): Promise<Track | undefined>
+  /**
+   * The object's bytes, all of them or those of `range`, as fast as they are read; undefined where there is no object. Goes
+   * on by itself where the connection breaks or stalls. Destroying the stream, or `signal`, ends the request to B2 at
+   * once. The stream's errors are B2ReadErrors. @throws {B2ReadError}
+   */
+  read (key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | undefined>
+  /** Removes every version of the object and of its companion, now. Nothing there is no error. @throws {B2ReadError} */
+  remove (key: string): Promise<void>
+  /**
+   * Removes every version of an object that may have been stored, and its companion, in the background, again and again
+   * until B2 did it. For readers here it is gone from the call on. Resolves with true once that is written down; with false
+   * where it could not be, and a restart forgets it. Never rejects.
+   */
+  forget (key: string): Promise<boolean>
+  /**
+   * Says that `key` is now the stored and acknowledged object: here it is not removed from the call on, but for older
+   * versions, where it was noted or with `mayHaveDoubles`; the same of its companion. Who removes the local file or receipt
+   * of the key waits for the promise first: then it is sure for all processes and restarts. It rejects where the disk failed.
+   */
+  settle (key: string, mayHaveDoubles: boolean): Promise<void>
+  /** True while `key` is to be removed from B2: for readers it is gone already. */
+  isForgotten (key: string): boolean
+  /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
   retryCleanup (): void
   /** Ends all requests; what is still to be removed from B2 is logged. */
   close (): Promise<void>
@@ -94,142 +127,51 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const concurrency = options.concurrency ?? 5
   const maxAttempts = options.maxAttempts ?? 4
   const { bucket } = options
+  const log = options.log === undefined ? {} : { log: options.log }
   const redact = createRedactor([options.applicationKeyId, options.applicationKey])
   const hashes: KnownHashes = new WeakMap()
   const client = createB2Client(options, hashes)
-  const cleanup = new B2Cleanup({ client, bucket, ...(options.log === undefined ? {} : { log: options.log }) })
-  const running = new Set<ClientView>()
-  const clearing = new Set<Promise<void>>()
-  const closing = new AbortController()
-
-  function view (key: string, onPartStored: PartsOptions['onPartStored']): ClientView {
-    const created = new ClientView({ client, bucket, key, maxAttempts, closing: closing.signal, onPartStored })
-    running.add(created)
-    return created
-  }
-
-  /** Removes the multipart upload that failed, once it is known which one that is. */
-  function clear (own: ClientView, key: string): void {
-    const cleared = own.begun.then(() => {
-      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key, uploadId: own.uploadId })
-      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key })
-      clearing.delete(cleared)
-    })
-    clearing.add(cleared)
-  }
-
-  function params (object: B2ObjectInfo): { Bucket: string, Key: string, ContentType: string, Metadata?: Record<string, string> } {
-    return {
-      Bucket: bucket,
-      Key: object.key,
-      ContentType: object.contentType,
-      ...(object.metadata === undefined ? {} : { Metadata: object.metadata }),
-    }
-  }
-
-  function failure (error: unknown, from: ClientView): B2UploadFailure {
-    const described = describeFailure(error)
-    // Cut last: half a secret could not be told any more.
-    const raw = redact(described.raw).slice(0, LONGEST_RAW_WORDS)
-    return { ok: false, ...described, raw, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
-  }
+  const cleanup = new B2Cleanup({
+    client,
+    bucket,
+    ...log,
+    ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...log }) }),
+    ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
+  })
+  const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact)
+  const { head, track, read } = createObjectReader(requests, bucket)
+  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, ...log })
 
   return {
     partBytes,
     concurrency,
+    put: writer.put,
+    begin: writer.begin,
+    putReceipt: writer.putReceipt,
+    head,
+    track,
+    read,
 
-    async put (object, body, sha256) {
-      const own = view(object.key, () => {})
-      const watch = watchAcknowledgements(own, () => true)
-      hashes.set(body, sha256)
-      try {
-        await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
-        if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', key: object.key })
-        return { ok: true, key: object.key, firstTry: own.firstTry }
-      } catch (error) {
-        own.cancel()
-        return failure(error, own)
-      } finally {
-        watch.stop()
-        running.delete(own)
-        hashes.delete(body)
-      }
-    },
-
-    begin (object, { onPartStored, mayFallBack }) {
-      const feed = new PartFeed()
-      const failed = new AbortController()
-      const own = view(object.key, (partNumber, firstTry) => {
-        watch.acknowledged()
-        onPartStored(partNumber, firstTry)
+    async remove (key) {
+      await requests.within(undefined, async signal => {
+        await new LeftoverRemoval({ client: requests.client, bucket, signal }).removeObject(key, async () => true)
       })
-      const watch = watchAcknowledgements(own, mayFallBack)
-      const upload = partUpload({
-        client: own as never,
-        params: params(object),
-        partSize: partBytes,
-        queueSize: concurrency,
-        // Its own abort would hide the first error, and waits; the clean-up below does better.
-        leavePartsOnError: true,
-      }, feed)
-      const done = upload.done()
-      done.catch(() => {}) // the first failure is the one that counts, and what comes later is cancelled
-
-      async function run (): Promise<B2Result> {
-        try {
-          await Promise.race([done, own.failed])
-          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key: object.key })
-          return { ok: true, key: object.key, firstTry: own.firstTry }
-        } catch (error) {
-          failed.abort()
-          own.cancel()
-          feed.close()
-          clear(own, object.key)
-          return failure(error, own)
-        } finally {
-          watch.stop()
-          running.delete(own)
-        }
-      }
-
-      return {
-        result: run(),
-        failed: failed.signal,
-        push: (part, last) => feed.push(part, last),
-        abort: () => own.fail(new Error('The upload was cancelled.')),
-      }
     },
 
-    forget (key) {
-      cleanup.add({ kind: 'object', key })
-    },
+    forget: key => cleanup.note({ kind: 'object', key }),
+    settle: (key, mayHaveDoubles) => cleanup.settle(key, mayHaveDoubles),
+    isForgotten: key => cleanup.isForgotten(key),
 
     retryCleanup () {
       cleanup.retry()
+      if (options.keyPrefix !== undefined) cleanup.sweepUnfinished(options.keyPrefix, UNFINISHED_AFTER_MS).catch(() => {})
     },
 
     async close () {
-      for (const own of running) own.fail(new Error('The store was closed.'))
-      await new Promise(resolve => setImmediate(resolve)) // until they have given up what is to be cleared
-      const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
-      await Promise.all(clearing)
-      clearTimeout(timer)
+      requests.close()
+      await writer.close()
       await cleanup.close()
       client.destroy()
     },
-  }
-}
-
-/** Fails an upload of which B2 acknowledges nothing for 45 s, though it has bytes to take and the file can still go elsewhere. */
-function watchAcknowledgements (own: ClientView, mayFallBack: () => boolean): { acknowledged (): void, stop (): void } {
-  let last = performance.now()
-  const timer = setInterval(() => {
-    if (own.inFlight === 0) last = performance.now()
-    if (!mayFallBack() || performance.now() - last < LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS) return
-    own.fail(Object.assign(new Error('B2 acknowledged nothing for 45 seconds.'), { code: 'B2_NO_ACKNOWLEDGEMENT' }))
-  }, 1_000)
-  return {
-    acknowledged () { last = performance.now() },
-    stop () { clearInterval(timer) },
   }
 }

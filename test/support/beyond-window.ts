@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Fault } from '../../emulator/index.ts'
 import { checkLeftovers, MIB, settled } from './fault-matrix.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from './service.ts'
+import { b2Env, bytes, put, settledFiles, sha256, startB2, startService } from './service.ts'
 
 const SIZE = 120 * MIB
 
@@ -38,7 +38,7 @@ export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRo
     t.equal(told.length, 3)
 
     await settled(b2, () => b2.unfinishedUploads().length === 0 && b2.versions().length === 0)
-    t.same(await service.localFiles(), [])
+    t.same(await settledFiles(service), [])
 
     const writes = b2.requests.filter(({ operation }) => ['PutObject', 'CreateMultipartUpload'].includes(operation)).length
     const retried = await put(service, content, 'long.mp3')

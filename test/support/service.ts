@@ -3,12 +3,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import service, { serverOptions } from '../../app.ts'
 import { startB2Emulator } from '../../emulator/index.ts'
-import type { B2Emulator, B2EmulatorOptions } from '../../emulator/index.ts'
+import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulator/index.ts'
 
 /** One line of the service's log. */
 export type LogLine = Record<string, unknown> & { event?: string, level: number, msg: string }
@@ -80,6 +81,21 @@ export async function startService (t: Test, env: Record<string, string> = {}): 
 export async function filesBelow (dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true })
   return entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort()
+}
+
+/** The names below the local directory once nothing is noted there any more that is to be removed from B2. */
+export async function settledFiles (service: Pick<TestService, 'localFiles'>): Promise<string[]> {
+  for (;;) {
+    const files = await service.localFiles()
+    if (!files.some(name => name.startsWith('.leftovers/'))) return files
+    await sleep(20)
+  }
+}
+
+/** What B2 has, files and the receipts beside them told apart. */
+export function inB2 (b2: B2Emulator): { files: StoredVersion[], receipts: StoredVersion[] } {
+  const isReceipt = ({ key }: StoredVersion): boolean => key.endsWith('.receipt.json')
+  return { files: b2.versions().filter(version => !isReceipt(version)), receipts: b2.versions().filter(isReceipt) }
 }
 
 export function createLogBook (): LogBook & { stream: Writable } {

@@ -1,0 +1,57 @@
+import type { FastifyReply, FastifyRequest, preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import { b2Hints } from '../services/b2/error-codes.ts'
+import { B2ReadError } from '../services/b2/read-error.ts'
+import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
+import { answerError } from './error-answer.ts'
+
+export interface RoutesOptions {
+  /** Run before each route, after the host's own hooks. */
+  preHandler?: preHandlerHookHandler | preHandlerAsyncHookHandler | (preHandlerHookHandler | preHandlerAsyncHookHandler)[] | undefined
+}
+
+/** What all routes of the plugin have in common. */
+export function commonOptions ({ preHandler }: RoutesOptions) {
+  return {
+    ...(preHandler === undefined ? {} : { preHandler }),
+    errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+      if (isOurs(error)) answerError(error, request, reply)
+      else reply.send(error) // of the host's hooks: the host's error handler is next
+    },
+    // Bodies are streams that nobody may read before the handler does, and names that are none are not found; the schemas only describe.
+    validatorCompiler: () => () => true,
+    serializerCompiler: () => (answer: unknown) => JSON.stringify(answer),
+  }
+}
+
+/** Whether an error is the plugin's own, or one of reading a body: content type parsers and the form parser. */
+function isOurs (error: unknown): boolean {
+  if (error instanceof UploadError || error instanceof ClientGoneError) return true
+  return /^FST_(ERR_CTP|REQ_FILE|FILES|FIELDS|PARTS|PROTO|INVALID_JSON|INVALID_MULTIPART|MP)_/.test(String((error as { code?: unknown }).code))
+}
+
+export const NameParams = Type.Object({
+  name: Type.String({ description: 'The last segment of the file\'s key: its id, and the extension where it has one.' }),
+})
+
+/** The name in the URL. */
+export function nameOf (request: FastifyRequest): string {
+  return (request.params as Static<typeof NameParams>).name
+}
+
+/** Fires when the client has got its answer, or has gone away without. */
+export function whenOver ({ raw }: FastifyReply): AbortSignal {
+  const over = new AbortController()
+  if (raw.destroyed) over.abort()
+  else raw.once('close', () => over.abort())
+  return over.signal
+}
+
+/** Logs why a store could not be asked; the answer has less of it. */
+export function logTrouble (request: FastifyRequest, error: unknown, event: 'read.failed' | 'read.cut' | 'remove.failed', message: string): void {
+  if (!(error instanceof UploadError) || error.isClientFault) return
+  const { cause } = error
+  const words = cause instanceof B2ReadError ? { error_code: cause.error_code, b2_says: cause.raw, hints: b2Hints(cause.error_code) } : { error_code: error.error_code, err: cause }
+  request.log.warn({ event, name: nameOf(request), detail: error.message, ...words }, message)
+}

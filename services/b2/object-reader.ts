@@ -1,0 +1,116 @@
+import type { Readable } from 'node:stream'
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import type { Track } from '../track.ts'
+import { onNewConnection, withStreamedAnswer } from './client.ts'
+import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
+import { ObjectStream } from './object-stream.ts'
+import { isMissing } from './read-requests.ts'
+import type { ReadRequests } from './read-requests.ts'
+
+/** Positions of the first and the last byte. */
+export interface ByteRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** What B2 tells of an object. */
+export interface ObjectHead {
+  /** Bytes. */
+  readonly size: number
+  /** Hex, from the metadata; undefined where there is none. */
+  readonly sha256: string | undefined
+}
+
+/** See the methods of the same names of the B2 store. */
+export interface ObjectReader {
+  head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
+  track (key: string, signal?: AbortSignal): Promise<Track | undefined>
+  read (key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | undefined>
+}
+
+// Fields of a form come to less; what is larger is no companion.
+const LARGEST_COMPANION = 4_194_304 // 4 MiB
+
+export function createObjectReader (requests: ReadRequests, bucket: string): ObjectReader {
+  async function look (key: string, outer?: AbortSignal): Promise<ObjectHead & { metadata: Record<string, string> | undefined } | undefined> {
+    try {
+      const { ContentLength = 0, Metadata: metadata } = await requests.within(outer, async signal =>
+        await requests.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), signal))
+      return { size: ContentLength, sha256: sha256Of(metadata), metadata }
+    } catch (error) {
+      if (isMissing(error)) return undefined
+      throw error
+    }
+  }
+
+  /** @throws {B2ReadError}, also where the answer is not the range that was asked for. */
+  async function open (input: { Key: string, Range?: string, IfMatch?: string }, first: number, signal: AbortSignal, isFirst: boolean): Promise<Opened> {
+    const command = withStreamedAnswer(new GetObjectCommand({ Bucket: bucket, ...input }))
+    const answer = await requests.send(isFirst ? command : onNewConnection(command), signal)
+    const body = answer.Body as Readable
+    const end = endOf(answer, first, input.Range !== undefined)
+    if (end !== undefined) return { body, end, etag: answer.ETag }
+    body.on('error', () => {}).destroy()
+    throw requests.failure(Object.assign(new Error('B2 answered with other bytes than were asked for.'), { name: 'IncompleteAnswer' }))
+  }
+
+  async function read (Key: string, range?: ByteRange, outer?: AbortSignal): Promise<Readable | undefined> {
+    const scope = requests.scope(outer)
+    const first = range?.first ?? 0
+    try {
+      const { body, end, etag } = await open({ Key, ...(range === undefined ? {} : { Range: `bytes=${first}-${range.last}` }) }, first, scope.signal, true)
+      return new ObjectStream({
+        body,
+        first,
+        end,
+        scope,
+        failure: cause => requests.failure(cause ?? Object.assign(new Error('The answer ended early.'), { name: 'IncompleteAnswer' })),
+        reopen: async (next, signal) => {
+          const again = await open({ Key, Range: `bytes=${next}-${end - 1}`, ...(etag === undefined ? {} : { IfMatch: etag }) }, next, signal, false)
+          return again.body
+        },
+      })
+    } catch (error) {
+      scope.done()
+      if (isMissing(error)) return undefined
+      throw error
+    }
+  }
+
+  async function readCompanion (key: string, size: number, signal?: AbortSignal): Promise<Track | undefined> {
+    const stream = await read(companionKey(key), { first: 0, last: LARGEST_COMPANION - 1 }, signal)
+    if (stream === undefined) return undefined
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) chunks.push(chunk as Buffer)
+    return trackFromCompanion(key, size, Buffer.concat(chunks))
+  }
+
+  return {
+    read,
+
+    async head (key, signal) {
+      const found = await look(key, signal)
+      return found === undefined ? undefined : { size: found.size, sha256: found.sha256 }
+    },
+
+    async track (key, signal) {
+      const found = await look(key, signal)
+      if (found === undefined) return undefined
+      return trackFromMetadata(key, found.size, found.metadata) ?? await readCompanion(key, found.size, signal)
+    },
+  }
+}
+
+interface Opened {
+  readonly body: Readable
+  /** Position after the last byte that the body gives. */
+  readonly end: number
+  readonly etag: string | undefined
+}
+
+/** Undefined where the body is not what was asked for, or has no length by which a short one could be told. */
+function endOf ({ ContentLength, ContentRange }: GetObjectCommandOutput, first: number, isRange: boolean): number | undefined {
+  if (ContentLength === undefined || (isRange && ContentRange?.startsWith(`bytes ${first}-`) !== true)) return undefined
+  return first + ContentLength
+}

@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import type { B2Cleanup } from './cleanup.ts'
+import type { B2Client, KnownHashes } from './client.ts'
+import { ClientView } from './client-view.ts'
+import { companionBody, companionKey } from './object-receipt.ts'
+import { PartFeed } from './part-feed.ts'
+import { partUpload } from './part-upload.ts'
+import { describeRedacted } from './read-error.ts'
+import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, Log, PartsOptions } from './store.ts'
+
+export interface ObjectWriterOptions {
+  readonly client: B2Client
+  readonly bucket: string
+  readonly partBytes: number
+  readonly concurrency: number
+  readonly maxAttempts: number
+  /** Filled with what is known of bodies that are being sent; the client's. */
+  readonly hashes: KnownHashes
+  readonly redact: (text: string) => string
+  /** Gets what failures leave. */
+  readonly cleanup: B2Cleanup
+  readonly log?: Log
+}
+
+/** See the methods of the same names of the B2 store. */
+export interface ObjectWriter extends Pick<B2Store, 'put' | 'begin' | 'putReceipt'> {
+  /** Ends all uploads, and hands the clean-up what they leave. */
+  close (): Promise<void>
+}
+
+// Proxies in front of the service give up after a minute.
+const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
+
+const GRACE_AT_CLOSE_MS = 2_000
+
+export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter {
+  const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup } = options
+  const running = new Set<ClientView>()
+  const clearing = new Set<Promise<void>>()
+  const closing = new AbortController()
+
+  function view (key: string, onPartStored: PartsOptions['onPartStored'], signParts = false): ClientView {
+    const created = new ClientView({ client, bucket, key, maxAttempts, signParts, closing: closing.signal, onPartStored })
+    running.add(created)
+    return created
+  }
+
+  /** Removes the multipart upload that failed, once it is known which one that is. */
+  function clear (own: ClientView, key: string): void {
+    const cleared = own.begun.then(() => {
+      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key, uploadId: own.uploadId })
+      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key })
+      clearing.delete(cleared)
+    })
+    clearing.add(cleared)
+  }
+
+  function params (object: B2ObjectInfo): { Bucket: string, Key: string, ContentType: string, Metadata?: Record<string, string> } {
+    return {
+      Bucket: bucket,
+      Key: object.key,
+      ContentType: object.contentType,
+      ...(object.metadata === undefined ? {} : { Metadata: object.metadata }),
+    }
+  }
+
+  function failure (error: unknown, from: ClientView): B2UploadFailure {
+    return { ok: false, ...describeRedacted(error, redact), attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
+  }
+
+  async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, signal?: AbortSignal): Promise<B2Result> {
+    const own = view(object.key, () => {})
+    const watch = watchAcknowledgements(own, () => true)
+    const cancel = (): void => own.fail(new Error('The upload was cancelled.'))
+    signal?.addEventListener('abort', cancel)
+    hashes.set(body, sha256)
+    try {
+      await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
+      if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', key: object.key })
+      return { ok: true, key: object.key, firstTry: own.firstTry }
+    } catch (error) {
+      own.cancel()
+      return failure(error, own)
+    } finally {
+      watch.stop()
+      signal?.removeEventListener('abort', cancel)
+      running.delete(own)
+      hashes.delete(body)
+    }
+  }
+
+  return {
+    put,
+
+    begin (object, { onPartStored, mayFallBack, signParts }) {
+      const feed = new PartFeed()
+      const failed = new AbortController()
+      const own = view(object.key, (partNumber, firstTry) => {
+        watch.acknowledged()
+        onPartStored(partNumber, firstTry)
+      }, signParts)
+      const watch = watchAcknowledgements(own, mayFallBack)
+      const upload = partUpload({
+        client: own as never,
+        params: params(object),
+        partSize: partBytes,
+        queueSize: concurrency,
+        // Its own abort would hide the first error, and waits; the clean-up below does better.
+        leavePartsOnError: true,
+      }, feed)
+      const done = upload.done()
+      done.catch(() => {}) // the first failure is the one that counts, and what comes later is cancelled
+
+      async function run (): Promise<B2Result> {
+        try {
+          await Promise.race([done, own.failed])
+          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key: object.key })
+          return { ok: true, key: object.key, firstTry: own.firstTry }
+        } catch (error) {
+          failed.abort()
+          own.cancel()
+          feed.close()
+          clear(own, object.key)
+          return failure(error, own)
+        } finally {
+          watch.stop()
+          running.delete(own)
+        }
+      }
+
+      return {
+        result: run(),
+        failed: failed.signal,
+        push: (part, last) => feed.push(part, last),
+        abort: () => own.fail(new Error('The upload was cancelled.')),
+      }
+    },
+
+    async putReceipt (known, signal) {
+      const body = companionBody(known)
+      const hash = createHash('sha256').update(body).digest('hex')
+      const result = await put({ key: companionKey(known.key), contentType: 'application/json' }, body, hash, signal)
+      if (!result.ok) {
+        const { error_code, detail, attempts, raw } = result
+        options.log?.warn({ event: 'b2.receipt_failed', key: known.key, error_code, detail, attempts, b2_says: raw }, 'B2 did not take the receipt')
+      }
+      return result
+    },
+
+    async close () {
+      for (const own of running) own.fail(new Error('The store was closed.'))
+      await new Promise(resolve => setImmediate(resolve)) // until they have given up what is to be cleared
+      const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
+      await Promise.all(clearing)
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** Fails an upload of which B2 acknowledges nothing for 45 s, though it has bytes to take and the file can still go elsewhere. */
+function watchAcknowledgements (own: ClientView, mayFallBack: () => boolean): { acknowledged (): void, stop (): void } {
+  let last = performance.now()
+  const timer = setInterval(() => {
+    if (own.inFlight === 0) last = performance.now()
+    if (!mayFallBack() || performance.now() - last < LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS) return
+    own.fail(Object.assign(new Error('B2 acknowledged nothing for 45 seconds.'), { code: 'B2_NO_ACKNOWLEDGEMENT' }))
+  }, 1_000)
+  return {
+    acknowledged () { last = performance.now() },
+    stop () { clearInterval(timer) },
+  }
+}

@@ -1,0 +1,87 @@
+import type { B2Client, B2Command } from './client.ts'
+import { B2ReadError, describeRedacted } from './read-error.ts'
+
+/** What ends one reader's requests: its own signal, the end of the store, or the reader itself. */
+export interface ReadScope {
+  readonly signal: AbortSignal
+  /** Ends the requests. */
+  cancel (): void
+  /** Lets go of the reader's signal. */
+  done (): void
+}
+
+/** The requests of readers and of those who remove: cancelled with the store, and failing with {@link B2ReadError}. */
+export class ReadRequests {
+  readonly client: B2Client
+  readonly #redact: (text: string) => string
+  readonly #open = new Set<AbortController>()
+  #closed = false
+
+  constructor (client: B2Client, redact: (text: string) => string) {
+    this.client = client
+    this.#redact = redact
+  }
+
+  scope (outer?: AbortSignal): ReadScope {
+    const controller = new AbortController()
+    const cancel = (): void => controller.abort(outer?.reason)
+    if (this.#closed) controller.abort(closed())
+    if (outer?.aborted === true) cancel()
+    outer?.addEventListener('abort', cancel)
+    this.#open.add(controller)
+    return {
+      signal: controller.signal,
+      cancel,
+      done: () => {
+        outer?.removeEventListener('abort', cancel)
+        this.#open.delete(controller)
+      },
+    }
+  }
+
+  /** Runs `work` in a scope of its own. @throws {B2ReadError}; the reason of the signal where that fired. */
+  async within<Result> (outer: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    const scope = this.scope(outer)
+    try {
+      return await this.#explained(scope.signal, async () => await work(scope.signal))
+    } finally {
+      scope.done()
+    }
+  }
+
+  /** @throws {B2ReadError}; the reason of `signal` where that fired. */
+  async send<Output extends object> (command: B2Command<Output>, signal: AbortSignal): Promise<Output> {
+    return await this.#explained(signal, async () => await this.client.send(command, signal))
+  }
+
+  async #explained<Result> (signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+    signal.throwIfAborted()
+    try {
+      return await work()
+    } catch (error) {
+      signal.throwIfAborted()
+      throw this.failure(error)
+    }
+  }
+
+  failure (error: unknown): B2ReadError {
+    return error instanceof B2ReadError ? error : new B2ReadError(describeRedacted(error, this.#redact))
+  }
+
+  /** Ends all requests, and connections. */
+  close (): void {
+    this.#closed = true
+    for (const controller of this.#open) controller.abort(closed())
+    this.client.destroy()
+  }
+}
+
+/** True where B2 says that the object is not there. */
+export function isMissing (error: unknown): boolean {
+  return error instanceof B2ReadError && error.status === 404 && error.error_code !== 'bucket_not_found'
+}
+
+function closed (): B2ReadError {
+  const detail = 'The service is shutting down'
+  return new B2ReadError({ error_code: 'unknown_error', detail, raw: detail, weight: 'none', retryable: false })
+}

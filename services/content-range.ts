@@ -1,0 +1,25 @@
+import type { ByteRange } from './b2/object-reader.ts'
+
+/**
+ * The bytes that a `Range` header asks for, as nginx reads it (with `max_ranges 1`): a single range, or the only one of several
+ * that the file has, is honoured; undefined is the whole file, also for several ranges and for units other than bytes. What
+ * can't be read is `unsatisfiable`, too, though RFC 9110 §14.2 would have it ignored: who gets the whole file for the middle of
+ * it may take it for that.
+ *
+ * @param size bytes of the file
+ */
+export function rangeOf (header: string | undefined, size: number): ByteRange | 'unsatisfiable' | undefined {
+  if (header === undefined || !/^bytes=./i.test(header)) return undefined
+  let found: ByteRange | undefined
+  for (const part of header.slice('bytes='.length).split(',')) {
+    const [, from, to] = /^ *(\d{0,19}) *- *(\d{0,19}) *$/.exec(part) ?? []
+    if (from === undefined || to === undefined || (from === '' && to === '')) return 'unsatisfiable'
+    const first = from === '' ? Math.max(size - Number(to), 0) : Number(from)
+    const last = from === '' || to === '' ? size - 1 : Math.min(Number(to), size - 1)
+    if (first === 0 && size === 0) return undefined // all of an empty file
+    if (first > last) continue
+    if (found !== undefined) return undefined
+    found = { first, last }
+  }
+  return found ?? 'unsatisfiable'
+}

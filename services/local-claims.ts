@@ -1,0 +1,159 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FileSystem } from './local-directory.ts'
+import { errnoOf, toLocalStoreError } from './local-errors.ts'
+import type { Heartbeat } from './local-heartbeat.ts'
+import type { LocalStoreLog } from './local-log.ts'
+import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
+import { PartFile } from './local-part-file.ts'
+import { stampOf } from './local-stamp.ts'
+
+/** As long as the sweep waits, for the same reasons. */
+export const CLAIM_DELAY_MS = 5_000
+
+/** Looks at another's claim in that time. Many, so that a process or machine that stood still in between saves at most one. */
+const LOOKS = 10
+
+const FULL = new Set(['ENOSPC', 'EDQUOT'])
+
+/** A key that is this owner's alone until it is released. */
+export interface Claim {
+  /** Never rejects, and may be called again. */
+  release (): Promise<void>
+}
+
+export interface Claims {
+  /** @throws LocalStoreError; TypeError on a bad key */
+  claim (key: string): Promise<Claim | undefined>
+  /** Releases all claims that are held. */
+  close (): Promise<void>
+}
+
+export interface ClaimsOptions {
+  fs: FileSystem
+  /** Absolute path. */
+  root: string
+  heartbeat: Heartbeat
+  /** Time for which a claim must look the same to be taken over. */
+  delayMs: number
+  /** Ends the waiting for other owners: `claim` rejects. */
+  signal: AbortSignal
+  log: LocalStoreLog
+}
+
+/**
+ * Claims among all processes on a directory: a file per key that its owner creates (O_EXCL), keeps fresh and removes. One
+ * whose owner died looks the same for a while, and is replaced by a rename, so that at no moment is there none which a
+ * third could create. Looks are compared with each other, never with a clock, as in the sweep.
+ */
+export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: ClaimsOptions): Claims {
+  /** The keys that were claimed here, or are being claimed. */
+  const ours = new Set<string>()
+  const held = new Set<Claim>()
+  const pauseMs = delayMs / LOOKS
+
+  async function claim (key: string): Promise<Claim | undefined> {
+    const place = placeOf(root, key)
+    if (ours.has(key) || signal.aborted) return undefined
+    ours.add(key)
+    try {
+      const file = await take(place)
+      if (file !== undefined) return hold(key, place.claim, file)
+    } catch (cause) {
+      // Promotion is what makes room on a full disk, so there it goes on without the others knowing.
+      if (FULL.has(errnoOf(cause) ?? '')) return hold(key, place.claim, undefined)
+      if (errnoOf(cause) !== 'ENOENT' && !signal.aborted) {
+        ours.delete(key)
+        throw toLocalStoreError(cause, 'The file could not be claimed in local storage')
+      }
+    }
+    ours.delete(key)
+    return undefined
+  }
+
+  async function take (place: LocalPlace): Promise<PartFile | undefined> {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        return await PartFile.create(fs, place.claim)
+      } catch (error) {
+        if (errnoOf(error) !== 'EEXIST') throw error
+      }
+      const state = await watch(place.claim)
+      if (state === 'alive') return undefined
+      if (state === 'dead') return await takeOver(place)
+    }
+    return undefined
+  }
+
+  async function watch (path: string): Promise<'alive' | 'dead' | 'gone'> {
+    const first = await look(path)
+    if (first === undefined) return 'gone'
+    for (let looks = 0; looks < LOOKS; looks++) {
+      await sleep(pauseMs, undefined, { signal })
+      const now = await look(path)
+      if (now !== first) return now === undefined ? 'gone' : 'alive'
+    }
+    return 'dead'
+  }
+
+  async function look (path: string): Promise<string | undefined> {
+    return await stampOf(fs, path).catch(error => {
+      if (errnoOf(error) === 'ENOENT') return undefined
+      throw error
+    })
+  }
+
+  async function takeOver (place: LocalPlace): Promise<PartFile | undefined> {
+    const file = await PartFile.create(fs, join(place.directory, temporaryName('claim')))
+    let won = false
+    try {
+      await file.rename(place.claim)
+      // Somebody else may have found the claim dead at the same moment: the last to rename has it.
+      await sleep(pauseMs, undefined, { signal })
+      won = await file.isAt(place.claim)
+    } finally {
+      if (!won) await drop(file, place.claim)
+    }
+    return won ? file : undefined
+  }
+
+  function hold (key: string, path: string, file: PartFile | undefined): Claim {
+    const live = file && { path, touch: () => file.touch() }
+    if (live !== undefined) heartbeat.add(live)
+    let released: Promise<void> | undefined
+
+    async function release (): Promise<void> {
+      if (live !== undefined) heartbeat.delete(live)
+      if (file !== undefined) await drop(file, path)
+      held.delete(claim)
+      ours.delete(key)
+    }
+
+    const claim: Claim = {
+      release () {
+        released ??= release()
+        return released
+      }
+    }
+    held.add(claim)
+    return claim
+  }
+
+  /** Takes the claim away, unless it is another's by now. */
+  async function drop (file: PartFile, claimPath: string): Promise<void> {
+    for (const path of new Set([file.path, claimPath])) {
+      try {
+        if (await file.isAt(path)) await fs.unlink(path)
+      } catch (err) {
+        if (errnoOf(err) !== 'ENOENT') log.warn({ err }, 'a claim in the local store could not be removed; it will be taken over')
+      }
+    }
+    await file.close().catch((err: unknown) => log.warn({ err }, 'a claim in the local store could not be closed'))
+  }
+
+  async function close (): Promise<void> {
+    await Promise.all(Array.from(held, claim => claim.release()))
+  }
+
+  return { claim, close }
+}

@@ -1,0 +1,126 @@
+import { join } from 'node:path'
+import { syncDirectory, unlinkIfThere } from './local-directory.ts'
+import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
+import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
+import { writeSmallFile, type SmallFileTools } from './local-small-file.ts'
+import { assertFree, exists } from './local-stamp.ts'
+import { isTrack, type Receipt } from './track.ts'
+
+/** What the store knows of a key. */
+export interface FoundFile {
+  /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
+  kind: 'file' | 'receipt'
+  receipt: Receipt
+  /** Why it must not be promoted as it is; undefined where it may be. */
+  setAside: string | undefined
+}
+
+export interface Receipts {
+  /** The methods of the store. */
+  find (key: string): Promise<FoundFile | undefined>
+  keep (key: string, receipt: Receipt): Promise<void>
+  setAside (key: string, reason: string): Promise<void>
+  takeUp (key: string): Promise<void>
+  /** Why the receipt of this key could not be read when it was last tried. */
+  trouble (key: string): string | undefined
+  /** The reason in the note, which is there. Never rejects: that it is there is what counts. */
+  reasonOf (key: string): Promise<string>
+}
+
+export interface ReceiptsOptions extends SmallFileTools {
+  /** Absolute path. */
+  root: string
+  makeDirectory: (directory: string) => Promise<void>
+}
+
+export function createReceipts (options: ReceiptsOptions): Receipts {
+  const { fs, root, makeDirectory, log } = options
+  const troubles = new Map<string, string>()
+
+  async function read (key: string, { receipt: path }: LocalPlace): Promise<Receipt | undefined> {
+    try {
+      const receipt = parseReceipt(await fs.readFile(path, 'utf8'), key)
+      troubles.delete(key)
+      return receipt
+    } catch (cause) {
+      if (errnoOf(cause) === 'ENOENT') {
+        troubles.delete(key)
+        return undefined
+      }
+      const err = toLocalStoreError(cause, 'The receipt could not be read from local storage')
+      if (!troubles.has(key)) log.error({ err, key }, 'a receipt in the local store cannot be read; it and its file are left alone')
+      troubles.set(key, err.message)
+      throw err
+    }
+  }
+
+  async function find (key: string): Promise<FoundFile | undefined> {
+    const place = placeOf(root, key)
+    const receipt = await read(key, place)
+    if (receipt === undefined) return undefined
+    try {
+      // A receipt of a local file without its file is a commit that has not happened, or a removal that has.
+      const kind = await exists(fs, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
+      if (kind === undefined) return undefined
+      return { kind, receipt, setAside: await exists(fs, place.note) ? await reasonOf(key) : undefined }
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The file could not be looked for in local storage')
+    }
+  }
+
+  async function keep (key: string, receipt: Receipt): Promise<void> {
+    const place = placeOf(root, key)
+    try {
+      await makeDirectory(place.directory)
+      await assertFree(fs, place.data, place.receipt)
+      await writeSmallFile(options, place.receiptPart, place.receipt, receipt)
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The receipt could not be kept locally')
+    }
+  }
+
+  async function setAside (key: string, reason: string): Promise<void> {
+    const { directory, receipt, note } = placeOf(root, key)
+    try {
+      if (!await exists(fs, receipt)) return
+      // Written under a name of its own: one left behind by a kill must not stop another process.
+      await writeSmallFile(options, join(directory, temporaryName('note')), note, { reason, at: new Date().toISOString() })
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The file could not be set aside in local storage')
+    }
+  }
+
+  async function takeUp (key: string): Promise<void> {
+    const { directory, note } = placeOf(root, key)
+    try {
+      if (await unlinkIfThere(fs, note)) await syncDirectory(fs, directory)
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The file could not be taken up again in local storage')
+    }
+  }
+
+  async function reasonOf (key: string): Promise<string> {
+    try {
+      const { reason } = JSON.parse(await fs.readFile(placeOf(root, key).note, 'utf8'))
+      if (typeof reason === 'string') return reason
+    } catch {}
+    return 'it was set aside, but the note that says why cannot be read'
+  }
+
+  return { find, keep, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
+}
+
+/** Also one that belongs to another key is damaged: somebody copied or moved it, and nothing may be promoted on its word. */
+function parseReceipt (text: string, key: string): Receipt {
+  const receipt = parseJson(text) as Partial<Receipt> | null | undefined
+  if ((receipt?.storage === 'b2' || receipt?.storage === 'local') && isTrack(receipt.track) && receipt.track.key === key) return receipt as Receipt
+  throw new LocalStoreError('The receipt in local storage is damaged', { error_code: 'io_error' })
+}
+
+function parseJson (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,47 @@
+import type { FileSystem } from './local-directory.ts'
+import { errnoOf } from './local-errors.ts'
+import type { FreeSpace } from './local-free-space.ts'
+
+export interface LocalStoreStatus {
+  /** Whether the directory could take a file now: it may be written, and there is room beyond `minFreeBytes`. */
+  writable: boolean
+  /** 0 where it cannot be measured. */
+  free_bytes: number
+}
+
+export interface StatusOptions {
+  fs: FileSystem
+  /** Absolute path. */
+  root: string
+  minFreeBytes: number
+  freeSpace: FreeSpace
+  makeDirectory: (directory: string) => Promise<void>
+}
+
+/** Returns a function that tells the status. It never rejects; calls at the same time share one answer. */
+export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory }: StatusOptions): () => Promise<LocalStoreStatus> {
+  let statusNow: Promise<LocalStoreStatus> | undefined
+
+  async function reach (): Promise<void> {
+    try {
+      await fs.access(`${root}/.`, fs.constants.W_OK | fs.constants.X_OK)
+    } catch (error) {
+      // The next file would make a missing directory again. But none may come while the store is reported as unusable.
+      if (errnoOf(error) !== 'ENOENT') throw error
+      await makeDirectory(root)
+    }
+  }
+
+  async function measure (): Promise<LocalStoreStatus> {
+    const accessible = await reach().then(() => true, () => false)
+    const free = await freeSpace.measure().catch(() => undefined)
+    const room = free === undefined || (free > 0 && free >= minFreeBytes)
+    return { writable: accessible && room, free_bytes: free ?? 0 }
+  }
+
+  return function status () {
+    // Shared, so that probes of a hanging disk do not pile up in the thread pool.
+    statusNow ??= measure().finally(() => { statusNow = undefined })
+    return statusNow
+  }
+}

@@ -1,0 +1,54 @@
+/** What tells one content of a file from another. */
+export interface Validators {
+  /** A strong one, in quotes. */
+  readonly etag: string
+  /** Milliseconds since 1970, whole seconds: HTTP's dates have no more. */
+  readonly modifiedAt: number
+}
+
+/** The headers of a conditional request, names in lower case. */
+export interface Conditions {
+  readonly 'if-match'?: string | undefined
+  readonly 'if-none-match'?: string | undefined
+  readonly 'if-modified-since'?: string | undefined
+  readonly 'if-unmodified-since'?: string | undefined
+  readonly 'if-range'?: string | undefined
+}
+
+/**
+ * What the conditions of a request come to: `failed` is 412, `not_modified` 304. As nginx has it for a static file, where
+ * `If-Modified-Since` has to be the very date that the file had; but where the ETags are asked for, the dates are not looked
+ * at (RFC 9110 §13.2.2).
+ */
+export function checkConditions (conditions: Conditions, { etag, modifiedAt }: Validators): 'met' | 'not_modified' | 'failed' {
+  const { 'if-match': match, 'if-unmodified-since': unmodified, 'if-none-match': noneMatch, 'if-modified-since': modified } = conditions
+  const isAsDemanded = match === undefined
+    ? unmodified === undefined || httpDate(unmodified) >= modifiedAt
+    : names(match, etag)
+  if (!isAsDemanded) return 'failed'
+  const isKnown = noneMatch === undefined
+    ? modified !== undefined && httpDate(modified) === modifiedAt
+    : names(noneMatch.replaceAll('W/"', '"'), etag) // compared weakly (RFC 9110 §13.1.2)
+  return isKnown ? 'not_modified' : 'met'
+}
+
+/** Whether a range may be served: the client's part of the file, if it says which one it has, is of this content. */
+export function allowsRange ({ 'if-range': condition }: Conditions, { etag, modifiedAt }: Validators): boolean {
+  if (condition === undefined) return true
+  return condition.endsWith('"') ? condition === etag : httpDate(condition) === modifiedAt
+}
+
+/** Whether a list of ETags has this one. A comma within another one splits it in two, of which neither is this one. */
+function names (list: string, etag: string): boolean {
+  return list === '*' || list.split(',').some(tag => tag.trim() === etag)
+}
+
+const TIME = String.raw`\d\d:\d\d:\d\d`
+const HTTP_DATE = new RegExp(`^(?:[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} ${TIME} GMT|[A-Z][a-z]+day, \\d\\d-[A-Z][a-z]{2}-\\d\\d ${TIME} GMT|` +
+  `[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d ${TIME} \\d{4})$`)
+
+/** Any of the three forms of RFC 9110 §5.6.7; NaN for anything else, which is no date that a file ever had. */
+function httpDate (text: string): number {
+  if (!HTTP_DATE.test(text)) return NaN
+  return Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
+}

@@ -1,0 +1,172 @@
+import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
+import type { ObjectHead } from './b2/object-reader.ts'
+import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './promotion-outcome.ts'
+import type { PromotionOutcome } from './promotion-outcome.ts'
+import { PromotionUpload } from './promotion-upload.ts'
+import type { PromotionStores } from './promotion-upload.ts'
+import type { Receipt, Track } from './track.ts'
+
+export interface PromotedFileOptions {
+  readonly key: string
+  /** Tries it although it was set aside. */
+  readonly takeUp: boolean
+  /** Called with the new receipt; the local file goes once it resolved. */
+  readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
+  /** Called with the bytes that B2 has so far. */
+  onBytes (bytes: number): void
+}
+
+/**
+ * The promotion of one file. Whatever ends it, a kill included, the file stays in local storage until B2 has it for sure,
+ * and every step can be repeated.
+ */
+export class PromotedFile {
+  readonly key: string
+  readonly #stores: PromotionStores
+  readonly #options: PromotedFileOptions
+  readonly #stop = new AbortController()
+  readonly #cut = new AbortController()
+  readonly #writesEnded: Promise<void>
+  #endWrites: () => void = () => {}
+  #isBegun = false
+  /** Of the file; 0 until it is known. */
+  size = 0
+
+  constructor (stores: PromotionStores, options: PromotedFileOptions) {
+    this.key = options.key
+    this.#stores = stores
+    this.#options = options
+    this.#writesEnded = new Promise(resolve => { this.#endWrites = resolve })
+  }
+
+  /** Ends it at the next safe point: a write that may store the object at any moment is waited for. */
+  stop (): void {
+    this.#stop.abort()
+  }
+
+  /** Ends it now, wherever it is. */
+  cut (): void {
+    this.#stop.abort()
+    this.#cut.abort()
+  }
+
+  /** Ends it at the next safe point, and resolves when it can't write to B2 any more; it may still wait for the host's callback. */
+  async release (): Promise<void> {
+    this.stop()
+    if (this.#isBegun) await this.#writesEnded
+  }
+
+  /** Whether it is (still) here; then its size is known. @throws {LocalStoreError} */
+  async exists (): Promise<boolean> {
+    const found = await this.#stores.local.find(this.key)
+    this.size = found?.receipt.track.size_bytes ?? 0
+    return found !== undefined
+  }
+
+  /** Never rejects. */
+  async run (): Promise<PromotionOutcome> {
+    const { local } = this.#stores
+    try {
+      const claim = await local.claim(this.key)
+      if (claim === undefined) return { kind: 'skipped', detail: 'Another process has it' }
+      try {
+        this.#stop.signal.throwIfAborted()
+        this.#isBegun = true
+        return await this.#promote()
+      } catch (error) {
+        if (!(error instanceof DamagedFile)) throw error
+        await local.setAside(this.key, error.message)
+        return outcomeOf(error)
+      } finally {
+        await claim.release()
+      }
+    } catch (error) {
+      return this.#stop.signal.aborted ? { kind: 'stopped' } : outcomeOf(error)
+    } finally {
+      this.#endWrites()
+    }
+  }
+
+  async #promote (): Promise<PromotionOutcome> {
+    const { b2, local, breaker } = this.#stores
+    const found = await local.find(this.key)
+    if (found === undefined || b2.isForgotten(this.key)) return { kind: 'gone' }
+    const { track } = found.receipt
+    this.size = track.size_bytes
+    if (found.setAside !== undefined) {
+      if (!this.#options.takeUp) return { kind: 'set_aside', detail: found.setAside }
+      await local.takeUp(this.key)
+    }
+    if (!breaker.wouldPermit(true)) throw new CircuitOpen()
+    this.#options.onBytes(0)
+    return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
+  }
+
+  async #move (track: Track): Promise<PromotionOutcome> {
+    const { b2, local } = this.#stores
+    const upload = this.#upload(track)
+    const before = await b2.head(this.key, this.#stop.signal)
+    let mayHaveDoubles = before !== undefined
+    if (!isSame(before, track)) {
+      const file = await local.openFile(this.key)
+      if (file === undefined) return { kind: 'gone' }
+      if (!await upload.store(file)) mayHaveDoubles = true
+      if (!isSame(await b2.head(this.key, this.#cut.signal), track)) throw new Unverified()
+    } else if (needsCompanion(objectMetadata(track)) && await b2.track(this.key, this.#stop.signal) === undefined) {
+      await upload.storeReceipt()
+    }
+    if (!await this.#settle(mayHaveDoubles)) return { kind: 'gone' }
+    await this.#tellHost({ storage: 'b2', location: this.key, track })
+    await local.remove(this.key)
+    return { kind: 'promoted' }
+  }
+
+  /** The object is in B2, and only its receipt is here. */
+  async #storeReceipt (track: Track): Promise<PromotionOutcome> {
+    const { b2, local } = this.#stores
+    const head = await b2.head(this.key, this.#stop.signal)
+    if (head === undefined) throw new DamagedFile('B2 does not have the object that this receipt was kept for')
+    if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
+    const isFirst = await this.#upload(track).storeReceipt()
+    if (!await this.#settle(!isFirst)) return { kind: 'gone' }
+    await local.remove(this.key)
+    return { kind: 'promoted' }
+  }
+
+  #upload (track: Track): PromotionUpload {
+    return new PromotionUpload(this.#stores, {
+      track,
+      stop: this.#stop.signal,
+      cut: this.#cut.signal,
+      onBytes: this.#options.onBytes,
+    })
+  }
+
+  /** Makes sure that nobody removes the object from now on. False where it is not wanted any more: then it goes. */
+  async #settle (mayHaveDoubles: boolean): Promise<boolean> {
+    const { b2, local } = this.#stores
+    // Whoever deletes a file removes it here first, and from B2 after that: what came to B2 in between is for us to remove.
+    const isWanted = await local.find(this.key) !== undefined
+    await (isWanted ? b2.settle(this.key, mayHaveDoubles) : b2.forget(this.key))
+    this.#endWrites()
+    return isWanted
+  }
+
+  /** Whatever the host does with it, and however long: the file stays here until then. */
+  async #tellHost (receipt: Receipt): Promise<void> {
+    const { onPromoted } = this.#options
+    if (onPromoted === undefined) return
+    const { signal } = this.#cut
+    const wasCut = new Promise<never>((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
+    wasCut.catch(() => {})
+    try {
+      await Promise.race([onPromoted(receipt), wasCut])
+    } catch (cause) {
+      throw new HookFailed(cause)
+    }
+  }
+}
+
+function isSame (head: ObjectHead | undefined, { size_bytes, sha256 }: Track): boolean {
+  return head !== undefined && head.size === size_bytes && head.sha256 === sha256
+}

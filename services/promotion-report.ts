@@ -1,0 +1,43 @@
+/** What a pass did; numbers of files, but for `bytes`. */
+export interface PromotionReport {
+  /** Files that went to B2, or were found to be there already. */
+  promoted: number
+  /** Files that were tried and stay for a later pass. */
+  failed: number
+  /** Files that are set aside, since this pass or an earlier one: no pass tries them until somebody asks for it. */
+  set_aside: number
+  /** Files that are left for a later pass: another process has them, or they failed lately. */
+  skipped: number
+  /** Files that are still to be promoted after the pass, those set aside included. */
+  pending: number
+  /** Bytes of the files promoted; in a dry run, of those that would be. */
+  bytes: number
+}
+
+/** How far a pass has come. */
+export interface PromotionProgress {
+  /** Files of this pass, and how many of them it is done with. */
+  readonly total: number
+  readonly done: number
+  readonly key: string
+  /** Bytes of this file that are in B2, of `size_bytes`; both 0 where nothing was done with it. */
+  readonly bytes: number
+  readonly size_bytes: number
+  /** How it ended; undefined while it is under way. `pending` is what a dry run says of a file that would be tried. */
+  readonly outcome?: 'promoted' | 'failed' | 'set_aside' | 'skipped' | 'pending'
+  /** Why it failed. */
+  readonly error_code?: string
+  /** Why it failed or is set aside. */
+  readonly detail?: string
+}
+
+export interface PromoteOptions {
+  /** Called when a file begins, as its bytes move, and when it ended. */
+  readonly onProgress?: (progress: PromotionProgress) => void
+  /** Looks at what there is to do, and does nothing. Default false. */
+  readonly dryRun?: boolean
+  /** Tries files, too, that were set aside or failed lately. Default false. */
+  readonly retrySetAside?: boolean
+  /** Ends the pass at the next safe point; what it had under way stays for a later one. */
+  readonly signal?: AbortSignal
+}

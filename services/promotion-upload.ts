@@ -1,0 +1,160 @@
+import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
+import type { B2ObjectInfo, B2PartsUpload, B2Result, B2Store } from './b2/store.ts'
+import type { BufferPool } from './buffer-pool.ts'
+import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
+import type { LocalStore, OpenFile } from './local-store.ts'
+import type { MemoryAccount } from './memory-account.ts'
+import { CircuitOpen, DamagedFile, WriteFailed } from './promotion-outcome.ts'
+import { PromotionParts } from './promotion-parts.ts'
+import type { Track } from './track.ts'
+
+/** What files are promoted with. */
+export interface PromotionStores {
+  readonly b2: B2Store
+  readonly local: LocalStore
+  readonly breaker: CircuitBreaker
+  readonly account: MemoryAccount
+  readonly pool: BufferPool
+}
+
+export interface PromotionUploadOptions {
+  readonly track: Track
+  /** Ends it at the next safe point: what may store the object at any moment is waited for. */
+  readonly stop: AbortSignal
+  /** Ends it now; `stop` has fired, too. */
+  readonly cut: AbortSignal
+  /** Called with the bytes that B2 has so far. */
+  onBytes (bytes: number): void
+}
+
+/** Takes a local file to B2, from one part-sized buffer, and makes sure that it is the file that was acknowledged. */
+export class PromotionUpload {
+  readonly #stores: PromotionStores
+  readonly #options: PromotionUploadOptions
+  readonly #object: B2ObjectInfo
+
+  constructor (stores: PromotionStores, options: PromotionUploadOptions) {
+    const { key, content_type: contentType } = options.track
+    this.#stores = stores
+    this.#options = options
+    this.#object = { key, contentType, metadata: objectMetadata(options.track) }
+  }
+
+  /** Stores the file, which it closes, with its receipt. False where B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
+  async store (file: OpenFile): Promise<boolean> {
+    const { b2, account, pool } = this.#stores
+    const { track, stop } = this.#options
+    const { partBytes } = b2
+    if (file.size !== track.size_bytes) {
+      await file.close()
+      throw new DamagedFile(`The file has ${file.size} bytes, its receipt says ${track.size_bytes}`)
+    }
+    const parts = await PromotionParts.open({ file, partBytes, account, pool, signal: stop })
+    let isFirst = false
+    try {
+      isFirst = track.size_bytes <= partBytes ? await this.#putWhole(parts) : await this.#putParts(parts)
+      return isFirst && !needsCompanion(this.#object.metadata!)
+    } finally {
+      parts.close(isFirst)
+    }
+  }
+
+  /** Stores the receipt beside the object. False where B2 may have got it more than once. @throws {WriteFailed | CircuitOpen} */
+  async storeReceipt (): Promise<boolean> {
+    return await this.#write(permit => this.#putReceipt(permit))
+  }
+
+  async #putWhole (parts: PromotionParts): Promise<boolean> {
+    const { b2 } = this.#stores
+    const { track, cut } = this.#options
+    const bytes = await parts.next(track.size_bytes)
+    this.#assertWhole(parts)
+    return await this.#write(async permit => {
+      await this.#putReceiptWhereNeeded(permit)
+      return await this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, cut))
+    })
+  }
+
+  async #putParts (parts: PromotionParts): Promise<boolean> {
+    return await this.#write(async permit => {
+      let onStored: (isFirst: boolean) => void = () => {}
+      const upload = this.#stores.b2.begin(this.#object, {
+        signParts: true,
+        mayFallBack: () => true,
+        onPartStored: (_number, isFirst) => onStored(isFirst),
+      })
+      upload.failed.addEventListener('abort', () => onStored(true))
+      this.#options.cut.addEventListener('abort', () => upload.abort())
+      try {
+        await this.#feed(parts, upload, permit, () => new Promise(resolve => { onStored = resolve }))
+      } catch (error) {
+        upload.abort()
+        await upload.result
+        throw error
+      }
+      return await this.#learn(permit, await upload.result)
+    })
+  }
+
+  /** Gives B2 all parts, each when it has the one before: live uploads come first. Returns early where B2 failed. */
+  async #feed (parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
+    const { track, stop, onBytes } = this.#options
+    const { partBytes } = this.#stores.b2
+    while (!upload.failed.aborted) {
+      stop.throwIfAborted()
+      const bytes = await parts.next(partBytes)
+      const isLast = bytes.byteLength < partBytes || parts.bytesRead >= track.size_bytes
+      if (isLast) {
+        this.#assertWhole(parts)
+        await this.#putReceiptWhereNeeded(permit)
+        stop.throwIfAborted()
+      }
+      const stored = nextStored()
+      await upload.push(bytes, isLast)
+      if (isLast) return
+      if (!await stored) parts.dropBuffer()
+      onBytes(parts.bytesRead)
+    }
+  }
+
+  /** Nothing of a damaged file may become an object. */
+  #assertWhole (parts: PromotionParts): void {
+    const { size_bytes: size, sha256 } = this.#options.track
+    if (parts.bytesRead !== size) throw new DamagedFile(`The file has ${parts.bytesRead} bytes, its receipt says ${size}`)
+    const digest = parts.digest()
+    if (digest !== sha256) throw new DamagedFile(`The file's sha256 is ${digest}, its receipt says ${sha256}`)
+  }
+
+  /** Before the object, so that there is none without its receipt. */
+  async #putReceiptWhereNeeded (permit: Permit): Promise<void> {
+    if (needsCompanion(this.#object.metadata!)) await this.#putReceipt(permit)
+  }
+
+  async #putReceipt (permit: Permit): Promise<boolean> {
+    return await this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, this.#options.cut))
+  }
+
+  /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
+  async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
+    this.#options.stop.throwIfAborted()
+    const permit = this.#stores.breaker.ask(true)
+    if (permit === undefined) throw new CircuitOpen()
+    try {
+      const isFirst = await write(permit)
+      permit.succeeded()
+      return isFirst
+    } finally {
+      permit.released()
+    }
+  }
+
+  async #learn (permit: Permit, result: B2Result): Promise<boolean> {
+    if (result.ok) return result.firstTry
+    const { cut, track } = this.#options
+    // Nobody else will ever know of an object of a file that was deleted meanwhile.
+    if (result.mayBeStored && await this.#stores.local.find(track.key) === undefined) await this.#stores.b2.forget(track.key)
+    cut.throwIfAborted()
+    permit.failed(result)
+    throw new WriteFailed(result)
+  }
+}

@@ -1,0 +1,208 @@
+import type { Readable } from 'node:stream'
+import type { BufferPool } from './buffer-pool.ts'
+import { b2Hints } from './b2/error-codes.ts'
+import type { Log } from './b2/store.ts'
+import { ClientPace } from './client-pace.ts'
+import { declaredContentType } from './content-type.ts'
+import { baseName, newKey, uuidv7 } from './file-names.ts'
+import { Intake, mostMemory, SourceError } from './intake.ts'
+import type { MemoryAccount } from './memory-account.ts'
+import type { Receipt } from './track.ts'
+import { Transfer } from './transfer.ts'
+import type { TransferStores } from './transfer.ts'
+import { ClientGoneError, UploadError } from './upload-errors.ts'
+
+/** What is known of a file besides its bytes. */
+export interface FileInfo {
+  /** The client's file name. */
+  readonly filename?: string | undefined
+  /** Declared media type; it counts where the bytes don't tell. */
+  readonly contentType?: string | undefined
+}
+
+/** A file that is about to come in. */
+export interface OpenedFile extends FileInfo {
+  readonly stream: Readable
+  /** No more than this many bytes can come, where that is known. */
+  readonly expectedBytes?: number | undefined
+  /** Waits for what follows the file in the request, and gives the text fields. */
+  complete (): Promise<Record<string, string>>
+  /** Says what a failure of `stream` means; by default it is a `malformed_upload`. */
+  explain? (error: unknown): Error
+}
+
+/** One request to store a file. */
+export interface UploadRequest {
+  readonly correlationId: string
+  /** Begins to read the request, up to its file. */
+  open (): Promise<OpenedFile>
+  /** Bytes that have come from the client so far, whatever they were; by default those of the file. */
+  received? (): number
+}
+
+export interface ReceiverOptions {
+  readonly stores: TransferStores
+  readonly account: MemoryAccount
+  readonly pool: BufferPool
+  readonly log: Log
+  /** Bytes of a part. */
+  readonly partBytes: number
+  readonly keyPrefix: string
+  readonly maxBytes: number
+  readonly maxConcurrent: number
+  readonly idleTimeoutMs: number
+  readonly minRate: number
+  /** Called with each receipt, before it is given out; a failure is logged. */
+  onStored (receipt: Receipt): unknown
+}
+
+/** Takes files in. */
+export interface Receiver {
+  /** Takes a request's file in and stores it; writes the upload's closing log line. @throws {UploadError | ClientGoneError} */
+  receive (request: UploadRequest): Promise<Receipt>
+  /** Uploads under way. */
+  readonly inFlight: number
+  /** Takes no more uploads, gives those under way `graceMs` to end, and ends the rest. */
+  close (graceMs: number): Promise<void>
+}
+
+/** An upload under way, as seen by those who may end it. */
+interface Running {
+  end (error: UploadError): void
+}
+
+export function createReceiver (options: ReceiverOptions): Receiver {
+  const { stores, account, pool, log, partBytes, keyPrefix, maxBytes, maxConcurrent, idleTimeoutMs, minRate, onStored } = options
+  const running = new Set<Running>()
+  let closing = false
+  let onIdle = (): void => {}
+
+  /** @throws {UploadError} `overloaded` or `shutting_down`. */
+  function assertAccepting (): void {
+    if (closing) throw new UploadError('shutting_down', 'The service takes no new uploads.')
+    if (running.size >= maxConcurrent) throw new UploadError('overloaded', `${maxConcurrent} uploads are under way already.`)
+  }
+
+  async function receive (request: UploadRequest): Promise<Receipt> {
+    const started = performance.now()
+    const { correlationId } = request
+    let opened: OpenedFile | undefined
+    let intake: Intake | undefined
+    let receipt: Receipt
+    let endOpening: (error: UploadError) => void = () => {}
+    const upload: Running = { end: error => intake === undefined ? endOpening(error) : intake.fail(error) }
+    const pace = paceOf(upload, request.received ?? (() => intake?.received ?? 0))
+    const line = (): object => ({ correlation_id: correlationId, duration_ms: Math.round(performance.now() - started) })
+    try {
+      assertAccepting()
+      running.add(upload)
+      try {
+        pace.reading()
+        opened = await Promise.race([request.open(), new Promise<never>((_resolve, reject) => { endOpening = reject })])
+        const { expectedBytes } = opened
+        const lease = account.open({
+          need: expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, partBytes),
+          rate: () => pace.rate(),
+          end: () => upload.end(new UploadError('overloaded', 'The upload was slow while others waited for its memory.')),
+        })
+        try {
+          intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
+          receipt = await transferOf(opened, intake, correlationId).run()
+        } finally {
+          intake?.close()
+          lease.close()
+        }
+        pace.stop()
+        logStored(line(), receipt)
+        await tellHost(receipt, correlationId)
+        return receipt
+      } finally {
+        running.delete(upload)
+        if (running.size === 0) onIdle()
+      }
+    } catch (caught) {
+      const error = explain(caught, opened)
+      logFailed({ ...line(), size_bytes: intake?.received ?? 0 }, error)
+      throw error
+    } finally {
+      pace.stop()
+    }
+  }
+
+  /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
+  async function tellHost (receipt: Receipt, correlationId: string): Promise<void> {
+    try {
+      await onStored(receipt)
+    } catch (err) {
+      log.error({ event: 'hook.failed', hook: 'onStored', correlation_id: correlationId, location: receipt.location, err }, 'the host\'s onStored failed')
+    }
+  }
+
+  function paceOf (upload: Running, received: () => number): ClientPace {
+    return new ClientPace({
+      idleTimeoutMs,
+      minRate,
+      received,
+      onStalled: reason => upload.end(new UploadError('upload_stalled', reason === 'idle'
+        ? `Nothing came for ${idleTimeoutMs} ms.`
+        : `Less than ${minRate} bytes a second came over ${idleTimeoutMs} ms.`)),
+    })
+  }
+
+  function transferOf (opened: OpenedFile, intake: Intake, correlationId: string): Transfer {
+    const id = uuidv7()
+    const filename = baseName(opened.filename)
+    return new Transfer(stores, {
+      id,
+      key: newKey(keyPrefix, id, filename),
+      filename,
+      declaredType: declaredContentType(opened.contentType),
+      expectedBytes: opened.expectedBytes,
+      complete: () => opened.complete(),
+      onB2Failed: ({ error_code, detail, attempts, raw }) => log.warn({
+        event: 'b2.failed', correlation_id: correlationId, error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code),
+      }, 'B2 did not take the file'),
+    }, intake)
+  }
+
+  function logStored (line: object, receipt: Receipt): void {
+    const fields = { event: 'upload.stored', ...line, storage: receipt.storage, location: receipt.location, size_bytes: receipt.track.size_bytes }
+    if (receipt.storage === 'local' && receipt.fallback_reason !== undefined) {
+      log.warn({ ...fields, fallback_from_b2: true, fallback_reason: receipt.fallback_reason }, 'stored locally, since B2 failed')
+    } else {
+      log.info({ ...fields, fallback_from_b2: false }, 'stored')
+    }
+  }
+
+  function logFailed (line: object, error: Error): void {
+    if (error instanceof ClientGoneError) return log.info({ event: 'upload.aborted', ...line }, 'the client went away')
+    const { error_code, message: detail, isClientFault } = error as UploadError
+    const fields = { event: 'upload.failed', ...line, error_code, detail }
+    if (isClientFault) return log.warn(fields, 'upload refused')
+    log.error(error.cause === undefined ? fields : { ...fields, err: error.cause }, 'upload failed')
+  }
+
+  return {
+    receive,
+
+    get inFlight () { return running.size },
+
+    async close (graceMs) {
+      closing = true
+      if (running.size === 0) return
+      const idle = new Promise<void>(resolve => { onIdle = resolve })
+      const timer = setTimeout(() => {
+        for (const upload of running) upload.end(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.'))
+      }, graceMs)
+      await idle
+      clearTimeout(timer)
+    },
+  }
+}
+
+function explain (caught: unknown, opened: OpenedFile | undefined): Error {
+  const error = caught instanceof SourceError ? opened?.explain?.(caught.cause) ?? caught.cause : caught
+  if (error instanceof UploadError || error instanceof ClientGoneError) return error
+  if (caught instanceof SourceError) return new UploadError('malformed_upload', 'The source of the upload failed.', { cause: error })
+  return new UploadError('internal_error', 'The upload failed because of an error in the service.', { cause: caught })
+}

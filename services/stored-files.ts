@@ -1,0 +1,202 @@
+import { addAbortSignal, pipeline } from 'node:stream'
+import type { Readable } from 'node:stream'
+import { B2ReadError } from './b2/read-error.ts'
+import type { ByteRange } from './b2/object-reader.ts'
+import type { B2Store } from './b2/store.ts'
+import { CheckedStream } from './checked-stream.ts'
+import { errnoOf, LocalStoreError, toLocalStoreError } from './local-errors.ts'
+import { kindOf } from './local-names.ts'
+import type { LocalStore } from './local-store.ts'
+import type { Promoter } from './promotion.ts'
+import type { Receipt, Track } from './track.ts'
+import { UploadError } from './upload-errors.ts'
+
+/** A stored file. */
+export interface StoredFile {
+  /** Where it is now, and what it is. */
+  readonly receipt: Receipt
+  /**
+   * Its bytes, or those of a range, from whichever store has them by then, at the reader's pace. Whoever asked for the stream
+   * reads or destroys it; `signal` does that, too. It ends well only after its last byte, else with an error, an UploadError.
+   * @throws {UploadError} `range_not_satisfiable`, and as {@link StoredFiles.find}
+   */
+  open (range?: ByteRange, signal?: AbortSignal): Promise<Readable>
+}
+
+export interface StoredContent {
+  readonly receipt: Receipt
+  /** Bytes that the stream gives. */
+  readonly size: number
+  /** To be read or destroyed. See {@link StoredFile.open}. */
+  readonly stream: Readable
+}
+
+/** Files that have been acknowledged, by the last segment of their keys, wherever they are. */
+export interface StoredFiles {
+  /**
+   * @param signal ends the request to B2
+   * @throws {UploadError} `not_found`; `storage_unavailable` where it is not here, or can't be read here, and B2 can't be asked
+   */
+  find (name: string, signal?: AbortSignal): Promise<StoredFile>
+  /** @throws {UploadError} as {@link find} */
+  receipt (name: string): Promise<Receipt>
+  /** A file's bytes, or those of a range. @throws {UploadError} `range_not_satisfiable`, and as {@link find} */
+  content (name: string, range?: ByteRange, signal?: AbortSignal): Promise<StoredContent>
+  /**
+   * Removes a file from both stores, with all its versions, its receipt and a promotion. It resolves, too, where there is no
+   * such file (any more), and where a file that is here could not be removed from B2 yet: that is written down.
+   * @throws {UploadError} `not_found` for what is no name of a file; `storage_unavailable` where it may still be stored
+   */
+  remove (name: string): Promise<void>
+  /** Gives the streams being read `graceMs` to end, and ends the rest. */
+  close (graceMs: number): Promise<void>
+}
+
+type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'forget' | 'isForgotten'>
+
+export interface StoredFilesOptions {
+  /** Undefined in local-only mode. */
+  readonly b2: ReadableB2 | undefined
+  readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove'>
+  /** Put before every name. */
+  readonly keyPrefix: string
+  readonly promoter: Pick<Promoter, 'release'>
+}
+
+export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFilesOptions): StoredFiles {
+  const streams = new Set<Readable>()
+  let onIdle = (): void => {}
+
+  function keyOf (name: string): string {
+    if (kindOf(name)?.kind !== 'data') throw notFound()
+    return `${keyPrefix}${name}`
+  }
+
+  /**
+   * Asks local storage, then B2, then local storage once more: a file on its way from one to the other is found at each moment.
+   * One that can't be read here may be in B2, too; where it is not, that it was here counts.
+   */
+  async function fromEither<Found extends object> (
+    key: string, here: () => Promise<Found | undefined>, there: (b2: ReadableB2) => Promise<Found | undefined>
+  ): Promise<Found> {
+    try {
+      let trouble: unknown
+      const found = await here().catch((error: unknown) => { trouble = error })
+      if (found) return found
+      const stored = b2 === undefined || b2.isForgotten(key) ? undefined : await there(b2)
+      if (stored !== undefined) return stored
+      if (trouble !== undefined) throw trouble
+      const again = await here()
+      if (again !== undefined) return again
+    } catch (error) {
+      throw unavailable(error)
+    }
+    throw notFound()
+  }
+
+  async function find (name: string, signal?: AbortSignal): Promise<StoredFile> {
+    const key = keyOf(name)
+    const receipt = await fromEither<Receipt>(
+      key,
+      async () => (await local.find(key))?.receipt,
+      async b2 => {
+        const track = await b2.track(key, signal)
+        return track && { storage: 'b2', location: key, track }
+      })
+    return { receipt, open: async (range, readerSignal) => await open(receipt.track, range, readerSignal) }
+  }
+
+  async function open ({ key, size_bytes: size }: Track, range?: ByteRange, signal?: AbortSignal): Promise<Readable> {
+    if (range !== undefined && !(range.first >= 0 && range.first <= range.last && range.last < size)) {
+      throw new UploadError('range_not_satisfiable', `The file has ${size} bytes.`)
+    }
+    const source = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal))
+    const stream = new CheckedStream(sizeOf(size, range), unavailable)
+    pipeline(source, stream, () => {
+      streams.delete(stream)
+      if (streams.size === 0) onIdle()
+    })
+    streams.add(stream)
+    return signal === undefined ? stream : addAbortSignal(signal, stream)
+  }
+
+  async function openHere (key: string, size: number, range?: ByteRange): Promise<Readable | undefined> {
+    const file = await local.openFile(key)
+    if (file === undefined) return undefined
+    if (file.size === size) return file.stream(range)
+    await file.close()
+    throw new LocalStoreError('The file in local storage is damaged: its size is not that of its receipt', { error_code: 'io_error' })
+  }
+
+  async function remove (name: string): Promise<void> {
+    const key = keyOf(name)
+    try {
+      // A receipt that can't be read is one.
+      const isHere = await local.find(key).then(found => found !== undefined, () => true)
+      // Here first: what is still here would be promoted, and must not be removed from B2.
+      await local.remove(key)
+      await promoter.release(key)
+      await removeFromB2(key, isHere)
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  async function removeFromB2 (key: string, wasHere: boolean): Promise<void> {
+    if (b2 === undefined) return
+    try {
+      await b2.remove(key)
+    } catch (error) {
+      const isKnown = wasHere || b2.isForgotten(key)
+      if (!isKnown || !await b2.forget(key)) throw error
+    }
+  }
+
+  return {
+    find,
+    remove,
+
+    async receipt (name) {
+      return (await find(name)).receipt
+    },
+
+    async content (name, range, signal) {
+      const { receipt, open } = await find(name, signal)
+      return { receipt, size: sizeOf(receipt.track.size_bytes, range), stream: await open(range, signal) }
+    },
+
+    async close (graceMs) {
+      if (streams.size === 0) return
+      const idle = new Promise<void>(resolve => { onIdle = resolve })
+      const timer = setTimeout(() => {
+        for (const stream of streams) stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file had not been read to its end.'))
+      }, graceMs)
+      await idle
+      clearTimeout(timer)
+    },
+  }
+}
+
+function sizeOf (size: number, range?: ByteRange): number {
+  return range === undefined ? size : range.last - range.first + 1
+}
+
+function notFound (): UploadError {
+  return new UploadError('not_found', 'There is no file of this name.', { hints: ['Check the name: it is the last segment of the key in the answer to the upload.'] })
+}
+
+/** What a store's failure means for one who reads or removes; what is no store's is passed on. */
+function unavailable (error: unknown): Error {
+  if (error instanceof B2ReadError) return out(`B2 could not be asked for it. ${error.detail}.`, error)
+  if (!(error instanceof LocalStoreError) && errnoOf(error) === undefined) return error as Error
+  const cause = toLocalStoreError(error, 'The file could not be read from local storage')
+  return out(`${cause.message}.`, cause)
+}
+
+function out (detail: string, cause: Error): UploadError {
+  return new UploadError('storage_unavailable', detail, {
+    error: 'The store that has the file, or may have it, is out of reach.',
+    hints: ['Try again after the time in Retry-After.'],
+    cause,
+  })
+}
