@@ -95,7 +95,7 @@ async function receive (
     },
   })
   reply.code(201)
-  reply.header('location', `${app.prefix}/uploads/${receipt.track.key.split('/').at(-1)}`)
+  reply.header('location', `${app.prefix}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
 }
 

@@ -35,8 +35,9 @@ The service listens at ${url}, and stores in an emulated B2. In another terminal
 
   curl -F ${file} ${url}/uploads
 
-The answer says "storage":"b2". Break B2, and the same command is answered with "storage":"local" and the reason; mend
-it, and B2 is used again, after five seconds at the latest:
+The answer says "storage":"b2". Break B2, and the same command is answered with "storage":"local" and the reason. Mend
+it, and B2 is used again; within some seconds the file that fell back is moved there, too, and the log says
+"promotion.done":
 
   curl -X POST ${url}/demo/break-b2
   curl -X POST ${url}/demo/mend-b2
@@ -54,9 +55,10 @@ async function startService (b2: B2Emulator): Promise<string> {
     B2_BUCKET: b2.bucket,
     B2_APPLICATION_KEY_ID: b2.credentials.accessKeyId,
     B2_APPLICATION_KEY: b2.credentials.secretAccessKey,
-    // Nobody wants to wait long for a fallback or for the recovery.
+    // Nobody wants to wait long for a fallback, for the recovery or for the move.
     B2_MAX_ATTEMPTS: '2',
     BREAKER_RESET_MS: '5000',
+    PROMOTE_INTERVAL_MS: '3000',
     SHUTDOWN_GRACE_MS: '1000',
   }
   const app = Fastify(serverOptions(env))

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
+import { keyPrefixFault } from './file-names.ts'
 
 /** A value that is no good. The message continues the variable's name: "must be …". */
 export class InvalidValue extends Error {
   override name = 'InvalidValue'
 }
 
-const MAX_PREFIX_BYTES = 900
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal']
 const TRUE_WORDS = ['true', 'yes', 'on']
 const FALSE_WORDS = ['false', 'no', 'off']
@@ -89,24 +89,8 @@ function readEndpoint (text: string): string {
 }
 
 function readKeyPrefix (text: string): string {
-  // The last piece is what stands before the id in a file's own name; it is empty when the prefix ends in a slash.
-  const segments = text.split('/')
-  const folders = segments.at(-1) === '' ? segments.slice(0, -1) : segments
-  const fault = text.startsWith('/')
-    ? 'a leading /'
-    : folders.some(segment => segment === '.' || segment === '..')
-      ? 'a . or .. segment'
-      : folders.includes('')
-        ? 'an empty segment (//)'
-        : text.includes('\\')
-          ? 'a backslash'
-          : /\p{Cc}/u.test(text)
-            ? 'a control character'
-            : undefined
-  if (fault !== undefined) throw new InvalidValue(`must be a relative prefix such as tracks/, without ${fault}`)
-  if (Buffer.byteLength(text) > MAX_PREFIX_BYTES) {
-    throw new InvalidValue(`must be at most ${MAX_PREFIX_BYTES} UTF-8 bytes long, not ${Buffer.byteLength(text)}`)
-  }
+  const fault = keyPrefixFault(text)
+  if (fault !== undefined) throw new InvalidValue(`must be ${fault}`)
   return text
 }
 

@@ -22,3 +22,36 @@ export function newKey (prefix: string, id: string, filename: string): string {
   const extension = /\.([a-z0-9]{1,8})$/.exec(filename.toLowerCase())?.[1]
   return extension === undefined ? `${prefix}${id}` : `${prefix}${id}.${extension}`
 }
+
+const MOST_PREFIX_BYTES = 900
+// With the id, the extension and what local storage adds it is a file name, of at most 255 bytes.
+const MOST_SEGMENT_BYTES = 180
+// It is part of the name in URLs, of which routers take 100 characters where nothing else is said.
+const MOST_NAME_BYTES = 50
+
+/**
+ * What is wrong with a prefix of keys, as the end of "must be …"; undefined: nothing. It is a relative path, for S3 and for
+ * a directory alike: `tracks/`, `a/b-`, or nothing.
+ */
+export function keyPrefixFault (prefix: string): string | undefined {
+  // The last piece is what stands before the id in a file's own name; it is empty when the prefix ends in a slash.
+  const segments = prefix.split('/')
+  const last = segments.at(-1)!
+  const folders = last === '' ? segments.slice(0, -1) : segments
+  const found = prefix.startsWith('/')
+    ? 'a leading /'
+    : folders.some(segment => segment.startsWith('.'))
+      ? 'a segment that begins with a dot'
+      : folders.includes('')
+        ? 'an empty segment (//)'
+        : prefix.includes('\\')
+          ? 'a backslash'
+          : /\p{Cc}/u.test(prefix)
+            ? 'a control character'
+            : undefined
+  if (found !== undefined) return `a relative prefix such as tracks/, without ${found}`
+  if (Buffer.byteLength(prefix) > MOST_PREFIX_BYTES) return `at most ${MOST_PREFIX_BYTES} UTF-8 bytes long, not ${Buffer.byteLength(prefix)}`
+  if (folders.some(segment => Buffer.byteLength(segment) > MOST_SEGMENT_BYTES)) return `made of segments of at most ${MOST_SEGMENT_BYTES} UTF-8 bytes`
+  if (Buffer.byteLength(last) > MOST_NAME_BYTES) return `followed by a / where its last segment is longer than ${MOST_NAME_BYTES} UTF-8 bytes`
+  return undefined
+}

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 const UUID_V7 = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
-const NAME = `${UUID_V7}(?:\\.[a-z0-9]{1,8})?`
+// What stands before the id is the end of a key prefix that does not end in a slash.
+const NAME = `(?:[^./\\\\\\0][^/\\\\\\0]*)?${UUID_V7}(?:\\.[a-z0-9]{1,8})?`
 
 const DATA = new RegExp(`^${NAME}$`)
 const RECEIPT = new RegExp(`^(${NAME})\\.receipt\\.json$`)
@@ -33,7 +34,7 @@ export interface LocalPlace {
 export type LocalFileKind = { kind: 'data' | 'receipt' | 'note', name: string } | { kind: 'live' }
 
 /**
- * Checks a key (`<prefix segments>/<UUIDv7>[.ext]`). Keys are made by the service, but here one becomes a path.
+ * Checks a key (`<prefix><UUIDv7>[.ext]`). Keys are made by the service, but here one becomes a path.
  * @throws TypeError when it is anything else, or could lead out of the directory
  */
 export function assertKey (key: string): void {

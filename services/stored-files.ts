@@ -64,12 +64,14 @@ export interface StoredFilesOptions {
 }
 
 export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFilesOptions): StoredFiles {
+  const folder = keyPrefix.slice(0, keyPrefix.lastIndexOf('/') + 1)
   const streams = new Set<Readable>()
   let onIdle = (): void => {}
 
   function keyOf (name: string): string {
-    if (kindOf(name)?.kind !== 'data') throw notFound()
-    return `${keyPrefix}${name}`
+    const key = `${folder}${name}`
+    if (kindOf(name)?.kind !== 'data' || !key.startsWith(keyPrefix)) throw notFound()
+    return key
   }
 
   /**

@@ -165,7 +165,7 @@ export class Transfer {
       await this.#stores.local.keepReceipt(track.key, receipt)
       return receipt
     } catch (error) {
-      b2.forget(track.key)
+      await b2.forget(track.key)
       throw error instanceof LocalStoreError ? bothFailed(companion, error) : error
     }
   }

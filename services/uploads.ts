@@ -3,7 +3,7 @@ import { BufferPool } from './buffer-pool.ts'
 import type { B2Store, Log } from './b2/store.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
-import { uuidv7 } from './file-names.ts'
+import { keyPrefixFault, uuidv7 } from './file-names.ts'
 import type { LocalStore, LocalStoreStatus } from './local-store.ts'
 import { MemoryAccount } from './memory-account.ts'
 import { createPromoter } from './promotion.ts'
@@ -86,10 +86,12 @@ export interface Uploads extends Pick<Receiver, 'receive' | 'inFlight'>, Pick<Pr
   close (graceMs?: number): Promise<void>
 }
 
-/** @throws {RangeError} where the memory budget can't hold one window and two parts. */
+/** @throws {RangeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
 export function createUploads (options: UploadsOptions): Uploads {
   const { b2, local, log, onPromoted } = options
   const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
+  const fault = keyPrefixFault(keyPrefix)
+  if (fault !== undefined) throw new RangeError(`keyPrefix must be ${fault}`)
   const windowBytes = options.windowBytes ?? 33_554_432 // 32 MiB
   const budgetBytes = options.memoryBudgetBytes ?? 268_435_456 // 256 MiB
   const partBytes = b2?.partBytes ?? 1_048_576

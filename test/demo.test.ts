@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -36,7 +37,7 @@ async function ownTmp (t: Test): Promise<string> {
 
 const demoFiles = async (dir: string): Promise<string[]> => (await readdir(dir)).filter(name => name.includes('demo'))
 
-t.test('the printed commands upload to B2, break it, fall back, mend it, and upload to B2 again', async t => {
+t.test('the printed commands upload to B2, break it, fall back, mend it, and upload to B2 again, where the other file is moved, too', async t => {
   const tmp = await ownTmp(t)
   const demo = await startDemo(t, { TMPDIR: tmp })
   const [upload, breakB2, mendB2] = demo.commands
@@ -55,6 +56,9 @@ t.test('the printed commands upload to B2, break it, fall back, mend it, and upl
 
   await carryOut(mendB2!)
   t.equal((await carryOut(upload!)).storage, 'b2')
+  const url = `${demo.url}/uploads/${basename(second.location)}`
+  const whereabouts = async (): Promise<string> => (await (await fetch(url)).json() as { storage: string }).storage
+  while (await whereabouts() !== 'b2') await sleep(100) // another process has no event to wait for
 
   t.equal((await demoFiles(tmp)).length, 1)
   t.equal(await demo.end('SIGINT'), 0)
