@@ -8,10 +8,12 @@ import fp from 'fastify-plugin'
 import b2Uploads from './index.ts'
 import apiKeys from './plugins/api-keys.ts'
 import config from './plugins/config.ts'
+import documentation, { DOCUMENTATION_PATH } from './plugins/documentation.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
 import { answerError, errorBody } from './routes/error-answer.ts'
 import health from './routes/health.ts'
 import ready from './routes/ready.ts'
+import { addSchemas } from './routes/schemas.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
@@ -67,7 +69,9 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   Object.assign(app.server, { httpAllowHalfOpen: true }) // missing in Node's types
   // Node would answer these by itself, in another shape.
   app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
-  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health', '/ready'] })
+  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health', '/ready', DOCUMENTATION_PATH] })
+  await app.register(documentation)
+  addSchemas(app)
   await app.register(b2Uploads, optionsFromConfig(app.config))
   await app.register(health)
   await app.register(ready)

@@ -4,16 +4,26 @@ import b2Client from './plugins/b2-client.ts'
 import type { B2Options } from './plugins/b2-client.ts'
 import correlationId from './plugins/correlation-id.ts'
 import localStore from './plugins/local-store.ts'
-import uploads from './plugins/uploads.ts'
+import uploads, { kUploads } from './plugins/uploads.ts'
 import type { UploadsPluginOptions } from './plugins/uploads.ts'
+import { addSchemas } from './routes/schemas.ts'
 import contentRoutes from './routes/content.ts'
 import receiptRoutes from './routes/receipts.ts'
 import uploadRoutes from './routes/uploads.ts'
 import type { UploadRoutesOptions } from './routes/uploads.ts'
+import { checkOptions } from './services/check-options.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
 import { DEFAULT_KEY_PREFIX } from './services/uploads.ts'
+import type { Uploads } from './services/uploads.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Stores files in B2, or locally where B2 fails and until it is well again. */
+    uploads: Uploads
+  }
+}
 
 /** Options of the plugin. */
 export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoutesOptions, 'preHandler'> {
@@ -21,6 +31,11 @@ export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoute
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
   readonly routes?: boolean | undefined
+  /**
+   * Name of the decorator, for an app that registers the plugin more than once: `app.uploads` by default, and by another
+   * name `app.getDecorator<Uploads>(name)`, or a declaration of yours.
+   */
+  readonly decoratorName?: string | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
   readonly b2?: B2Options | undefined
   /** The fallback directory. */
@@ -40,19 +55,22 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 }
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
-  const { prefix, routes = true, b2, local, preHandler, ...rest } = options
-  // A scope of its own, so that the host sees nothing of this but `app.uploads` and the routes.
+  checkOptions(options)
+  const { prefix, routes = true, decoratorName = 'uploads', b2, local, preHandler, ...rest } = options
+  // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
     await scope.register(localStore, { required: false, ...local })
     await scope.register(b2Client, { b2, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX })
     await scope.register(uploads, rest)
-    app.decorate('uploads', scope.uploads)
+    const own = scope[kUploads]
+    app.decorate(decoratorName, own as never)
     if (!routes) return
     await scope.register(async inner => {
+      addSchemas(inner)
       await inner.register(correlationId)
-      await inner.register(uploadRoutes, { maxBytes: rest.maxBytes, preHandler })
-      await inner.register(receiptRoutes, { preHandler })
-      await inner.register(contentRoutes, { preHandler })
+      await inner.register(uploadRoutes, { uploads: own, maxBytes: rest.maxBytes, preHandler })
+      await inner.register(receiptRoutes, { uploads: own, preHandler })
+      await inner.register(contentRoutes, { uploads: own, preHandler })
     }, prefix === undefined ? {} : { prefix })
   })
 }

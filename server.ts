@@ -4,12 +4,11 @@ import pino from 'pino'
 import service, { serverOptions } from './app.ts'
 import { loadDotEnv } from './dot-env.ts'
 import { ConfigError, isProduction, parseConfig } from './services/config.ts'
+import { onEndSignal } from './services/end-signals.ts'
 import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-collection.ts'
 
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000
-// A second signal within this time is taken for the first.
-const SAME_SIGNAL_MS = 2_000
 
 tuneGarbageCollection()
 
@@ -41,22 +40,7 @@ async function start (): Promise<void> {
     if (err !== undefined) app.log.fatal({ err }, 'an error that nobody caught')
     await app.close()
   })
-  endOnSignal(grace.close)
+  onEndSignal(() => { grace.close() }, () => process.exit(1))
   collectWhenIdle(() => app.uploads.inFlight > 0)
   if (isProduction(config)) app.log.info({ event: 'service.started' }, 'running strictly, as ENV or NODE_ENV says production')
-}
-
-/** One Ctrl-C may come twice, from the terminal and from npm, and must not cut uploads off; a later one does. */
-function endOnSignal (close: () => unknown): void {
-  let first: number | undefined
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (first === undefined) {
-        first = performance.now()
-        close()
-      } else if (performance.now() - first > SAME_SIGNAL_MS) {
-        process.exit(1)
-      }
-    })
-  }
 }

@@ -7,10 +7,11 @@ const output = readFileSync(process.argv[2], 'utf8')
 const [{ files, name }] = JSON.parse(output.slice(output.indexOf('[')))
 const paths = files.map(({ path }) => path)
 for (const needed of [
-  'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', '.env.example',
-  'dist/index.js', 'dist/index.d.ts', 'dist/server.js', 'dist/promote.js', 'dist/emulator/index.js', 'dist/emulator/index.d.ts',
+  'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'openapi.json', '.env.example',
+  'dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/server.js', 'dist/promote.js',
+  'dist/emulator/index.js', 'dist/emulator/index.cjs', 'dist/emulator/index.d.ts', 'dist/emulator/index.d.cts',
 ]) assert.ok(paths.includes(needed), `${needed} is not in the package`)
-const allowed = /^(dist\/.+\.(js|d\.ts|js\.map)|package\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/
+const allowed = /^(dist\/.+\.(js|cjs|d\.c?ts|js\.map)|package\.json|openapi\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/
 assert.deepEqual(paths.filter(path => !allowed.test(path)), [], 'these do not belong in the package')
 assert.deepEqual(paths.filter(path => /^dist\/(test|scripts)\//.test(path)), [], 'these do not belong in the package')
 

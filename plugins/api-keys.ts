@@ -11,7 +11,7 @@ declare module 'fastify' {
 export interface ApiKeysPluginOptions {
   /** Accepted bearer tokens, several so that they can be rotated; none: everybody may come in. */
   keys: readonly string[]
-  /** Paths of routes, as they were registered, that need no key. */
+  /** Paths of routes, as they were registered, that need no key; nor do those below them. */
   open: readonly string[]
 }
 
@@ -26,7 +26,7 @@ export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
     verify(request, reply, error => {
       request.hasApiKey = error === undefined
       const { url } = request.routeOptions
-      if (error === undefined || url === undefined || !open.includes(url)) return done(error)
+      if (error === undefined || url === undefined || !open.some(path => url === path || url.startsWith(`${path}/`))) return done(error)
       reply.code(200) // which the check has set to 401
       done()
     })

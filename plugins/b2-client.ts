@@ -2,11 +2,15 @@ import { join } from 'node:path'
 import fp from 'fastify-plugin'
 import { createB2Store } from '../services/b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../services/b2/store.ts'
+import { kLocalStore } from './local-store.ts'
+
+/** The decorator's name, which no host's own can collide with. */
+export const kB2 = Symbol('fastify-b2-uploads.b2')
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The primary store; undefined in local-only mode. */
-    b2: B2Store | undefined
+    [kB2]: B2Store | undefined
   }
 }
 
@@ -21,11 +25,11 @@ export interface B2ClientPluginOptions {
 }
 
 /**
- * Decorates `app.b2`, which writes down in `app.localStore`'s directory what is to be removed from B2, and removes nothing
- * that has a file or receipt there. No call is made to B2 at the start: a key that may upload often may not look at the bucket.
+ * Decorates the primary store, which writes down in the local store's directory what is to be removed from B2, and removes
+ * nothing that has a file or receipt there. No call is made to B2 at the start: a key that may upload often may not look at the bucket.
  */
 export default fp<B2ClientPluginOptions>(async (app, { b2, keyPrefix }) => {
-  const { localStore } = app
+  const { [kLocalStore]: localStore } = app
   const store = b2 === undefined
     ? undefined
     : createB2Store({
@@ -36,6 +40,6 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, keyPrefix }) => {
       isWanted: async key => await localStore.find(key) !== undefined,
       log: app.log,
     })
-  app.decorate('b2', store)
+  app.decorate(kB2, store)
   app.addHook('onClose', async () => { await store?.close() })
 }, { name: 'b2-client', fastify: '5.x', dependencies: ['local-store'] })

@@ -2,10 +2,13 @@ import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
 
+/** The decorator's name, which no host's own can collide with. */
+export const kLocalStore = Symbol('fastify-b2-uploads.local-store')
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** The directory that takes the files B2 could not. */
-    localStore: LocalStore
+    [kLocalStore]: LocalStore
   }
 }
 
@@ -20,7 +23,7 @@ export interface LocalStorePluginOptions extends LocalStoreOptions {
 async function localStore (app: FastifyInstance, options: LocalStorePluginOptions): Promise<void> {
   const { required, ...storeOptions } = options
   const store = createLocalStore({ log: app.log, ...storeOptions })
-  app.decorate('localStore', store)
+  app.decorate(kLocalStore, store)
   app.addHook('onClose', () => store.close())
 
   try {

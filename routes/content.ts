@@ -6,45 +6,59 @@ import { rangeOf } from '../services/content-range.ts'
 import { allowsRange, checkConditions } from '../services/preconditions.ts'
 import type { Track } from '../services/track.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
-import { ErrorSchema } from './error-answer.ts'
+import { emptyAnswer, errorAnswers, fileAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 
-const errors = Object.fromEntries([401, 404, 412, 416, 500, 503].map(status => [status, ErrorSchema]))
+const text = (description: string) => ({ type: 'string', description })
+const VALIDATORS = { etag: text('The file\'s sha256 in quotes; moving to B2 does not change it.'), 'last-modified': text('When the file was uploaded.') }
+const FILE = {
+  ...VALIDATORS,
+  'accept-ranges': text('`bytes`'),
+  'content-disposition': text('`attachment`, with the client\'s name for the file (RFC 6266).'),
+}
 
-const conditions = Type.Object(Object.fromEntries(['range', 'if-range', 'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since']
-  .map(name => [name, Type.Optional(Type.String())])))
-
-function schema (operationId: string, summary: string, body: object) {
+function schema (operationId: string, summary: string, hasBody: boolean) {
   return {
     operationId,
     summary,
+    description: 'The answer has the file\'s own content type. A range of bytes and the conditions of RFC 9110 are honoured.',
     tags: ['uploads'],
     params: NameParams,
-    headers: conditions,
+    headers: Type.Object({
+      range: Type.Optional(Type.String({ description: 'One range of bytes, such as `bytes=0-1023`.' })),
+      'if-range': Type.Optional(Type.String({ description: 'The range counts only where the file has this ETag or date.' })),
+      'if-none-match': Type.Optional(Type.String({ description: 'ETags that the client has.' })),
+      'if-modified-since': Type.Optional(Type.String({ description: 'The date that the client has.' })),
+      'if-match': Type.Optional(Type.String({ description: 'ETags, one of which the file must have.' })),
+      'if-unmodified-since': Type.Optional(Type.String({ description: 'The date that the file must have.' })),
+    }),
     response: {
-      200: { description: 'The file.', ...body },
-      206: { description: 'The range of it that was asked for.', ...body },
-      304: Type.Null({ description: 'The client has it already.' }),
-      ...errors,
+      200: fileAnswer('The file.', FILE, hasBody),
+      206: fileAnswer('The range of it that was asked for.', { ...FILE, 'content-range': text('Which bytes they are, and of how many.') }, hasBody),
+      304: emptyAnswer('The client has it already.', VALIDATORS),
+      ...errorAnswers({
+        400: ['invalid_request'], 401: true, 404: true, 412: ['invalid_request'], 416: true, 500: true, 503: ['storage_unavailable', 'shutting_down'],
+      }),
     },
   }
 }
 
-/** `GET` and `HEAD /uploads/{name}/content`. Needs `app.uploads`. */
+/** `GET` and `HEAD /uploads/{name}/content`. */
 const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) => {
+  const { uploads } = options
   const common = commonOptions(options)
-  const file = { content: { 'application/octet-stream': { schema: Type.String({ format: 'binary' }) } } }
 
   app.get('/uploads/:name/content', {
     ...common,
     exposeHeadRoute: false,
-    schema: schema('getUploadContent', 'Read a file', file),
+    schema: schema('getUploadContent', 'Read a file', true),
   }, serve)
 
   app.head('/uploads/:name/content', {
     ...common,
-    schema: schema('headUploadContent', 'Say what reading a file would answer', {}),
+    schema: schema('headUploadContent', 'Say what reading a file would answer', false),
+    config: { swagger: { exposeHeadRoute: true }, swaggerTransform: described },
   }, serve)
 
   async function serve (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -60,7 +74,7 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
 
   async function answer (request: FastifyRequest, reply: FastifyReply, over: AbortSignal): Promise<FastifyReply> {
     const { headers, method } = request
-    const stored = await app.uploads.find(nameOf(request), over)
+    const stored = await uploads.find(nameOf(request), over)
     const { track } = stored.receipt
     const { size_bytes: size } = track
     const validators = { etag: `"${track.sha256}"`, modifiedAt: Math.floor(Date.parse(track.uploaded_at) / 1_000) * 1_000 }
@@ -99,6 +113,11 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
 }
 
 export default contentRoutes
+
+/** HEAD is left out of OpenAPI documents, or gets a suffix. */
+function described <Schema extends object> ({ schema, url }: { schema: Schema, url: string }): { schema: Schema, url: string } {
+  return { schema: { ...schema, operationId: 'headUploadContent' }, url }
+}
 
 function describe ({ filename, content_type: type }: Track): Record<string, string> {
   return {

@@ -4,16 +4,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
+import { stringEnum } from '../services/string-enum.ts'
 import { ClientGoneError, UPLOAD_ERROR_CODES, UploadError } from '../services/upload-errors.ts'
 
 /** The body of every error answer. */
 export const ErrorSchema = Type.Object({
-  error_code: Type.Union(UPLOAD_ERROR_CODES.map(code => Type.Literal(code))),
+  error_code: stringEnum(UPLOAD_ERROR_CODES, 'Stable: for programs.'),
   error: Type.String({ description: 'One sentence.' }),
   detail: Type.String({ description: 'What happened.' }),
   hints: Type.Array(Type.String(), { description: 'What to do.' }),
   correlation_id: Type.String(),
-})
+}, { $id: 'B2UploadsErrorAnswer', description: 'Every error answer has this body.' })
 
 /** @returns the body of an error's answer. */
 export function errorBody (error: UploadError, correlationId: string): Static<typeof ErrorSchema> {

@@ -4,15 +4,17 @@ import type { Static } from '@sinclair/typebox'
 import { b2Hints } from '../services/b2/error-codes.ts'
 import { B2ReadError } from '../services/b2/read-error.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
+import type { UploadService } from '../services/uploads.ts'
 import { answerError } from './error-answer.ts'
 
 export interface RoutesOptions {
+  readonly uploads: UploadService
   /** Run before each route, after the host's own hooks. */
   preHandler?: preHandlerHookHandler | preHandlerAsyncHookHandler | (preHandlerHookHandler | preHandlerAsyncHookHandler)[] | undefined
 }
 
 /** What all routes of the plugin have in common. */
-export function commonOptions ({ preHandler }: RoutesOptions) {
+export function commonOptions ({ preHandler }: Pick<RoutesOptions, 'preHandler'>) {
   return {
     ...(preHandler === undefined ? {} : { preHandler }),
     errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {

@@ -1,15 +1,14 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { Type } from '@sinclair/typebox'
-import { ReceiptSchema } from '../services/track.ts'
 import { ClientGoneError } from '../services/upload-errors.ts'
-import { ErrorSchema } from './error-answer.ts'
+import { emptyAnswer, errorAnswers, receiptAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 
-const errors = Object.fromEntries([401, 404, 500, 503].map(status => [status, ErrorSchema]))
+const errors = errorAnswers({ 400: ['invalid_request'], 401: true, 404: true, 500: true, 503: ['storage_unavailable'] })
 
-/** `GET` and `DELETE /uploads/{name}`. Needs `app.uploads`. */
+/** `GET` and `DELETE /uploads/{name}`. */
 const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) => {
+  const { uploads } = options
   const common = commonOptions(options)
   // Some clients say that a DELETE has JSON, and send none.
   app.removeAllContentTypeParsers()
@@ -20,14 +19,15 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     schema: {
       operationId: 'getUpload',
       summary: 'Say where a file is now, and what it is',
+      description: 'The upload\'s receipt. After a file has moved to B2 it says so, with the same `track`.',
       tags: ['uploads'],
       params: NameParams,
-      response: { 200: ReceiptSchema, ...errors },
+      response: { 200: receiptAnswer('The receipt.'), ...errors },
     },
   }, async (request, reply) => {
     const over = whenOver(reply)
     try {
-      return (await app.uploads.find(nameOf(request), over)).receipt
+      return (await uploads.find(nameOf(request), over)).receipt
     } catch (error) {
       if (over.aborted) throw new ClientGoneError('The client went away.', { cause: error })
       logTrouble(request, error, 'read.failed', 'a receipt could not be read')
@@ -40,13 +40,14 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     schema: {
       operationId: 'deleteUpload',
       summary: 'Remove a file from both stores',
+      description: 'Removes the file with all its versions, its receipt and a pending move to B2. It answers the same the second time.',
       tags: ['uploads'],
       params: NameParams,
-      response: { 204: Type.Null({ description: 'It is gone, or was gone before.' }), ...errors },
+      response: { 204: emptyAnswer('It is gone, or was gone before.'), ...errors },
     },
   }, async (request, reply) => {
     try {
-      await app.uploads.remove(nameOf(request))
+      await uploads.remove(nameOf(request))
     } catch (error) {
       logTrouble(request, error, 'remove.failed', 'a file could not be removed')
       throw error

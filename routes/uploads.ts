@@ -1,12 +1,12 @@
 import multipart from '@fastify/multipart'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { declaredContentType } from '../services/content-type.ts'
-import { ReceiptSchema } from '../services/track.ts'
+import type { Receipt } from '../services/track.ts'
 import { UploadError } from '../services/upload-errors.ts'
-import type { OpenedFile } from '../services/uploads.ts'
-import { ErrorSchema } from './error-answer.ts'
+import type { OpenedFile, UploadService } from '../services/uploads.ts'
+import { errorAnswers, receiptAnswer } from './answers.ts'
 import { commonOptions } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 import { contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
@@ -20,12 +20,14 @@ export interface UploadRoutesOptions extends RoutesOptions {
 const FORM_ALLOWANCE_BYTES = 1_048_576 // 1 MiB
 
 const answers = {
-  201: ReceiptSchema,
-  ...Object.fromEntries([400, 401, 408, 413, 415, 429, 500, 503].map(status => [status, ErrorSchema])),
+  201: receiptAnswer('Stored, in the store that the answer names.', {
+    location: { type: 'string', description: 'The path of the upload\'s receipt.' },
+  }),
+  ...errorAnswers({ 400: true, 401: true, 408: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
-/** `POST /uploads` and `PUT /uploads/{name}`. Needs `app.uploads`. */
-const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxBytes = 1_073_741_824, preHandler }) => {
+/** `POST /uploads` and `PUT /uploads/{name}`. */
+const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uploads, maxBytes = 1_073_741_824, preHandler }) => {
   const common = commonOptions({ preHandler })
 
   await app.register(async scope => {
@@ -38,13 +40,17 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxB
       schema: {
         operationId: 'uploadFile',
         summary: 'Upload a file as a form',
+        description: 'Takes exactly one file, in a field of any name, and up to 32 text fields before or after it, which are kept ' +
+          'with the file. It is stored when the answer comes, and not before.',
         tags: ['uploads'],
         consumes: ['multipart/form-data'],
-        body: Type.Object({ file: Type.String({ format: 'binary' }) }, { additionalProperties: Type.String() }),
+        body: Type.Object({
+          file: Type.String({ format: 'binary', description: 'The file.' }),
+        }, { additionalProperties: true, description: 'One file, and text fields of at most 1 KiB each.' }),
         response: answers,
       },
     }, async (request, reply) => {
-      return await receive(scope, request, reply, maxBytes + FORM_ALLOWANCE_BYTES, () => openMultipartFile(request))
+      return await receive(uploads, request, reply, maxBytes + FORM_ALLOWANCE_BYTES, () => openMultipartFile(request))
     })
   })
 
@@ -63,28 +69,35 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { maxB
       schema: {
         operationId: 'uploadRawFile',
         summary: 'Upload a file as the request body',
+        description: 'The body is the file, of any content type. Each call stores a new file: the name in the path is the client\'s name ' +
+          'for it, and not the one to find it by.',
         tags: ['uploads'],
         consumes: ['application/octet-stream'],
-        params: Type.Object({ '*': Type.String({ description: 'The file\'s name.' }) }),
-        body: Type.String({ format: 'binary' }),
-        response: answers,
+        params: Type.Object({ name: Type.String({ description: 'The client\'s name for the file, such as `song.mp3`.' }) }),
+        body: Type.String({ format: 'binary', description: 'The file.' }),
+        response: { ...answers, ...errorAnswers({ 404: true }) },
       },
+      config: { swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      return await receive(scope, request, reply, maxBytes, async () => openRawFile(request, filename))
+      return await receive(uploads, request, reply, maxBytes, async () => openRawFile(request, filename))
     })
   })
 }
 
 export default uploadRoutes
 
+/** The wildcard of the route has a name in the OpenAPI document. */
+function named <Schema> ({ schema, url }: { schema: Schema, url: string }): { schema: Schema, url: string } {
+  return { schema, url: url.replace('*', ':name') }
+}
+
 async function receive (
-  app: FastifyInstance, request: FastifyRequest, reply: { code (status: number): unknown, header (name: string, value: string): unknown },
-  largestBody: number, open: () => Promise<OpenedFile>
-): Promise<unknown> {
+  uploads: UploadService, request: FastifyRequest, reply: FastifyReply, largestBody: number, open: () => Promise<OpenedFile>
+): Promise<Receipt> {
   const { socket } = request.raw
   const before = socket?.bytesRead ?? 0
-  const receipt = await app.uploads.receive({
+  const receipt = await uploads.receive({
     correlationId: correlationIdOf(request.raw),
     ...(typeof socket?.bytesRead === 'number' ? { received: () => socket.bytesRead - before } : {}),
     async open () {
@@ -95,7 +108,7 @@ async function receive (
     },
   })
   reply.code(201)
-  reply.header('location', `${app.prefix}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
+  reply.header('location', `${request.server.prefix}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
 }
 

@@ -29,7 +29,7 @@ export const AudioTagsSchema = Type.Object({
   track_number: count('Number within the album'),
   year: orNull(Type.Integer({ minimum: 1, maximum: 9999, description: 'Year of the release' })),
   genre: text('Genre; several are joined by a comma')
-}, { additionalProperties: false, description: "What the file's own tags and headers say" })
+}, { $id: 'B2UploadsAudioTags', additionalProperties: false, description: "What the file's own tags and headers say; null is what they don't." })
 
 export type AudioTags = Static<typeof AudioTagsSchema>
 

@@ -3,8 +3,8 @@ import type { ByteRange } from './b2/object-reader.ts'
 /**
  * The bytes that a `Range` header asks for, as nginx reads it (with `max_ranges 1`): a single range, or the only one of several
  * that the file has, is honoured; undefined is the whole file, also for several ranges and for units other than bytes. What
- * can't be read is `unsatisfiable`, too, though RFC 9110 §14.2 would have it ignored: who gets the whole file for the middle of
- * it may take it for that.
+ * can't be read is `unsatisfiable`, too, rather than ignored (RFC 9110 §14.2 leaves the choice): who gets the whole file for the
+ * middle of it may take it for that.
  *
  * @param size bytes of the file
  */

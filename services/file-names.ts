@@ -23,6 +23,13 @@ export function newKey (prefix: string, id: string, filename: string): string {
   return extension === undefined ? `${prefix}${id}` : `${prefix}${id}.${extension}`
 }
 
+const UNPREFIXED = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\.[a-z0-9]{1,8})?$/
+
+/** Whether {@link newKey} can have made this key: anything else under the prefix is somebody else's. */
+export function isKey (prefix: string, key: string): boolean {
+  return key.startsWith(prefix) && UNPREFIXED.test(key.slice(prefix.length))
+}
+
 const MOST_PREFIX_BYTES = 900
 // With the id, the extension and what local storage adds it is a file name, of at most 255 bytes.
 const MOST_SEGMENT_BYTES = 180
@@ -44,11 +51,13 @@ export function keyPrefixFault (prefix: string): string | undefined {
       ? 'a segment that begins with a dot'
       : folders.includes('')
         ? 'an empty segment (//)'
-        : prefix.includes('\\')
-          ? 'a backslash'
-          : /\p{Cc}/u.test(prefix)
-            ? 'a control character'
-            : undefined
+        : prefix.endsWith('.')
+          ? 'a dot at its end'
+          : prefix.includes('\\')
+            ? 'a backslash'
+            : /\p{Cc}/u.test(prefix)
+              ? 'a control character'
+              : undefined
   if (found !== undefined) return `a relative prefix such as tracks/, without ${found}`
   if (Buffer.byteLength(prefix) > MOST_PREFIX_BYTES) return `at most ${MOST_PREFIX_BYTES} UTF-8 bytes long, not ${Buffer.byteLength(prefix)}`
   if (folders.some(segment => Buffer.byteLength(segment) > MOST_SEGMENT_BYTES)) return `made of segments of at most ${MOST_SEGMENT_BYTES} UTF-8 bytes`

@@ -198,7 +198,10 @@ export class Intake {
     this.#pending = []
   }
 
-  readonly #onData = (chunk: Uint8Array): void => {
+  readonly #onData = (data: unknown): void => {
+    // A host's source may give strings, as a stream with an encoding does.
+    const chunk = typeof data === 'string' ? Buffer.from(data) : data
+    if (!(chunk instanceof Uint8Array)) return this.fail(new SourceError(new TypeError('The source gives neither bytes nor strings.')))
     this.#received += chunk.byteLength
     if (this.#received > this.#options.maxBytes) {
       this.#options.stream.pause()

@@ -1,5 +1,6 @@
 import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
 import type { ObjectHead } from './b2/object-reader.ts'
+import type { Claim } from './local-store.ts'
 import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './promotion-outcome.ts'
 import type { PromotionOutcome } from './promotion-outcome.ts'
 import { PromotionUpload } from './promotion-upload.ts'
@@ -29,6 +30,7 @@ export class PromotedFile {
   readonly #writesEnded: Promise<void>
   #endWrites: () => void = () => {}
   #isBegun = false
+  #claim: Claim | undefined
   /** Of the file; 0 until it is known. */
   size = 0
 
@@ -69,11 +71,14 @@ export class PromotedFile {
     try {
       const claim = await local.claim(this.key)
       if (claim === undefined) return { kind: 'skipped', detail: 'Another process has it' }
+      this.#claim = claim
       try {
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true
         return await this.#promote()
       } catch (error) {
+        // Then that is why, or makes no difference.
+        if (await this.#isGone()) return { kind: 'gone' }
         if (!(error instanceof DamagedFile)) throw error
         await local.setAside(this.key, error.message)
         return outcomeOf(error)
@@ -125,6 +130,7 @@ export class PromotedFile {
   async #storeReceipt (track: Track): Promise<PromotionOutcome> {
     const { b2, local } = this.#stores
     const head = await b2.head(this.key, this.#stop.signal)
+    if (head === undefined) await b2.track(this.key, this.#stop.signal) // which tells a missing bucket from a missing object
     if (head === undefined) throw new DamagedFile('B2 does not have the object that this receipt was kept for')
     if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
     const isFirst = await this.#upload(track).storeReceipt()
@@ -144,12 +150,22 @@ export class PromotedFile {
 
   /** Makes sure that nobody removes the object from now on. False where it is not wanted any more: then it goes. */
   async #settle (mayHaveDoubles: boolean): Promise<boolean> {
-    const { b2, local } = this.#stores
-    // Whoever deletes a file removes it here first, and from B2 after that: what came to B2 in between is for us to remove.
-    const isWanted = await local.find(this.key) !== undefined
-    await (isWanted ? b2.settle(this.key, mayHaveDoubles) : b2.forget(this.key))
+    const isGone = await this.#isGone()
+    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles)
     this.#endWrites()
-    return isWanted
+    return !isGone
+  }
+
+  /**
+   * Whether the file is here no more. Whoever deletes one removes it here first, and from B2 after that: what came to B2 in
+   * between is for us to remove, however the promotion ended, since nobody else knows of it. But where somebody else has the
+   * claim, too, he may have promoted it, and what is in B2 is the file.
+   */
+  async #isGone (): Promise<boolean> {
+    const { b2, local } = this.#stores
+    if (await local.find(this.key) !== undefined) return false
+    if (await this.#claim!.isSole()) await b2.forget(this.key)
+    return true
   }
 
   /** Whatever the host does with it, and however long: the file stays here until then. */

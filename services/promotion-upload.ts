@@ -71,7 +71,7 @@ export class PromotionUpload {
     this.#assertWhole(parts)
     return await this.#write(async permit => {
       await this.#putReceiptWhereNeeded(permit)
-      return await this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, cut))
+      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, cut))
     })
   }
 
@@ -92,7 +92,7 @@ export class PromotionUpload {
         await upload.result
         throw error
       }
-      return await this.#learn(permit, await upload.result)
+      return this.#learn(permit, await upload.result)
     })
   }
 
@@ -131,7 +131,7 @@ export class PromotionUpload {
   }
 
   async #putReceipt (permit: Permit): Promise<boolean> {
-    return await this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, this.#options.cut))
+    return this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, this.#options.cut))
   }
 
   /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
@@ -148,12 +148,9 @@ export class PromotionUpload {
     }
   }
 
-  async #learn (permit: Permit, result: B2Result): Promise<boolean> {
+  #learn (permit: Permit, result: B2Result): boolean {
     if (result.ok) return result.firstTry
-    const { cut, track } = this.#options
-    // Nobody else will ever know of an object of a file that was deleted meanwhile.
-    if (result.mayBeStored && await this.#stores.local.find(track.key) === undefined) await this.#stores.b2.forget(track.key)
-    cut.throwIfAborted()
+    this.#options.cut.throwIfAborted()
     permit.failed(result)
     throw new WriteFailed(result)
   }

@@ -64,7 +64,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   const pending = new Set<string>()
   /** What runs of its own accord; none of them rejects. */
   const background = new Set<Promise<void>>()
-  let lastPass: Promise<unknown> = Promise.resolve()
+  let lastTurn: Promise<unknown> = Promise.resolve()
   let current: PromotionPass | undefined
   let isWoken = false
   let isClosed = false
@@ -72,9 +72,13 @@ export function createPromoter (options: PromoterOptions): Promoter {
 
   async function promote (how: PromoteOptions = {}): Promise<PromotionReport> {
     if (b2 === undefined) return { ...NOTHING }
-    const before = lastPass
-    const own = before.catch(() => {}).then(async () => isClosed ? { ...NOTHING, pending: pending.size } : await runPass(b2, how))
-    lastPass = own
+    return await inTurn(async () => isClosed ? { ...NOTHING, pending: pending.size } : await runPass(b2, how))
+  }
+
+  /** Passes and looks don't overlap: what is promoted during a look would count as pending after it. */
+  async function inTurn<T> (work: () => Promise<T>): Promise<T> {
+    const own = lastTurn.catch(() => {}).then(work)
+    lastTurn = own
     return await own
   }
 
@@ -106,7 +110,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   function wake (): void {
     if (intervalMs === 0 || b2 === undefined || isWoken || isClosed) return
     isWoken = true
-    const before = lastPass
+    const before = lastTurn
     inBackground(async () => {
       await before.catch(() => {})
       isWoken = false
@@ -119,7 +123,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
     timer = setTimeout(() => inBackground(async () => {
       b2.retryCleanup()
       try {
-        await (intervalMs === 0 ? look() : promote())
+        await (intervalMs === 0 ? inTurn(look) : promote())
       } finally {
         schedule(b2)
       }
@@ -132,7 +136,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
 
     start () {
       if (b2 === undefined) return
-      inBackground(look)
+      inBackground(() => inTurn(look))
       schedule(b2)
     },
 
@@ -152,7 +156,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
       clearTimeout(timer)
       current?.stop()
       const cut = setTimeout(() => current?.cut(), graceMs)
-      await lastPass.catch(() => {})
+      await lastTurn.catch(() => {})
       await Promise.all(background)
       clearTimeout(cut)
     },

@@ -4,8 +4,8 @@ import { B2ReadError } from './b2/read-error.ts'
 import type { ByteRange } from './b2/object-reader.ts'
 import type { B2Store } from './b2/store.ts'
 import { CheckedStream } from './checked-stream.ts'
+import { isKey } from './file-names.ts'
 import { errnoOf, LocalStoreError, toLocalStoreError } from './local-errors.ts'
-import { kindOf } from './local-names.ts'
 import type { LocalStore } from './local-store.ts'
 import type { Promoter } from './promotion.ts'
 import type { Receipt, Track } from './track.ts'
@@ -70,7 +70,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
 
   function keyOf (name: string): string {
     const key = `${folder}${name}`
-    if (kindOf(name)?.kind !== 'data' || !key.startsWith(keyPrefix)) throw notFound()
+    if (!isKey(keyPrefix, key)) throw notFound()
     return key
   }
 

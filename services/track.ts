@@ -1,7 +1,15 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import { AudioTagsSchema } from './audio-tags.ts'
+import type { AudioTags } from './audio-tags.ts'
 import { B2_ERROR_CODES } from './b2/error-codes.ts'
+import { stringEnum } from './string-enum.ts'
+
+// The ids are those of shared schemas in a Fastify app that may have others of its own.
+
+/** A schema by its id, typed as what it describes. */
+function ref<Described> (id: string) {
+  return Type.Unsafe<Described>({ $ref: `${id}#` })
+}
 
 /** What is known of a stored file. */
 export const TrackSchema = Type.Object({
@@ -13,8 +21,8 @@ export const TrackSchema = Type.Object({
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Hex, of the bytes stored.' }),
   uploaded_at: Type.String({ format: 'date-time' }),
   metadata: Type.Record(Type.String(), Type.String(), { description: 'The text fields of the form.' }),
-  audio: Type.Union([AudioTagsSchema, Type.Null()], { description: 'What the file\'s own tags and headers say, or null.' }),
-})
+  audio: Type.Union([ref<AudioTags>('B2UploadsAudioTags'), Type.Null()], { description: 'What the file\'s own tags and headers say, or null.' }),
+}, { $id: 'B2UploadsTrack', description: 'What is known of a stored file.' })
 
 export type Track = Static<typeof TrackSchema>
 
@@ -30,23 +38,35 @@ export function isTrack (value: unknown): value is Track {
 
 /** Why a file did not go to B2. */
 export const FallbackReasonSchema = Type.Object({
-  error_code: Type.Union(B2_ERROR_CODES.map(code => Type.Literal(code))),
-  detail: Type.String(),
-})
+  error_code: stringEnum(B2_ERROR_CODES),
+  detail: Type.String({ description: 'One sentence.' }),
+}, { $id: 'B2UploadsFallbackReason', description: 'Why a file did not go to B2.' })
 
 export type FallbackReason = Static<typeof FallbackReasonSchema>
 
-const stored = { location: Type.String({ description: 'The B2 key, or the path below the local directory.' }), track: TrackSchema }
+const track = ref<Track>('B2UploadsTrack')
 
-/** The answer to an upload: where the file is, truthfully, and what it is. */
-export const ReceiptSchema = Type.Union([
-  Type.Object({ storage: Type.Literal('b2'), ...stored }, { title: 'Stored in B2' }),
-  Type.Object({
-    storage: Type.Literal('local'),
-    ...stored,
-    fallback_from_b2: Type.Optional(Type.Literal(true)),
-    fallback_reason: Type.Optional(FallbackReasonSchema),
-  }, { title: 'Stored locally' }),
-])
+/** The receipt of a file in B2. */
+export const StoredInB2Schema = Type.Object({
+  storage: Type.Literal('b2'),
+  location: Type.String({ description: 'The key in B2.' }),
+  track,
+}, { $id: 'B2UploadsStoredInB2', description: 'The receipt of a file that is in B2.' })
 
-export type Receipt = Static<typeof ReceiptSchema>
+/** The receipt of a file in local storage. */
+export const StoredLocallySchema = Type.Object({
+  storage: Type.Literal('local'),
+  location: Type.String({ description: 'The path of the file: the local directory and the key.' }),
+  fallback_from_b2: Type.Optional(Type.Literal(true, { description: 'B2 should have had it. Absent where the service has no B2.' })),
+  fallback_reason: Type.Optional(ref<FallbackReason>('B2UploadsFallbackReason')),
+  track,
+}, { $id: 'B2UploadsStoredLocally', description: 'The receipt of a file that is in local storage, until it is moved to B2.' })
+
+export type Receipt = Static<typeof StoredInB2Schema> | Static<typeof StoredLocallySchema>
+
+/** Where a file is, truthfully, and what it is. */
+export const ReceiptSchema = Type.Unsafe<Receipt>({
+  $id: 'B2UploadsReceipt',
+  description: 'Where the file is, and what it is; `storage` tells which of the two it is.',
+  oneOf: [ref('B2UploadsStoredInB2'), ref('B2UploadsStoredLocally')],
+})

@@ -210,7 +210,10 @@ export class Transfer {
       if (!this.#held.whole) {
         throw new UploadError('fallback_impossible', `${failure.detail}; the file had outgrown the replay window of ${this.#stores.windowBytes} bytes.`)
       }
-      return await this.#toLocal(reason, track)
+      const receipt = await this.#toLocal(reason, track)
+      // Who knows of the file may delete it: a receipt that came to B2 after that would stay there.
+      await this.#companion
+      return receipt
     } catch (error) {
       // Nobody will ever know of an object that B2 may have stored without telling, nor of a receipt without its file.
       if (failure.mayBeStored || this.#companion !== undefined) this.#forget(b2)

@@ -103,6 +103,11 @@ export type UploadErrorCode = keyof typeof KINDS
 /** All codes, in the order in which the API describes them. */
 export const UPLOAD_ERROR_CODES = Object.keys(KINDS) as UploadErrorCode[]
 
+/** Those that are answered with a status. */
+export function codesOf (status: number): UploadErrorCode[] {
+  return UPLOAD_ERROR_CODES.filter(code => KINDS[code].status === status)
+}
+
 /** An error with an answer of its own. `message` is the detail: what happened, in words fit for the client. */
 export class UploadError extends Error {
   override readonly name = 'UploadError'

@@ -62,7 +62,13 @@ export interface UploadsOptions {
 }
 
 export interface UploadsStatus {
-  readonly b2: { readonly state: CircuitState | 'disabled', readonly last_error: { error_code: string, detail: string } | null }
+  readonly b2: {
+    /** Of the circuit; `disabled` in local-only mode. */
+    readonly state: CircuitState | 'disabled'
+    readonly last_error: { error_code: string, detail: string } | null
+    /** Whether the next upload would try B2; it may be the probe of an open circuit. */
+    readonly accepting: boolean
+  }
   readonly local: LocalStoreStatus
   /** Files in local storage that are to be moved to B2, those set aside included; 0 in local-only mode. */
   readonly pending_promotions: number
@@ -70,9 +76,10 @@ export interface UploadsStatus {
   readonly accepting: boolean
 }
 
-export interface Uploads extends Pick<Receiver, 'receive' | 'inFlight'>, Pick<Promoter, 'promote'>, Pick<StoredFiles, 'find' | 'receipt' | 'content' | 'remove'> {
+/** What an app can do with its files. */
+export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'promote'>, Pick<StoredFiles, 'receipt' | 'content' | 'remove'> {
   /**
-   * Stores what a stream gives.
+   * Stores what a stream gives: bytes, or strings, which are stored as UTF-8.
    * @param info.metadata text fields kept with the file
    * @param info.size the most bytes that `source` will give, where that is known; more are an error
    * @throws {UploadError} where it was not stored; nothing of it is left then
@@ -82,12 +89,16 @@ export interface Uploads extends Pick<Receiver, 'receive' | 'inFlight'>, Pick<Pr
   readonly heldBytes: number
   /** State of both stores; no call to B2. */
   status (): Promise<UploadsStatus>
+}
+
+/** The same for those who serve it. */
+export interface UploadService extends Uploads, Pick<Receiver, 'receive'>, Pick<StoredFiles, 'find'> {
   /** Takes no more uploads, gives what is under way `graceMs` to end, and ends the rest. */
   close (graceMs?: number): Promise<void>
 }
 
 /** @throws {RangeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
-export function createUploads (options: UploadsOptions): Uploads {
+export function createUploads (options: UploadsOptions): UploadService {
   const { b2, local, log, onPromoted } = options
   const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
   const fault = keyPrefixFault(keyPrefix)
@@ -174,6 +185,7 @@ export function createUploads (options: UploadsOptions): Uploads {
         b2: {
           state: b2 === undefined ? 'disabled' : breaker.state,
           last_error: lastError === null ? null : { error_code: lastError.error_code, detail: lastError.detail },
+          accepting: b2 !== undefined && breaker.wouldPermit(true),
         },
         local: await local.status(),
         pending_promotions: promoter.pending,

@@ -168,6 +168,7 @@ t.test('bad values are refused, with what would be right', async t => {
     ['B2_KEY_PREFIX', 'a\u0000b', /a control character/],
     ['B2_KEY_PREFIX', 'a\u0085b', /a control character/],
     ['B2_KEY_PREFIX', '.h/', /a segment that begins with a dot/],
+    ['B2_KEY_PREFIX', 'a/h.', /a dot at its end/],
     ['B2_KEY_PREFIX', 'a/.h', /a segment that begins with a dot/],
     ['B2_KEY_PREFIX', `${'é'.repeat(90)}/`.repeat(4) + `${'é'.repeat(88)}/`, /at most 900 UTF-8 bytes long, not 901/],
     ['B2_KEY_PREFIX', `${'é'.repeat(90)}a/`, /segments of at most 180 UTF-8 bytes/],

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import service, { serverOptions } from '../app.ts'
+import type { UploadService } from '../services/uploads.ts'
 import { connect, isError } from './support/raw-http.ts'
 import { b2Env, bytes, createLogBook, put, startB2, startService } from './support/service.ts'
 
@@ -134,7 +135,7 @@ t.test('an error inside the service tells the client nothing of itself', async t
       if (what === 'error') t.match(JSON.stringify(line), /the-inner-detail/, 'the log has it')
     }
   }
-  app.uploads.receive = async () => { throw new Error('the-inner-detail') }
+  ;(app.uploads as UploadService).receive = async () => { throw new Error('the-inner-detail') }
   for (const size of [10, 20 * MIB]) {
     const answer = await put({ url }, bytes(size))
     isError(t, answer, 500, 'internal_error')

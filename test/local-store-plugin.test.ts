@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import localStore from '../plugins/local-store.ts'
+import localStore, { kLocalStore } from '../plugins/local-store.ts'
 import { filesBelow, newKey } from './fixtures/local-files.ts'
 
 function build (t: Test) {
@@ -18,14 +18,14 @@ t.test('the app has a store that is open, and closes it', async t => {
   const dir = join(t.testdir(), 'storage')
   await app.register(localStore, { dir, required: true })
   await app.ready()
-  t.match(await app.localStore.status(), { writable: true })
+  t.match(await app[kLocalStore].status(), { writable: true })
   const key = newKey()
-  await (await app.localStore.create(key)).commit({ key })
-  const open = await app.localStore.create(newKey())
+  await (await app[kLocalStore].create(key)).commit({ key })
+  const open = await app[kLocalStore].create(newKey())
   await open.write(Buffer.from('half'))
   await app.close()
   t.same(filesBelow(dir), [key, `${key}.receipt.json`])
-  await t.rejects(app.localStore.create(newKey()), { name: 'LocalStoreError' })
+  await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError' })
   t.same(lines, [])
 })
 
@@ -44,9 +44,9 @@ t.test('without being required it is a warning, and the store works once the cau
   await app.register(localStore, { dir, required: false })
   await app.ready()
   t.match(lines, [{ level: 40, dir, err: { error_code: 'io_error' }, msg: /cannot be created or written/ }])
-  t.match(await app.localStore.status(), { writable: false })
-  await t.rejects(app.localStore.create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
+  t.match(await app[kLocalStore].status(), { writable: false })
+  await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
 
   rmSync(dir)
-  t.ok(await (await app.localStore.create(newKey())).commit({}))
+  t.ok(await (await app[kLocalStore].create(newKey())).commit({}))
 })

@@ -8,7 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import b2Uploads, { optionsFromEnv } from '../index.ts'
-import type { B2UploadsOptions } from '../index.ts'
+import type { B2UploadsOptions, Uploads } from '../index.ts'
 import { fieldPart, filePart, form, postBody } from './support/forms.ts'
 import { isError } from './support/raw-http.ts'
 import { b2Env, bytes, filesBelow, put, sha256, startB2 } from './support/service.ts'
@@ -180,6 +180,15 @@ t.test('app.uploads.store goes to B2, falls back, and leaves nothing of a source
   }
 })
 
+t.test('app.uploads.store takes strings, too, and says of all else that it is no bytes', async t => {
+  const { app, dir } = await startHost(t)
+  const receipt = await app.uploads.store(Readable.from(['Mü', 'sik']), { filename: 'a.txt' })
+  t.match(receipt.track, { size_bytes: 6, sha256: sha256(Buffer.from('Müsik')) })
+  const files = await filesBelow(dir)
+  await t.rejects(app.uploads.store(Readable.from([{ an: 'object' }])), { error_code: 'malformed_upload', cause: { message: 'The source gives neither bytes nor strings.' } })
+  t.same(await filesBelow(dir), files)
+})
+
 t.test('two scopes of one app each have their own', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -194,6 +203,23 @@ t.test('two scopes of one app each have their own', async t => {
     t.equal(files.length, 4)
     t.ok(files.every(file => file.startsWith(`${name}/`)))
   }
+})
+
+t.test('one scope can have it twice, beside decorators and schemas of the host with the plugin\'s own names', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  for (const name of ['b2', 'localStore', 'config']) app.decorate(name, 'of the host')
+  app.addSchema({ $id: 'Receipt', type: 'string' })
+  const dirs = { uploads: join(t.testdir(), 'a'), avatars: join(t.testdir(), 'b') }
+  await app.register(b2Uploads, { local: { dir: dirs.uploads } })
+  await app.register(b2Uploads, { local: { dir: dirs.avatars }, prefix: '/avatars', decoratorName: 'avatars', maxBytes: 10 })
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  await bothWork(t, { url })
+  isError(t, await put({ url: `${url}/avatars` }, content), 413, 'file_too_large')
+  const receipt = await app.getDecorator<Uploads>('avatars').store(Readable.from(['me']))
+  t.equal(receipt.storage, 'local')
+  t.equal((await filesBelow(dirs.avatars)).length, 2)
+  t.equal((await filesBelow(dirs.uploads)).length, 4)
 })
 
 t.test('a process that uploads and closes its app ends by itself', async t => {

@@ -86,6 +86,12 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     return trackFromCompanion(key, size, Buffer.concat(chunks))
   }
 
+  /** A HEAD has no body that could tell a missing object from a missing bucket; the answer to a GET has. @throws {B2ReadError} for a missing bucket */
+  async function assertBucket (key: string, signal?: AbortSignal): Promise<void> {
+    const stream = await read(key, { first: 0, last: 0 }, signal)
+    stream?.destroy()
+  }
+
   return {
     read,
 
@@ -96,7 +102,10 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
 
     async track (key, signal) {
       const found = await look(key, signal)
-      if (found === undefined) return undefined
+      if (found === undefined) {
+        await assertBucket(key, signal)
+        return undefined
+      }
       return trackFromMetadata(key, found.size, found.metadata) ?? await readCompanion(key, found.size, signal)
     },
   }

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import b2Client from '../../plugins/b2-client.ts'
 import localStore from '../../plugins/local-store.ts'
-import uploads from '../../plugins/uploads.ts'
+import uploads, { kUploads } from '../../plugins/uploads.ts'
 import uploadRoutes from '../../routes/uploads.ts'
 import { parseConfig } from '../../services/config.ts'
 import { optionsFromConfig } from '../../services/options.ts'
@@ -22,9 +22,9 @@ async function start (): Promise<void> {
   await app.register(localStore, { ...local, required: true, sweepDelayMs: TAKE_OVER_MS, claimDelayMs: TAKE_OVER_MS })
   await app.register(b2Client, { b2, keyPrefix: options.keyPrefix })
   await app.register(uploads, options)
-  await app.register(uploadRoutes, {})
+  await app.register(uploadRoutes, { uploads: app[kUploads] })
   app.get<{ Params: { name: string } }>('/content/:name', async (request, reply) => {
-    const { stream } = await app.uploads.content(request.params.name)
+    const { stream } = await app[kUploads].content(request.params.name)
     return await reply.send(stream)
   })
   process.send?.(await app.listen({ port: 0, host: '127.0.0.1' }))

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+// The package as it would be published, installed in an empty project, for each kind of project.
+const root = fileURLToPath(new URL('../', import.meta.url))
+const { devDependencies: versions, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const project = mkdtempSync(join(tmpdir(), 'fastify-b2-uploads-consumer-'))
+const run = (program, args, options = {}) => execFileSync(program, args, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options })
+
+try {
+  const [{ filename }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', project], { cwd: root }).replace(/^[^[]*/, ''))
+  cpSync(join(root, '.ci/consumer'), project, { recursive: true })
+  writeFileSync(join(project, 'package.json'), '{ "private": true }')
+  const install = fastify => run('npm', ['install', '--no-save', '--loglevel=error', `./${filename}`, `fastify@${fastify}`,
+    `typescript@${versions.typescript}`, `@types/node@${versions['@types/node']}`])
+
+  install(peerDependencies.fastify.replace('^', ''))
+  check('ESM, with the oldest Fastify', ['upload.mjs'])
+  install(peerDependencies.fastify)
+  check('ESM', ['upload.mjs'])
+  check('CommonJS', ['upload.cjs'])
+  cpSync(join(project, 'upload.ts'), join(project, 'upload.mts'))
+  cpSync(join(project, 'upload.ts'), join(project, 'upload.cts'))
+  const base = ['--strict', '--skipLibCheck', 'false']
+  compile('ESM of Node.js', ['upload.mts', ...base, '--module', 'nodenext'], 'upload.mjs')
+  compile('CommonJS of Node.js', ['upload.cts', ...base, '--module', 'node16', '--esModuleInterop'], 'upload.cjs')
+  compile('CommonJS of old', ['upload.ts', ...base, '--module', 'commonjs', '--esModuleInterop'], 'upload.js')
+  compile('for a bundler', ['upload.ts', ...base, '--module', 'esnext', '--moduleResolution', 'bundler'])
+  compile('the strictest settings', ['upload.mts', ...base, '--module', 'nodenext', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noPropertyAccessFromIndexSignature'])
+} finally {
+  rmSync(project, { recursive: true, force: true })
+}
+
+function check (kind, [program]) {
+  const dir = join(project, 'storage')
+  mkdirSync(dir)
+  assert.equal(run(process.execPath, ['--no-warnings', program, dir]), 'stored and removed\n', kind)
+  assert.deepEqual(readdirSync(dir, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile()), [])
+  rmSync(dir, { recursive: true })
+  console.log(`${kind}: ok`)
+}
+
+/** @param program what to run then */
+function compile (kind, args, program) {
+  const out = join(project, 'out')
+  run(process.execPath, ['node_modules/typescript/bin/tsc', ...args, '--outDir', out], { stdio: 'inherit' })
+  if (program === undefined) console.log(`TypeScript, ${kind}: ok`)
+  else check(`TypeScript, ${kind}`, [join(out, program)])
+  rmSync(out, { recursive: true })
+}

@@ -1,0 +1,61 @@
+import { createRequire } from 'node:module'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import fp from 'fastify-plugin'
+
+/** Where the documentation is served. */
+export const DOCUMENTATION_PATH = '/documentation'
+
+// By its own name, since the sources and what is built from them lie at different depths.
+const { version } = createRequire(import.meta.url)('fastify-b2-uploads/package.json') as { version: string }
+
+const DESCRIPTION = `Stores files in Backblaze B2, and in local storage where B2 fails and until it is well again. The answer says truthfully
+which storage was used: \`storage\` is \`b2\` or \`local\`. A file that fell back moves to B2 by itself; its name stays the same.
+
+Every error has the same shape: a stable \`error_code\`, sentences for people, and the \`correlation_id\` that the service's log has, too.`
+
+/**
+ * Collects the routes that are registered after it in an OpenAPI document, and serves that, as JSON, as YAML and to be
+ * tried out. Decorates `app.swagger()`.
+ */
+export default fp(async app => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.0.3', // what most generators of clients know best
+      info: {
+        title: 'fastify-b2-uploads',
+        version,
+        description: DESCRIPTION,
+        license: { name: 'MIT', url: 'https://spdx.org/licenses/MIT.html' },
+      },
+      servers: [{ url: '/', description: 'The service that serves this document' }],
+      tags: [
+        { name: 'uploads', description: 'Store, read and remove files.' },
+        { name: 'operations', description: 'For those who run the service.' },
+      ],
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, where the service has some.' },
+        },
+      },
+      security: [{ apiKey: [] }, {}],
+    },
+    refResolver: {
+      // In an app of its own the service needs no long names.
+      buildLocalReference: (json, _baseUri, _fragment, index) => typeof json.$id === 'string' ? json.$id.replace(/^B2Uploads/, '') : `def-${index}`,
+    },
+  })
+  await app.register(swaggerUi, {
+    routePrefix: DOCUMENTATION_PATH,
+    uiConfig: { tryItOutEnabled: true, displayRequestDuration: true },
+    staticCSP: {
+      'default-src': ["'self'"],
+      'base-uri': ["'self'"],
+      'form-action': ["'self'"],
+      'frame-ancestors': ["'self'"],
+      'img-src': ["'self'", 'data:'],
+      'object-src': ["'none'"],
+      'style-src': ["'self'", "'unsafe-inline'"], // the page sets styles by script
+    },
+  })
+}, { name: 'documentation', fastify: '5.x' })
