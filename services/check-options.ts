@@ -1,11 +1,9 @@
+import { MAX_PARTS, MAX_TIMER_MS } from './config-schema.ts'
 import { keyPrefixFault } from './file-names.ts'
 
 /** Says what an option must be where it isn't; undefined: it is. */
 type Rule = (value: unknown) => string | undefined
 type Rules = Record<string, Rule>
-
-const LONGEST_TIMER_MS = 2_147_483_647 // a longer setTimeout fires at once
-const MOST_PARTS = 10_000
 
 const rule = (must: string, holds: (value: unknown) => boolean): Rule => value => holds(value) ? undefined : must
 const optional = (inner: Rule): Rule => value => value === undefined ? undefined : inner(value)
@@ -13,7 +11,7 @@ const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER):
 
 const count = (least = 1): Rule => optional(rule(`a whole number of at least ${least}`, value => isWhole(value, least)))
 const bytes = (least: number): Rule => optional(rule(`a whole number of bytes of at least ${least}`, value => isWhole(value, least)))
-const milliseconds = (least = 100): Rule => optional(rule(`a whole number of milliseconds of at least ${least}`, value => isWhole(value, least, LONGEST_TIMER_MS)))
+const milliseconds = (least = 100): Rule => optional(rule(`a whole number of milliseconds of at least ${least}`, value => isWhole(value, least, MAX_TIMER_MS)))
 const yesOrNo = optional(rule('true or false', value => typeof value === 'boolean'))
 const callback = optional(rule('a function', value => typeof value === 'function'))
 const text = rule('a text that is not empty', value => typeof value === 'string' && value !== '')
@@ -71,8 +69,8 @@ export function checkOptions (options: unknown): void {
   if (b2 !== undefined) checkAll('b2', b2, B2_RULES)
   checkAll('local', local, LOCAL_RULES)
   const { partBytes = 8_388_608 } = Object(b2) as { partBytes?: number } // 8 MiB
-  if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MOST_PARTS * partBytes) {
-    throw bad('maxBytes', `at most ${MOST_PARTS * partBytes}, the bytes of ${MOST_PARTS} parts: or set a larger b2.partBytes`)
+  if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
+    throw bad('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)
   }
 }
 

@@ -23,7 +23,9 @@ export function newKey (prefix: string, id: string, filename: string): string {
   return extension === undefined ? `${prefix}${id}` : `${prefix}${id}.${extension}`
 }
 
-const UNPREFIXED = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\.[a-z0-9]{1,8})?$/
+/** What follows the prefix in a key, as the source of a regular expression. */
+export const NAME_PATTERN = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\\.[a-z0-9]{1,8})?'
+const UNPREFIXED = new RegExp(`^${NAME_PATTERN}$`)
 
 /** Whether {@link newKey} can have made this key: anything else under the prefix is somebody else's. */
 export function isKey (prefix: string, key: string): boolean {

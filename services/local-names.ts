@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { NAME_PATTERN } from './file-names.ts'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-const UUID_V7 = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'
 // What stands before the id is the end of a key prefix that does not end in a slash.
-const NAME = `(?:[^./\\\\\\0](?:[^/\\\\\\0]*[^./\\\\\\0])?)?${UUID_V7}(?:\\.[a-z0-9]{1,8})?`
+const NAME = `(?:[^./\\\\\\0](?:[^/\\\\\\0]*[^./\\\\\\0])?)?${NAME_PATTERN}`
 
 const DATA = new RegExp(`^${NAME}$`)
 const RECEIPT = new RegExp(`^(${NAME})\\.receipt\\.json$`)

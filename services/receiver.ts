@@ -10,6 +10,7 @@ import type { MemoryAccount } from './memory-account.ts'
 import type { Receipt } from './track.ts'
 import { Transfer } from './transfer.ts'
 import type { TransferStores } from './transfer.ts'
+import { UnderWay } from './under-way.ts'
 import { ClientGoneError, UploadError } from './upload-errors.ts'
 
 /** What is known of a file besides its bytes. */
@@ -73,9 +74,8 @@ interface Running {
 
 export function createReceiver (options: ReceiverOptions): Receiver {
   const { stores, account, pool, log, partBytes, keyPrefix, maxBytes, maxConcurrent, idleTimeoutMs, minRate, onStored } = options
-  const running = new Set<Running>()
+  const running = new UnderWay<Running>()
   let closing = false
-  let onIdle = (): void => {}
 
   /** @throws {UploadError} `overloaded` or `shutting_down`. */
   function assertAccepting (): void {
@@ -117,8 +117,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
         await tellHost(receipt, correlationId)
         return receipt
       } finally {
-        running.delete(upload)
-        if (running.size === 0) onIdle()
+        running.done(upload)
       }
     } catch (caught) {
       const error = explain(caught, opened)
@@ -189,13 +188,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
     async close (graceMs) {
       closing = true
-      if (running.size === 0) return
-      const idle = new Promise<void>(resolve => { onIdle = resolve })
-      const timer = setTimeout(() => {
-        for (const upload of running) upload.end(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.'))
-      }, graceMs)
-      await idle
-      clearTimeout(timer)
+      await running.drain(graceMs, upload => upload.end(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.')))
     },
   }
 }

@@ -9,6 +9,7 @@ import { errnoOf, LocalStoreError, toLocalStoreError } from './local-errors.ts'
 import type { LocalStore } from './local-store.ts'
 import type { Promoter } from './promotion.ts'
 import type { Receipt, Track } from './track.ts'
+import { UnderWay } from './under-way.ts'
 import { UploadError } from './upload-errors.ts'
 
 /** A stored file. */
@@ -65,8 +66,7 @@ export interface StoredFilesOptions {
 
 export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFilesOptions): StoredFiles {
   const folder = keyPrefix.slice(0, keyPrefix.lastIndexOf('/') + 1)
-  const streams = new Set<Readable>()
-  let onIdle = (): void => {}
+  const streams = new UnderWay<Readable>()
 
   function keyOf (name: string): string {
     const key = `${folder}${name}`
@@ -114,11 +114,8 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     }
     const source = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal))
     const stream = new CheckedStream(sizeOf(size, range), unavailable)
-    pipeline(source, stream, () => {
-      streams.delete(stream)
-      if (streams.size === 0) onIdle()
-    })
     streams.add(stream)
+    pipeline(source, stream, () => streams.done(stream))
     return signal === undefined ? stream : addAbortSignal(signal, stream)
   }
 
@@ -168,13 +165,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     },
 
     async close (graceMs) {
-      if (streams.size === 0) return
-      const idle = new Promise<void>(resolve => { onIdle = resolve })
-      const timer = setTimeout(() => {
-        for (const stream of streams) stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file had not been read to its end.'))
-      }, graceMs)
-      await idle
-      clearTimeout(timer)
+      await streams.drain(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file had not been read to its end.')))
     },
   }
 }

@@ -16,7 +16,7 @@ t.test('a reader that pauses holds B2 up, costs no memory and is no stall', asyn
   const before = process.memoryUsage().arrayBuffers
   const stream = (await store.read(KEY, undefined))!
   await once(stream, 'readable')
-  await sleep(1_000) // ten times what a stall takes
+  await sleep(1_000) // ten times what a stall takes; that nothing happens is no event
   t.match(b2.requests.filter(({ operation }) => operation === 'GetObject'), [{ outcome: 'pending' }], 'B2 waits for the reader')
   t.ok(stream.readableLength <= 2 * 65_536)
   t.ok(process.memoryUsage().arrayBuffers - before < 4 * MIB)

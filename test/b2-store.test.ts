@@ -1,40 +1,15 @@
 import t from 'tap'
-import type { Test } from 'tap'
 import { S3Client } from '@aws-sdk/client-s3'
-import type { B2Emulator, B2EmulatorOptions, Fault } from '../emulator/index.ts'
+import type { Fault } from '../emulator/index.ts'
 import { PartFeed } from '../services/b2/part-feed.ts'
 import { feedsWorkersDirectly, partUpload } from '../services/b2/part-upload.ts'
-import { createB2Store } from '../services/b2/store.ts'
 import type { B2Result, B2Store, B2StoreOptions } from '../services/b2/store.ts'
+import { PART, setB2Stage } from './support/b2-stage.ts'
 import { settled } from './support/fault-matrix.ts'
 import { FAULT_ROWS, outcomeAt } from './support/fault-rows.ts'
-import { bytes, createLogBook, sha256, startB2 } from './support/service.ts'
-import type { LogBook } from './support/service.ts'
+import { bytes, sha256, startB2 } from './support/service.ts'
 
-const PART = 5_242_880 // 5 MiB
 const INFO = { key: 'tracks/song.mp3', contentType: 'audio/mpeg', metadata: { filename: 'song.mp3' } }
-
-interface Stage { b2: B2Emulator, store: B2Store, log: LogBook }
-
-async function setUp (t: Test, options: Partial<B2StoreOptions> = {}, emulator: B2EmulatorOptions = {}): Promise<Stage> {
-  const b2 = await startB2(t, emulator)
-  const log = createLogBook()
-  const write = (fields: object, msg: string): void => { log.stream.write(JSON.stringify({ ...fields, msg })) }
-  const store = createB2Store({
-    endpoint: b2.endpoint,
-    region: b2.region,
-    bucket: b2.bucket,
-    applicationKeyId: b2.credentials.accessKeyId,
-    applicationKey: b2.credentials.secretAccessKey,
-    stallTimeoutMs: 10_000,
-    maxAttempts: 2,
-    partBytes: PART,
-    log: { info: write, warn: write, error: write },
-    ...options,
-  })
-  t.teardown(async () => { await store.close() })
-  return { b2, store, log }
-}
 
 async function putBytes (store: B2Store, content: Buffer): Promise<B2Result> {
   return await store.put(INFO, content, sha256(content))
@@ -49,7 +24,7 @@ async function putParts (store: B2Store, content: Buffer, acknowledged: [number,
 }
 
 t.test('put stores an object with its type and metadata', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   for (const size of [0, 1, 1_000_000]) {
     const content = bytes(size)
     t.same(await putBytes(store, content), { ok: true, key: INFO.key, firstTry: true })
@@ -59,13 +34,13 @@ t.test('put stores an object with its type and metadata', async t => {
 })
 
 t.test('put signs with the hash it is given', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   t.match(await store.put(INFO, Buffer.from('one'), sha256(Buffer.from('two'))), { ok: false, error_code: 'checksum_mismatch', attempts: 1, mayBeStored: false })
   t.same(b2.objects(), [])
 })
 
 t.test('begin stores parts as they are pushed, and tells each that was acknowledged', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   t.match(store, { partBytes: PART, concurrency: 5 })
   const content = bytes(3 * PART + 1)
   const acknowledged: [number, boolean][] = []
@@ -77,7 +52,7 @@ t.test('begin stores parts as they are pushed, and tells each that was acknowled
 })
 
 t.test('a try that failed is told, so that its buffer is not used again', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   for (const fault of [{ status: 503 }, { action: 'reset', at: 'during-body' }, { action: 'reset', at: 'after-body' }, { action: 'lose-answer' }] satisfies Fault[]) {
     b2.fault({ operation: 'PutObject', ...fault })
     t.same(await putBytes(store, bytes(300_000)), { ok: true, key: INFO.key, firstTry: false }, JSON.stringify(fault))
@@ -90,7 +65,7 @@ t.test('a try that failed is told, so that its buffer is not used again', async 
 })
 
 t.test('put gives every failure its code', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   for (const { name, fault, always } of FAULT_ROWS.filter(({ stalls }) => stalls !== true)) {
     b2.fault({ operation: 'PutObject', times: Infinity, ...fault })
     const result = await putBytes(store, bytes(1_000))
@@ -101,7 +76,7 @@ t.test('put gives every failure its code', async t => {
 })
 
 t.test('begin gives every failure its code, whichever request meets it', async t => {
-  const { b2, store } = await setUp(t, { maxAttempts: 1 })
+  const { b2, store } = await setB2Stage(t, { maxAttempts: 1 })
   const content = bytes(2 * PART)
   for (const step of ['create', 'part', 'complete'] as const) {
     const operation = ({ create: 'CreateMultipartUpload', part: 'UploadPart', complete: 'CompleteMultipartUpload' } as const)[step]
@@ -116,7 +91,7 @@ t.test('begin gives every failure its code, whichever request meets it', async t
 })
 
 t.test('a failure says how often the request was tried', async t => {
-  const { b2, store } = await setUp(t, { maxAttempts: 3 })
+  const { b2, store } = await setB2Stage(t, { maxAttempts: 3 })
   b2.fault({ operation: 'PutObject', status: 503, times: Infinity })
   t.match(await putBytes(store, bytes(10)), { ok: false, attempts: 3, weight: 'soft', status: 503 })
   t.equal(b2.requests.length, 3)
@@ -126,7 +101,7 @@ t.test('a failure says how often the request was tried', async t => {
 })
 
 t.test('stalls are tried once more, on a new connection, however many tries there are', async t => {
-  const { b2, store } = await setUp(t, { maxAttempts: 4, stallTimeoutMs: 200 })
+  const { b2, store } = await setB2Stage(t, { maxAttempts: 4, stallTimeoutMs: 200 })
   b2.fault({ operation: 'UploadPart', part: 1, action: 'stop-reading', times: Infinity })
   t.match(await putParts(store, bytes(PART + 1)), { ok: false, error_code: 'timeout' })
   const tries = b2.requests.filter(({ partNumber }) => partNumber === 1)
@@ -135,11 +110,11 @@ t.test('stalls are tried once more, on a new connection, however many tries ther
 })
 
 t.test('a port that nobody listens on is a network_error, a host that is not there too', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   await b2.refuseConnections()
   t.match(await putBytes(store, bytes(10)), { ok: false, error_code: 'network_error', detail: 'B2 could not be reached: connection refused', attempts: 2, mayBeStored: false })
   t.match(await putParts(store, bytes(PART + 1)), { ok: false, error_code: 'network_error' })
-  const nowhere = await setUp(t, { endpoint: 'http://no-such-host.invalid', maxAttempts: 1 })
+  const nowhere = await setB2Stage(t, { endpoint: 'http://no-such-host.invalid', maxAttempts: 1 })
   t.match(await putBytes(nowhere.store, bytes(10)), { ok: false, error_code: 'network_error' })
 })
 
@@ -151,16 +126,16 @@ t.test('wrong settings have codes of their own', async t => {
     [{ bucket: 'no-such-bucket' }, 'bucket_not_found'],
   ]
   for (const [options, error_code] of cases) {
-    const { store } = await setUp(t, options)
+    const { store } = await setB2Stage(t, options)
     t.match(await putBytes(store, bytes(10)), { ok: false, error_code, weight: 'hard' }, JSON.stringify(options))
     t.match(await putParts(store, bytes(PART + 1)), { ok: false, error_code, weight: 'hard' })
   }
-  const { store } = await setUp(t, {}, { capabilities: ['readFiles'] })
+  const { store } = await setB2Stage(t, {}, { capabilities: ['readFiles'] })
   t.match(await putBytes(store, bytes(10)), { ok: false, error_code: 'access_denied', weight: 'hard' })
 })
 
 t.test('an object that may be stored is told, and removed with all its versions on demand', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   b2.fault({ operation: 'PutObject', action: 'lose-answer' })
   b2.fault({ operation: 'HeadObject', status: 503, times: Infinity })
   t.match(await putBytes(store, bytes(10)), { ok: false, error_code: 'network_error', mayBeStored: true })
@@ -171,7 +146,7 @@ t.test('an object that may be stored is told, and removed with all its versions 
 })
 
 t.test('an object that was stored twice is left once', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   const content = bytes(10)
   const removed = b2.waitFor('response', ({ operation }) => operation === 'DeleteObject')
   b2.fault({ operation: 'PutObject', action: 'lose-answer' })
@@ -184,7 +159,7 @@ t.test('an object that was stored twice is left once', async t => {
 })
 
 t.test('a clean-up that B2 refuses is tried again', async t => {
-  const { b2, store, log } = await setUp(t)
+  const { b2, store, log } = await setB2Stage(t)
   b2.fault({ operation: 'UploadPart', status: 403, times: Infinity })
   b2.fault({ operation: 'AbortMultipartUpload', status: 403 })
   t.match(await putParts(store, bytes(PART + 1)), { ok: false })
@@ -194,7 +169,7 @@ t.test('a clean-up that B2 refuses is tried again', async t => {
 })
 
 t.test('abort ends an upload and leaves nothing', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   const upload = store.begin(INFO, { onPartStored () {}, mayFallBack: () => true })
   const stored = b2.waitFor('applied', ({ operation }) => operation === 'UploadPart')
   await upload.push(bytes(PART))
@@ -209,7 +184,7 @@ t.test('abort ends an upload and leaves nothing', async t => {
 
 t.test('requests under way are cancelled with their upload', async t => {
   // Nothing but the cancelling ends these.
-  const { b2, store } = await setUp(t, { stallTimeoutMs: 3_600_000 })
+  const { b2, store } = await setB2Stage(t, { stallTimeoutMs: 3_600_000 })
   for (const round of [1, 2]) {
     const hanging = b2.fault({ operation: 'UploadPart', part: 1, action: 'hang', times: Infinity })
     const hung = b2.waitFor('fault')
@@ -233,7 +208,7 @@ t.test('requests under way are cancelled with their upload', async t => {
 })
 
 t.test('close ends what is under way, and says what may be stored', async t => {
-  const { b2, store } = await setUp(t, { stallTimeoutMs: 3_600_000 })
+  const { b2, store } = await setB2Stage(t, { stallTimeoutMs: 3_600_000 })
   b2.fault({ operation: ['PutObject', 'CompleteMultipartUpload'], action: 'lose-answer-hang', times: Infinity })
   const hung = b2.waitFor('fault', ({ operation }) => operation === 'PutObject')
   const completing = b2.waitFor('fault', ({ operation }) => operation === 'CompleteMultipartUpload')
@@ -244,7 +219,7 @@ t.test('close ends what is under way, and says what may be stored', async t => {
 })
 
 t.test('abort while the upload is being completed says that it may be stored', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   b2.fault({ operation: 'CompleteMultipartUpload', action: 'lose-answer-hang' })
   const upload = store.begin(INFO, { onPartStored () {}, mayFallBack: () => true })
   const stored = b2.waitFor('fault')
@@ -256,7 +231,7 @@ t.test('abort while the upload is being completed says that it may be stored', a
 })
 
 t.test('close logs what could not be removed', async t => {
-  const { b2, store, log } = await setUp(t)
+  const { b2, store, log } = await setB2Stage(t)
   b2.fault({ operation: 'CompleteMultipartUpload', status: 403 })
   b2.fault({ operation: 'AbortMultipartUpload', status: 403, times: Infinity })
   t.match(await putParts(store, bytes(PART + 1)), { ok: false, error_code: 'access_denied' })
@@ -290,7 +265,7 @@ t.test('without that worker the public path stores the same bytes', async t => {
 })
 
 t.test('B2\'s words are cut to 500 characters, and no part of the key is left at the cut', async t => {
-  const { b2, store } = await setUp(t)
+  const { b2, store } = await setB2Stage(t)
   const { secretAccessKey } = b2.credentials
   const message = 'x'.repeat(500 - 'InvalidArgument '.length - 10) + secretAccessKey + 'x'.repeat(10_000)
   b2.fault({ status: 400, code: 'InvalidArgument', message })

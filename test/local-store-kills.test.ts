@@ -6,21 +6,15 @@ import type { Test } from 'tap'
 import { createLocalStore, type LocalStore } from '../services/local-store.ts'
 import { sweepLeftovers } from '../services/local-sweep.ts'
 import { freezingFs } from './fixtures/freezing-fs.ts'
-import { filesBelow, newKey, newReceipt, recordingLog } from './fixtures/local-files.ts'
+import { filesBelow, newKey, newReceipt, recordingLog, storeFile } from './fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
 
-async function storeFile (store: LocalStore, key: string): Promise<void> {
-  const writer = await store.create(key)
-  await writer.write(Buffer.from('data'))
-  await writer.commit(newReceipt(key))
-}
-
 interface Case {
   /** What was there before. */
-  before?: (store: LocalStore, key: string) => Promise<void>
+  before?: (store: LocalStore, key: string) => Promise<unknown>
   killed: (store: LocalStore, key: string) => Promise<unknown>
   /** What the next start may find, as told by `stateOf`. The first was before, the last is when nothing was killed. */
   states: string[]

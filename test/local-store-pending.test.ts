@@ -1,36 +1,14 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import type { Dirent } from 'node:fs'
 import nodeFs from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
-import type { Test } from 'tap'
-import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
 import { sweepLeftovers } from '../services/local-sweep.ts'
-import { filesBelow, newKey, newReceipt, recordingLog } from './fixtures/local-files.ts'
+import { build, filesBelow, newKey, newReceipt, put, recordingLog, storeFile } from './fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
-
-function build (t: Test, options: Partial<LocalStoreOptions> = {}) {
-  const dir = options.dir ?? join(t.testdir(), 'storage')
-  const log = recordingLog()
-  const store = createLocalStore({ dir, log, ...options })
-  t.teardown(() => store.close())
-  return { dir, store, log }
-}
-
-async function storeFile (store: LocalStore, key = newKey()): Promise<string> {
-  const writer = await store.create(key)
-  await writer.write(Buffer.from('data'))
-  await writer.commit(newReceipt(key))
-  return key
-}
-
-function put (dir: string, name: string, content = ''): void {
-  mkdirSync(dirname(join(dir, name)), { recursive: true })
-  writeFileSync(join(dir, name), content)
-}
 
 async function sweep (root: string): Promise<void> {
   await sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })

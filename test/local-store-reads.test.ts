@@ -1,36 +1,13 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { once } from 'node:events'
 import t from 'tap'
-import type { Test } from 'tap'
-import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
 import { faultyFs, type Fault } from './fixtures/faulty-fs.ts'
-import { filesBelow, newKey, newReceipt, recordingLog } from './fixtures/local-files.ts'
-
-function build (t: Test, options: Partial<LocalStoreOptions> = {}) {
-  const dir = options.dir ?? join(t.testdir(), 'storage')
-  const log = recordingLog()
-  const store = createLocalStore({ dir, log, ...options })
-  t.teardown(() => store.close())
-  return { dir, store, log }
-}
-
-async function storeFile (store: LocalStore, bytes: string | Uint8Array = 'data'): Promise<string> {
-  const key = newKey()
-  const writer = await store.create(key)
-  await writer.write(Buffer.from(bytes))
-  await writer.commit(newReceipt(key))
-  return key
-}
-
-function put (dir: string, name: string, content: string): void {
-  mkdirSync(dirname(join(dir, name)), { recursive: true })
-  writeFileSync(join(dir, name), content)
-}
+import { build, filesBelow, newKey, newReceipt, put, storeFile } from './fixtures/local-files.ts'
 
 t.test('a stored file is found with its receipt', async t => {
   const { store } = build(t)
@@ -176,7 +153,7 @@ t.test('an open file gives all its bytes or a range, and its stream closes it', 
   const files = countingFs()
   const { store } = build(t, { fs: files.fs })
   const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, n) => n % 251))
-  const key = await storeFile(store, bytes)
+  const key = await storeFile(store, newKey(), bytes)
   const read = async (range?: { first: number, last: number }) => {
     const file = (await store.openFile(key))!
     t.equal(file.size, bytes.length)
@@ -200,7 +177,7 @@ t.test('an open file gives all its bytes or a range, and its stream closes it', 
 
 t.test('an open file stays readable while it is removed', async t => {
   const { dir, store } = build(t)
-  const key = await storeFile(store, 'still here')
+  const key = await storeFile(store, newKey(), 'still here')
   const file = (await store.openFile(key))!
   await store.remove(key)
   t.same(filesBelow(dir), [])

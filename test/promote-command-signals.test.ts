@@ -3,6 +3,7 @@ import { createLocalStore } from '../services/local-store.ts'
 import { filesIn, isPromoted, KIB, MIB, untilB2 } from './support/promotion.ts'
 import { setCommandStage } from './support/promote-command.ts'
 
+// Many processes are started one after the other, each of which loads all code anew.
 t.setTimeout(300_000)
 
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {

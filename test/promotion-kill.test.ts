@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { atEvent, randomFrom, setKillStage } from './support/kills.ts'
 
+// So many services are started one after the other.
 t.setTimeout(300_000)
 
 const KILLS = 30
