@@ -5,18 +5,24 @@ import { randomUUID } from 'node:crypto'
 import { LogController } from 'fastify'
 import type { FastifyInstance, FastifyHttpOptions, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import { Registry } from 'prom-client'
 import b2Uploads from './index.ts'
 import apiKeys from './plugins/api-keys.ts'
+import browsers from './plugins/browsers.ts'
 import config from './plugins/config.ts'
 import documentation, { DOCUMENTATION_PATH } from './plugins/documentation.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
+import rateLimit from './plugins/rate-limit.ts'
 import { answerError, errorBody } from './routes/error-answer.ts'
+import { deferContinue } from './routes/expect-continue.ts'
 import health from './routes/health.ts'
+import metrics from './routes/metrics.ts'
 import ready from './routes/ready.ts'
 import { addSchemas } from './routes/schemas.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
+import { processMetrics } from './services/process-metrics.ts'
 import { UploadError } from './services/upload-errors.ts'
 
 /** What the service needs of its Fastify instance. @throws {ConfigError} naming every bad variable. */
@@ -36,7 +42,7 @@ export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
     // A missing Host header would be answered by Node itself, in another shape.
     http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
-      reply.header('x-correlation-id', correlationIdOf(request.raw))
+      reply.header('x-correlation-id', correlationIdOf(request.raw)).header('x-content-type-options', 'nosniff')
       answerError(error, request, reply as never)
     },
     clientErrorHandler: answerParserError,
@@ -51,7 +57,9 @@ export interface ServiceOptions {
 /** The REST service: the plugin, and what a service of its own needs around it. */
 const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   await app.register(config, { env })
+  const { API_KEYS, CORS_ORIGIN, RATE_LIMIT_MAX, RATE_LIMIT_WINDOW_MS } = app.config
   await app.register(correlationId)
+  await app.register(browsers, { origins: CORS_ORIGIN })
   app.setErrorHandler((error, request, reply) => { answerError(error, request, reply) })
   app.setNotFoundHandler((request, reply) => {
     answerError(new UploadError('not_found', `There is no ${request.method} ${request.url.split('?', 1)[0]}.`), request, reply)
@@ -69,12 +77,16 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   Object.assign(app.server, { httpAllowHalfOpen: true }) // missing in Node's types
   // Node would answer these by itself, in another shape.
   app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
-  await app.register(apiKeys, { keys: app.config.API_KEYS, open: ['/health', '/ready', DOCUMENTATION_PATH] })
+  deferContinue(app)
+  await app.register(apiKeys, { keys: API_KEYS, open: ['/health', '/ready', DOCUMENTATION_PATH] })
+  await app.register(rateLimit, { max: RATE_LIMIT_MAX, windowMs: RATE_LIMIT_WINDOW_MS })
   await app.register(documentation)
   addSchemas(app)
-  await app.register(b2Uploads, optionsFromConfig(app.config))
+  const registry = new Registry()
+  await app.register(b2Uploads, { ...optionsFromConfig(app.config), metrics: { registry } })
   await app.register(health)
   await app.register(ready)
+  await app.register(metrics, { registries: [processMetrics(), registry] })
 }
 
 export default fp(service, { name: 'service', fastify: '5.x' })
@@ -103,6 +115,7 @@ function answerParserError (this: FastifyInstance, error: Error & { code?: strin
     'content-type: application/json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     `x-correlation-id: ${correlationId}`,
+    'x-content-type-options: nosniff',
     'connection: close',
     '',
     body,

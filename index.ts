@@ -14,6 +14,8 @@ import type { UploadRoutesOptions } from './routes/uploads.ts'
 import { checkOptions } from './services/check-options.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
+import { createMetrics } from './services/metrics.ts'
+import type { MetricsOptions } from './services/metrics.ts'
 import { optionsFromConfig } from './services/options.ts'
 import { DEFAULT_KEY_PREFIX } from './services/uploads.ts'
 import type { Uploads } from './services/uploads.ts'
@@ -26,7 +28,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer'>, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
@@ -36,6 +38,8 @@ export interface B2UploadsOptions extends UploadsPluginOptions, Pick<UploadRoute
    * name `app.getDecorator<Uploads>(name)`, or a declaration of yours.
    */
   readonly decoratorName?: string | undefined
+  /** Where to count and measure, with prom-client. Default: nowhere. */
+  readonly metrics?: MetricsOptions | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
   readonly b2?: B2Options | undefined
   /** The fallback directory. */
@@ -56,13 +60,16 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', b2, local, preHandler, ...rest } = options
+  const { prefix, routes = true, decoratorName = 'uploads', b2, local, preHandler, metrics: metricsOptions, ...rest } = options
+  const metrics = metricsOptions === undefined ? undefined : createMetrics(metricsOptions)
+  app.addHook('onClose', async () => { metrics?.close() })
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
     await scope.register(localStore, { required: false, ...local })
-    await scope.register(b2Client, { b2, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX })
-    await scope.register(uploads, rest)
+    await scope.register(b2Client, { b2, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
+    await scope.register(uploads, { ...rest, observer: metrics?.observer })
     const own = scope[kUploads]
+    metrics?.watch(own)
     app.decorate(decoratorName, own as never)
     if (!routes) return
     await scope.register(async inner => {
@@ -81,6 +88,7 @@ export default plugin
 export { plugin as b2Uploads }
 export { ConfigError } from './services/config.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
+export type { MetricsOptions, MetricsRegistry } from './services/metrics.ts'
 export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion.ts'
 export type { StoredContent, StoredFile } from './services/stored-files.ts'
 export type { Receipt, Track, FallbackReason } from './services/track.ts'

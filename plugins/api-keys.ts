@@ -19,7 +19,7 @@ export interface ApiKeysPluginOptions {
 export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
   app.decorateRequest('hasApiKey', keys.length === 0)
   if (keys.length === 0) return
-  const options = { keys: new Set(keys), addHook: false, verifyErrorLogLevel: 'debug' } as const
+  const options = { keys: new Set(keys), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' } as const // whose schemes are in any case, as RFC 9110 has them
   await app.register(bearerAuth, options)
   const verify = app.verifyBearerAuthFactory!(options)
   app.addHook('onRequest', (request, reply, done) => {

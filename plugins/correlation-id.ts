@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fp from 'fastify-plugin'
+import { parseTraceparent } from '../services/trace-context.ts'
 
 const HEADER = 'x-correlation-id'
 const ACCEPTED = /^[A-Za-z0-9._:-]{1,128}$/
@@ -20,12 +21,14 @@ export function correlationIdOf (request: IncomingMessage): string {
   return id
 }
 
-/** Puts every request's correlation id into its answer's header and its log lines. */
+/** Puts every request's correlation id into its answer's header and its log lines; into these also the trace that it is part of. */
 export default fp(async app => {
   app.addHook('onRequest', async (request, reply) => {
     if (reply.hasHeader(HEADER)) return // a scope around this one has done it
     const id = correlationIdOf(request.raw)
-    if (request.id !== id) request.log = reply.log = request.log.child({ correlation_id: id })
+    const trace = parseTraceparent(request.headers['traceparent'])
+    const more = { ...(request.id === id ? {} : { correlation_id: id }), ...trace }
+    if (Object.keys(more).length > 0) request.log = reply.log = request.log.child(more)
     reply.header(HEADER, id)
   })
 }, { name: 'correlation-id', fastify: '5.x' })

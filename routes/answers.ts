@@ -88,6 +88,11 @@ export function receiptAnswer (description: string, headers: Headers = {}): obje
   }, headers)
 }
 
+/** An answer with text for programs. */
+export function textAnswer (description: string): object {
+  return { description, headers: EVERY, content: { 'text/plain': { schema: { type: 'string' } } } }
+}
+
 /** An answer without a body. */
 export function emptyAnswer (description: string, headers: Headers = {}): object {
   return { type: 'null', description, headers: { ...EVERY, ...headers } }

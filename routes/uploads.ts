@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import multipart from '@fastify/multipart'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
@@ -7,6 +8,8 @@ import type { Receipt } from '../services/track.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import type { OpenedFile, UploadService } from '../services/uploads.ts'
 import { errorAnswers, receiptAnswer } from './answers.ts'
+import { toUploadError } from './error-answer.ts'
+import { sendContinue } from './expect-continue.ts'
 import { commonOptions } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 import { contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
@@ -26,9 +29,20 @@ const answers = {
   ...errorAnswers({ 400: true, 401: true, 408: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
+/** Requests that have begun an upload, which has a closing line of its own. */
+const begun = new WeakSet<IncomingMessage>()
+
 /** `POST /uploads` and `PUT /uploads/{name}`. */
 const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uploads, maxBytes = 1_073_741_824, preHandler }) => {
-  const common = commonOptions({ preHandler })
+  const options = commonOptions({ preHandler })
+  const common = {
+    ...options,
+    config: { takesUpload: true },
+    errorHandler (error: unknown, request: FastifyRequest, reply: FastifyReply) {
+      if (!begun.has(request.raw)) uploads.refuse(request, toUploadError(error), reply.elapsedTime)
+      options.errorHandler(error, request, reply)
+    },
+  }
 
   await app.register(async scope => {
     if (!scope.hasContentTypeParser('multipart/form-data')) await scope.register(multipart)
@@ -77,7 +91,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         body: Type.String({ format: 'binary', description: 'The file.' }),
         response: { ...answers, ...errorAnswers({ 404: true }) },
       },
-      config: { swaggerTransform: named },
+      config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
       return await receive(uploads, request, reply, maxBytes, async () => openRawFile(request, filename))
@@ -96,14 +110,17 @@ async function receive (
   uploads: UploadService, request: FastifyRequest, reply: FastifyReply, largestBody: number, open: () => Promise<OpenedFile>
 ): Promise<Receipt> {
   const { socket } = request.raw
+  begun.add(request.raw)
   const before = socket?.bytesRead ?? 0
   const receipt = await uploads.receive({
     correlationId: correlationIdOf(request.raw),
+    log: request.log,
     ...(typeof socket?.bytesRead === 'number' ? { received: () => socket.bytesRead - before } : {}),
     async open () {
       if ((contentLength(request) ?? 0) > largestBody) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
       }
+      sendContinue(request.raw, reply.raw)
       return await open()
     },
   })

@@ -37,6 +37,11 @@ const LOCAL_RULES: Rules = {
   required: yesOrNo,
 }
 
+const METRICS_RULES: Rules = {
+  registry: rule('a Registry of prom-client', value => typeof Object(value).registerMetric === 'function'),
+  prefix: optional(rule('a text of letters, digits, underscores and colons, without a digit first', value => typeof value === 'string' && /^([a-zA-Z_:][a-zA-Z0-9_:]*)?$/.test(value))),
+}
+
 const RULES: Rules = {
   prefix: optional(rule('a path that begins with /', value => value === '' || (typeof value === 'string' && value.startsWith('/')))),
   routes: yesOrNo,
@@ -64,10 +69,11 @@ const RULES: Rules = {
  * @throws {TypeError} naming the first bad option, without its value, which may be a secret
  */
 export function checkOptions (options: unknown): void {
-  const { b2, local, ...rest } = Object(options) as Record<string, unknown>
+  const { b2, local, metrics, ...rest } = Object(options) as Record<string, unknown>
   check('', rest, RULES)
   if (b2 !== undefined) checkAll('b2', b2, B2_RULES)
   checkAll('local', local, LOCAL_RULES)
+  if (metrics !== undefined) checkAll('metrics', metrics, METRICS_RULES)
   const { partBytes = 8_388_608 } = Object(b2) as { partBytes?: number } // 8 MiB
   if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
     throw bad('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)

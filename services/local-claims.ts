@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf, toLocalStoreError } from './local-errors.ts'
 import type { Heartbeat } from './local-heartbeat.ts'
-import type { LocalStoreLog } from './local-log.ts'
+import type { Log } from './log.ts'
 import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 import { stampOf } from './local-stamp.ts'
@@ -40,7 +40,7 @@ export interface ClaimsOptions {
   delayMs: number
   /** Ends the waiting for other owners: `claim` rejects. */
   signal: AbortSignal
-  log: LocalStoreLog
+  log: Log
 }
 
 /**

@@ -2,7 +2,7 @@ import { syncDirectory, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, toLocalStoreError } from './local-errors.ts'
 import type { FreeSpace } from './local-free-space.ts'
 import type { Heartbeat } from './local-heartbeat.ts'
-import type { LocalStoreLog } from './local-log.ts'
+import type { Log } from './log.ts'
 import type { LocalPlace } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 
@@ -41,7 +41,7 @@ export interface FileWriterOptions {
   location: string
   freeSpace: FreeSpace
   heartbeat: Heartbeat
-  log: LocalStoreLog
+  log: Log
   /** Called once, when the writer holds nothing any more. */
   onEnd: () => void
 }

@@ -1,7 +1,7 @@
 import { relative, sep } from 'node:path'
 import type { FileSystem } from './local-directory.ts'
 import { toLocalStoreError } from './local-errors.ts'
-import type { LocalStoreLog } from './local-log.ts'
+import type { Log } from './log.ts'
 import { kindOf, noteName } from './local-names.ts'
 import type { Receipts } from './local-receipts.ts'
 import { filesBelow } from './local-walk.ts'
@@ -20,7 +20,7 @@ export interface PendingOptions {
   /** Absolute path. */
   root: string
   receipts: Receipts
-  log: LocalStoreLog
+  log: Log
 }
 
 /**

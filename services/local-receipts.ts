@@ -3,6 +3,7 @@ import { syncDirectory, unlinkIfThere } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
 import { writeSmallFile, type SmallFileTools } from './local-small-file.ts'
+import type { Log } from './log.ts'
 import { assertFree, exists } from './local-stamp.ts'
 import { isTrack, type Receipt } from './track.ts'
 
@@ -18,7 +19,7 @@ export interface FoundFile {
 export interface Receipts {
   /** The methods of the store. */
   find (key: string): Promise<FoundFile | undefined>
-  keep (key: string, receipt: Receipt): Promise<void>
+  keep (key: string, receipt: Receipt, log?: Log): Promise<void>
   setAside (key: string, reason: string): Promise<void>
   takeUp (key: string): Promise<void>
   /** Why the receipt of this key could not be read when it was last tried. */
@@ -68,12 +69,12 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     }
   }
 
-  async function keep (key: string, receipt: Receipt): Promise<void> {
+  async function keep (key: string, receipt: Receipt, ownLog = log): Promise<void> {
     const place = placeOf(root, key)
     try {
       await makeDirectory(place.directory)
       await assertFree(fs, place.data, place.receipt)
-      await writeSmallFile(options, place.receiptPart, place.receipt, receipt)
+      await writeSmallFile({ ...options, log: ownLog }, place.receiptPart, place.receipt, receipt)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The receipt could not be kept locally')
     }

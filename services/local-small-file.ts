@@ -1,13 +1,13 @@
 import { dirname } from 'node:path'
 import { syncDirectory, type FileSystem } from './local-directory.ts'
 import type { Heartbeat } from './local-heartbeat.ts'
-import type { LocalStoreLog } from './local-log.ts'
+import type { Log } from './log.ts'
 import { PartFile } from './local-part-file.ts'
 
 export interface SmallFileTools {
   fs: FileSystem
   heartbeat: Heartbeat
-  log: LocalStoreLog
+  log: Log
 }
 
 /**

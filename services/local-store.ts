@@ -6,7 +6,7 @@ import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { createFileWriter, type LocalFileWriter } from './local-file-writer.ts'
 import { createFreeSpace } from './local-free-space.ts'
 import { createHeartbeat } from './local-heartbeat.ts'
-import { silentLog, type LocalStoreLog } from './local-log.ts'
+import { silentLog, type Log } from './log.ts'
 import { assertKey, placeOf, temporaryName } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 import { createPending, type PendingFile } from './local-pending.ts'
@@ -27,7 +27,7 @@ export interface LocalStoreOptions {
   /** Milliseconds for which a claim must look the same before it is taken over. Default 5000; less than 3000 endangers living claims. */
   claimDelayMs?: number
   /** Default: silence. */
-  log?: LocalStoreLog
+  log?: Log
   /** Replaces functions of the file system; for faults that a real disk does not produce on demand. */
   fs?: Partial<FileSystem>
 }
@@ -46,9 +46,10 @@ export interface LocalStore {
   /**
    * Begins a file.
    * @param info.expectedBytes size where it is known, for the check of the free space
+   * @param info.log gets what is to be said of this file; default: the store's own
    * @throws LocalStoreError, also for a key that is stored or being written already (`io_error`, EEXIST)
    */
-  create (key: string, info?: { expectedBytes?: number }): Promise<LocalFileWriter>
+  create (key: string, info?: { expectedBytes?: number, log?: Log }): Promise<LocalFileWriter>
   /** Never rejects; calls at the same time share one answer. */
   status (): Promise<LocalStoreStatus>
   /** `dir` joined with the key; relative where `dir` is. */
@@ -82,9 +83,10 @@ export interface LocalStore {
   openFile (key: string): Promise<OpenFile | undefined>
   /**
    * Keeps the receipt of an object in B2, durably, until it can be stored beside it.
+   * @param log gets what is to be said of it; default: the store's own
    * @throws LocalStoreError; nothing is left then. Also for a key that is stored or kept already (`io_error`, EEXIST)
    */
-  keepReceipt (key: string, receipt: Receipt): Promise<void>
+  keepReceipt (key: string, receipt: Receipt, log?: Log): Promise<void>
   /**
    * Notes durably that the file must not be promoted, for all processes on the directory; a later reason takes the place of
    * an earlier one. Does nothing where there is no receipt (any more).
@@ -156,7 +158,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     if (!closing.signal.aborted) sweep ??= runSweep()
   }
 
-  async function begin (key: string, expectedBytes: number): Promise<LocalFileWriter> {
+  async function begin (key: string, { expectedBytes = 0, log: ownLog = log }: { expectedBytes?: number, log?: Log } = {}): Promise<LocalFileWriter> {
     const place = placeOf(root, key)
     let data: PartFile
     try {
@@ -168,7 +170,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be stored locally')
     }
-    const writer = createFileWriter({ fs, data, place, location: location(key), freeSpace, heartbeat, log, onEnd: () => writers.delete(writer) })
+    const writer = createFileWriter({ fs, data, place, location: location(key), freeSpace, heartbeat, log: ownLog, onEnd: () => writers.delete(writer) })
     writers.add(writer)
     // Here at the latest, since a store whose first `open` failed has not been swept yet.
     if (!closing.signal.aborted) sweep ??= runSweep()
@@ -221,7 +223,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   return {
     dir,
     open,
-    create: async (key, info = {}) => await work(() => begin(key, info.expectedBytes ?? 0)),
+    create: async (key, info) => await work(() => begin(key, info)),
     status,
     location,
     readReceipt,
@@ -229,7 +231,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     pending,
     find: receipts.find,
     openFile: async key => await openDataFile(fs, placeOf(root, key).data),
-    keepReceipt: async (key, receipt) => await work(() => receipts.keep(key, receipt)),
+    keepReceipt: async (key, receipt, ownLog) => await work(() => receipts.keep(key, receipt, ownLog)),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),
     claim: async key => await work(() => claims.claim(key)),

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
-import type { LocalStoreLog } from './local-log.ts'
+import type { Log } from './log.ts'
 import { kindOf, placeIn, receiptName, type LocalPlace } from './local-names.ts'
 import { exists, stampOf } from './local-stamp.ts'
 import { filesBelow } from './local-walk.ts'
@@ -22,7 +22,7 @@ export interface SweepOptions {
   signal: AbortSignal
   /** True for a part file that this process is writing. */
   isOpenHere: (path: string) => boolean
-  log: LocalStoreLog
+  log: Log
 }
 
 export interface SweepReport {

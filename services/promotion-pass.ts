@@ -1,5 +1,6 @@
-import type { Log } from './b2/store.ts'
 import type { PendingFile } from './local-store.ts'
+import type { Log } from './log.ts'
+import type { Observer } from './observer.ts'
 import { PromotedFile } from './promotion-file.ts'
 import { outcomeOf } from './promotion-outcome.ts'
 import type { PromotionFailed, PromotionOutcome } from './promotion-outcome.ts'
@@ -13,6 +14,7 @@ export interface PassTools {
   readonly stores: PromotionStores
   readonly queue: PromotionQueue
   readonly log: Log
+  readonly observer: Observer | undefined
   /** Called with the new receipt before the local file goes. */
   readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
   /** Called when a file is no longer pending. */
@@ -87,7 +89,7 @@ export class PromotionPass {
     if (outcome.kind === 'stopped') return true // by whoever removes this file, or the pass is stopped, too
     if (outcome.kind === 'promoted') bytes = file.size
     this.#count(file, outcome)
-    this.#log(file, outcome, Math.round(performance.now() - started))
+    this.#tell(file, outcome, Math.round(performance.now() - started))
     tell({ done: done + 1, ...progressOf(outcome) })
     return !(outcome.kind === 'failed' && outcome.fault === 'b2')
   }
@@ -127,19 +129,22 @@ export class PromotionPass {
     if (kind === 'promoted' || kind === 'gone') this.#tools.onGone(key)
   }
 
-  #log ({ key, size }: PromotedFile, outcome: Outcome, duration: number): void {
-    const { log } = this.#tools
+  #tell ({ key, size }: PromotedFile, outcome: Outcome, duration: number): void {
+    const { log, observer } = this.#tools
     const line = { key, duration_ms: duration, size_bytes: size }
     if (outcome.kind === 'promoted') {
       log.info({ event: 'promotion.done', ...line }, 'a file that had fallen back to local storage is in B2')
+      observer?.promotionEnded('promoted')
     } else if (outcome.kind === 'failed') {
       const { fault, error_code, detail, more } = outcome
       if (fault === 'host') log.error({ event: 'hook.failed', hook: 'onPromoted', key, ...more }, 'the host\'s onPromoted failed; it is called again')
       log.warn({ event: 'promotion.failed', ...line, error_code, detail, ...(fault === 'host' ? {} : more) }, 'a file stays in local storage for now')
+      observer?.promotionEnded('failed')
     } else if (outcome.kind === 'set_aside' && outcome.error_code !== undefined) {
       const { error_code, detail, more } = outcome
       log.error({ event: 'promotion.failed', set_aside: true, ...line, error_code, detail, ...more },
         'a file stays in local storage until somebody has looked at it: it is not tried again by itself')
+      observer?.promotionEnded('set_aside')
     }
   }
 }

@@ -131,7 +131,7 @@ export class PromotionUpload {
   }
 
   async #putReceipt (permit: Permit): Promise<boolean> {
-    return this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, this.#options.cut))
+    return this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, { signal: this.#options.cut }))
   }
 
   /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */

@@ -1,8 +1,10 @@
-import type { B2Store, Log } from './b2/store.ts'
+import type { B2Store } from './b2/store.ts'
+import type { Log } from './log.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
 import type { LocalStore } from './local-store.ts'
 import type { MemoryAccount } from './memory-account.ts'
+import type { Observer } from './observer.ts'
 import { PromotionPass } from './promotion-pass.ts'
 import { PromotionQueue } from './promotion-queue.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './promotion-report.ts'
@@ -19,6 +21,7 @@ export interface PromoterOptions {
   readonly account: MemoryAccount
   readonly pool: BufferPool
   readonly log: Log
+  readonly observer?: Observer | undefined
   /** Milliseconds of pause between two passes. 0: nothing is promoted but by a call; B2 is still cleaned up each minute. */
   readonly intervalMs: number
   /** Failures in a row, for reasons of its own, after which a file is set aside. Default 5. */
@@ -58,7 +61,7 @@ const CLEANUP_INTERVAL_MS = 60_000
 const NOTHING: PromotionReport = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 }
 
 export function createPromoter (options: PromoterOptions): Promoter {
-  const { b2, local, log, intervalMs, maxFailures = 5, onPromoted } = options
+  const { b2, local, log, observer, intervalMs, maxFailures = 5, onPromoted } = options
   const queue = new PromotionQueue(maxFailures)
   /** Keys, as of the last look. */
   const pending = new Set<string>()
@@ -83,7 +86,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   }
 
   async function runPass (b2: B2Store, how: PromoteOptions): Promise<PromotionReport> {
-    const tools = { stores: { ...options, b2 }, queue, log, onPromoted, onGone: (key: string) => { pending.delete(key) } }
+    const tools = { stores: { ...options, b2 }, queue, log, observer, onPromoted, onGone: (key: string) => { pending.delete(key) } }
     const pass = current = new PromotionPass(tools, how)
     try {
       const report = await pass.run(queue.begin(await look()))

@@ -1,12 +1,14 @@
 import type { Readable } from 'node:stream'
 import type { BufferPool } from './buffer-pool.ts'
 import { b2Hints } from './b2/error-codes.ts'
-import type { Log } from './b2/store.ts'
 import { ClientPace } from './client-pace.ts'
+import { createClosingLines } from './closing-lines.ts'
 import { declaredContentType } from './content-type.ts'
 import { baseName, newKey, uuidv7 } from './file-names.ts'
 import { Intake, mostMemory, SourceError } from './intake.ts'
+import type { Log, UploadContext } from './log.ts'
 import type { MemoryAccount } from './memory-account.ts'
+import type { Observer } from './observer.ts'
 import type { Receipt } from './track.ts'
 import { Transfer } from './transfer.ts'
 import type { TransferStores } from './transfer.ts'
@@ -33,8 +35,7 @@ export interface OpenedFile extends FileInfo {
 }
 
 /** One request to store a file. */
-export interface UploadRequest {
-  readonly correlationId: string
+export interface UploadRequest extends UploadContext {
   /** Begins to read the request, up to its file. */
   open (): Promise<OpenedFile>
   /** Bytes that have come from the client so far, whatever they were; by default those of the file. */
@@ -45,7 +46,7 @@ export interface ReceiverOptions {
   readonly stores: TransferStores
   readonly account: MemoryAccount
   readonly pool: BufferPool
-  readonly log: Log
+  readonly observer?: Observer | undefined
   /** Bytes of a part. */
   readonly partBytes: number
   readonly keyPrefix: string
@@ -61,6 +62,8 @@ export interface ReceiverOptions {
 export interface Receiver {
   /** Takes a request's file in and stores it; writes the upload's closing log line. @throws {UploadError | ClientGoneError} */
   receive (request: UploadRequest): Promise<Receipt>
+  /** Writes the closing log line of an upload that was refused before it could begin. */
+  refuse (context: Pick<UploadContext, 'log'>, error: UploadError, durationMs: number): void
   /** Uploads under way. */
   readonly inFlight: number
   /** Takes no more uploads, gives those under way `graceMs` to end, and ends the rest. */
@@ -73,26 +76,27 @@ interface Running {
 }
 
 export function createReceiver (options: ReceiverOptions): Receiver {
-  const { stores, account, pool, log, partBytes, keyPrefix, maxBytes, maxConcurrent, idleTimeoutMs, minRate, onStored } = options
+  const { stores, account, pool, observer, partBytes, keyPrefix, maxBytes, maxConcurrent, idleTimeoutMs, minRate, onStored } = options
   const running = new UnderWay<Running>()
-  let closing = false
+  const closing = createClosingLines(observer)
+  let isClosed = false
 
   /** @throws {UploadError} `overloaded` or `shutting_down`. */
   function assertAccepting (): void {
-    if (closing) throw new UploadError('shutting_down', 'The service takes no new uploads.')
+    if (isClosed) throw new UploadError('shutting_down', 'The service takes no new uploads.')
     if (running.size >= maxConcurrent) throw new UploadError('overloaded', `${maxConcurrent} uploads are under way already.`)
   }
 
   async function receive (request: UploadRequest): Promise<Receipt> {
     const started = performance.now()
-    const { correlationId } = request
+    const { log } = request
+    const elapsedMs = (): number => performance.now() - started
     let opened: OpenedFile | undefined
     let intake: Intake | undefined
     let receipt: Receipt
     let endOpening: (error: UploadError) => void = () => {}
     const upload: Running = { end: error => intake === undefined ? endOpening(error) : intake.fail(error) }
     const pace = paceOf(upload, request.received ?? (() => intake?.received ?? 0))
-    const line = (): object => ({ correlation_id: correlationId, duration_ms: Math.round(performance.now() - started) })
     try {
       assertAccepting()
       running.add(upload)
@@ -107,21 +111,21 @@ export function createReceiver (options: ReceiverOptions): Receiver {
         })
         try {
           intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
-          receipt = await transferOf(opened, intake, correlationId).run()
+          receipt = await transferOf(opened, intake, request).run()
         } finally {
           intake?.close()
           lease.close()
         }
         pace.stop()
-        logStored(line(), receipt)
-        await tellHost(receipt, correlationId)
+        closing.stored(log, receipt, elapsedMs())
+        await tellHost(receipt, log)
         return receipt
       } finally {
         running.done(upload)
       }
     } catch (caught) {
       const error = explain(caught, opened)
-      logFailed({ ...line(), size_bytes: intake?.received ?? 0 }, error)
+      closing.notStored(log, error, elapsedMs(), intake?.received ?? 0)
       throw error
     } finally {
       pace.stop()
@@ -129,11 +133,11 @@ export function createReceiver (options: ReceiverOptions): Receiver {
   }
 
   /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
-  async function tellHost (receipt: Receipt, correlationId: string): Promise<void> {
+  async function tellHost (receipt: Receipt, log: Log): Promise<void> {
     try {
       await onStored(receipt)
     } catch (err) {
-      log.error({ event: 'hook.failed', hook: 'onStored', correlation_id: correlationId, location: receipt.location, err }, 'the host\'s onStored failed')
+      log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err }, 'the host\'s onStored failed')
     }
   }
 
@@ -148,7 +152,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     })
   }
 
-  function transferOf (opened: OpenedFile, intake: Intake, correlationId: string): Transfer {
+  function transferOf (opened: OpenedFile, intake: Intake, context: UploadContext): Transfer {
     const id = uuidv7()
     const filename = baseName(opened.filename)
     return new Transfer(stores, {
@@ -157,43 +161,31 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       filename,
       declaredType: declaredContentType(opened.contentType),
       expectedBytes: opened.expectedBytes,
+      context,
       complete: () => opened.complete(),
-      onB2Failed: ({ error_code, detail, attempts, raw }) => log.warn({
-        event: 'b2.failed', correlation_id: correlationId, error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code),
-      }, 'B2 did not take the file'),
+      onB2Failed ({ error_code, detail, attempts, raw }) {
+        context.log.warn({ event: 'b2.failed', error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code) }, 'B2 did not take the file')
+      },
     }, intake)
-  }
-
-  function logStored (line: object, receipt: Receipt): void {
-    const fields = { event: 'upload.stored', ...line, storage: receipt.storage, location: receipt.location, size_bytes: receipt.track.size_bytes }
-    if (receipt.storage === 'local' && receipt.fallback_reason !== undefined) {
-      log.warn({ ...fields, fallback_from_b2: true, fallback_reason: receipt.fallback_reason }, 'stored locally, since B2 failed')
-    } else {
-      log.info({ ...fields, fallback_from_b2: false }, 'stored')
-    }
-  }
-
-  function logFailed (line: object, error: Error): void {
-    if (error instanceof ClientGoneError) return log.info({ event: 'upload.aborted', ...line }, 'the client went away')
-    const { error_code, message: detail, isClientFault } = error as UploadError
-    const fields = { event: 'upload.failed', ...line, error_code, detail }
-    if (isClientFault) return log.warn(fields, 'upload refused')
-    log.error(error.cause === undefined ? fields : { ...fields, err: error.cause }, 'upload failed')
   }
 
   return {
     receive,
 
+    refuse ({ log }, error, durationMs) {
+      closing.notStored(log, error, durationMs, 0)
+    },
+
     get inFlight () { return running.size },
 
     async close (graceMs) {
-      closing = true
+      isClosed = true
       await running.drain(graceMs, upload => upload.end(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.')))
     },
   }
 }
 
-function explain (caught: unknown, opened: OpenedFile | undefined): Error {
+function explain (caught: unknown, opened: OpenedFile | undefined): UploadError | ClientGoneError {
   const error = caught instanceof SourceError ? opened?.explain?.(caught.cause) ?? caught.cause : caught
   if (error instanceof UploadError || error instanceof ClientGoneError) return error
   if (caught instanceof SourceError) return new UploadError('malformed_upload', 'The source of the upload failed.', { cause: error })

@@ -64,6 +64,11 @@ export const StoredLocallySchema = Type.Object({
 
 export type Receipt = Static<typeof StoredInB2Schema> | Static<typeof StoredLocallySchema>
 
+/** Why a file is in local storage; undefined where it is in B2, or where there is no B2. */
+export function fallbackReason (receipt: Receipt): FallbackReason | undefined {
+  return receipt.storage === 'local' ? receipt.fallback_reason : undefined
+}
+
 /** Where a file is, truthfully, and what it is. */
 export const ReceiptSchema = Type.Unsafe<Receipt>({
   $id: 'B2UploadsReceipt',

@@ -9,6 +9,7 @@ import type { Intake } from './intake.ts'
 import type { LocalFileWriter } from './local-file-writer.ts'
 import { LocalStoreError } from './local-errors.ts'
 import type { LocalStore } from './local-store.ts'
+import type { UploadContext } from './log.ts'
 import type { FallbackReason, Receipt, Track } from './track.ts'
 import { UploadError } from './upload-errors.ts'
 
@@ -32,6 +33,7 @@ export interface IncomingFile {
   readonly declaredType: string | undefined
   /** No more than this many bytes can come, where that is known. */
   readonly expectedBytes: number | undefined
+  readonly context: UploadContext
   /** Waits for what follows the file in the request; then the whole request has come. Its text fields. */
   complete (): Promise<Record<string, string>>
   /** B2 failed, or is known to be failing; told once, before a fallback. */
@@ -124,8 +126,8 @@ export class Transfer {
     const track = await this.#finish()
     const metadata = objectMetadata(track)
     this.#held.add(this.#intake.takePart())
-    if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track)
-    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata }, this.#held.bytes[0]!, track.sha256)
+    if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context: this.#file.context })
+    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context: this.#file.context }, this.#held.bytes[0]!, track.sha256)
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
     permit.succeeded()
     this.#held.stored(1, result.firstTry)
@@ -133,7 +135,7 @@ export class Transfer {
   }
 
   async #putParts (b2: B2Store, permit: Permit): Promise<Receipt> {
-    const upload = b2.begin({ key: this.#file.key, contentType: this.#contentType, metadata: objectMetadata(this.#file) }, {
+    const upload = b2.begin({ key: this.#file.key, contentType: this.#contentType, metadata: objectMetadata(this.#file), context: this.#file.context }, {
       onPartStored: (number, reuse) => {
         // An answer that comes after the failure must not take a part away that local storage is about to get.
         if (upload.failed.aborted) return
@@ -162,10 +164,10 @@ export class Transfer {
     const companion = await this.#companion
     if (companion === undefined || companion.ok) return receipt
     try {
-      await this.#stores.local.keepReceipt(track.key, receipt)
+      await this.#stores.local.keepReceipt(track.key, receipt, this.#file.context.log)
       return receipt
     } catch (error) {
-      await b2.forget(track.key)
+      await b2.forget(track.key, this.#file.context.correlationId)
       throw error instanceof LocalStoreError ? bothFailed(companion, error) : error
     }
   }
@@ -183,7 +185,7 @@ export class Transfer {
     }
     if (upload.failed.aborted) return undefined
     const track = await this.#finish()
-    if (!upload.failed.aborted) this.#companion = b2.putReceipt(track)
+    if (!upload.failed.aborted) this.#companion = b2.putReceipt(track, { context: this.#file.context })
     await this.#push(upload, true)
     return track
   }
@@ -223,15 +225,15 @@ export class Transfer {
 
   /** Once no receipt is under way any more: it would arrive after its removal. */
   #forget (b2: B2Store): void {
-    Promise.resolve(this.#companion).then(() => b2.forget(this.#file.key), () => {})
+    Promise.resolve(this.#companion).then(() => b2.forget(this.#file.key, this.#file.context.correlationId), () => {})
   }
 
   async #toLocal (reason: Reason, track?: Track): Promise<Receipt> {
     const { local } = this.#stores
-    const { key, expectedBytes } = this.#file
+    const { key, expectedBytes, context: { log } } = this.#file
     let writer: LocalFileWriter | undefined
     try {
-      writer = await local.create(key, expectedBytes === undefined ? {} : { expectedBytes })
+      writer = await local.create(key, { log, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
       for (const bytes of this.#held.bytes) await writer.write(bytes)
       this.#held.allStored()
       if (track === undefined) {

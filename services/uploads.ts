@@ -1,11 +1,14 @@
 import type { Readable } from 'node:stream'
 import { BufferPool } from './buffer-pool.ts'
-import type { B2Store, Log } from './b2/store.ts'
+import type { B2Store } from './b2/store.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
 import { keyPrefixFault, uuidv7 } from './file-names.ts'
 import type { LocalStore, LocalStoreStatus } from './local-store.ts'
+import { withFields } from './log.ts'
+import type { Log } from './log.ts'
 import { MemoryAccount } from './memory-account.ts'
+import type { Observer } from './observer.ts'
 import { createPromoter } from './promotion.ts'
 import type { Promoter } from './promotion.ts'
 import { createReceiver } from './receiver.ts'
@@ -24,6 +27,8 @@ export interface UploadsOptions {
   readonly b2: B2Store | undefined
   readonly local: LocalStore
   readonly log: Log
+  /** Is told of what is counted. */
+  readonly observer?: Observer | undefined
   /** Put before every key. Default `tracks/`. */
   readonly keyPrefix?: string
   /** Largest accepted file, bytes. Default 1 GiB. */
@@ -87,19 +92,21 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
   store (source: Readable, info?: FileInfo & { metadata?: Record<string, string>, size?: number, correlationId?: string }): Promise<Receipt>
   /** Bytes that uploads and promotions hold in memory. */
   readonly heldBytes: number
+  /** Bound on them. */
+  readonly budgetBytes: number
   /** State of both stores; no call to B2. */
   status (): Promise<UploadsStatus>
 }
 
 /** The same for those who serve it. */
-export interface UploadService extends Uploads, Pick<Receiver, 'receive'>, Pick<StoredFiles, 'find'> {
+export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refuse'>, Pick<StoredFiles, 'find'> {
   /** Takes no more uploads, gives what is under way `graceMs` to end, and ends the rest. */
   close (graceMs?: number): Promise<void>
 }
 
 /** @throws {RangeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
 export function createUploads (options: UploadsOptions): UploadService {
-  const { b2, local, log, onPromoted } = options
+  const { b2, local, log, observer, onPromoted } = options
   const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
   const fault = keyPrefixFault(keyPrefix)
   if (fault !== undefined) throw new RangeError(`keyPrefix must be ${fault}`)
@@ -121,12 +128,12 @@ export function createUploads (options: UploadsOptions): UploadService {
     resetMs: options.breakerResetMs ?? 30_000,
     onChange: onCircuitChange,
   })
-  const promoter = createPromoter({ b2, local, breaker, account, pool, log, intervalMs: options.promoteIntervalMs ?? 60_000, onPromoted })
+  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, onPromoted })
   const receiver = createReceiver({
     stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes ?? [] },
     account,
     pool,
-    log,
+    observer,
     partBytes,
     keyPrefix,
     maxBytes: options.maxBytes ?? 1_073_741_824, // 1 GiB
@@ -157,6 +164,7 @@ export function createUploads (options: UploadsOptions): UploadService {
 
   return {
     receive: receiver.receive,
+    refuse: receiver.refuse,
     promote: promoter.promote,
     find: stored.find,
     receipt: stored.receipt,
@@ -164,8 +172,10 @@ export function createUploads (options: UploadsOptions): UploadService {
     remove: stored.remove,
 
     async store (source, info = {}) {
+      const correlationId = info.correlationId ?? uuidv7()
       return await receiver.receive({
-        correlationId: info.correlationId ?? uuidv7(),
+        correlationId,
+        log: withFields(log, { correlation_id: correlationId }),
         open: async () => ({
           ...info,
           stream: source,
@@ -178,6 +188,8 @@ export function createUploads (options: UploadsOptions): UploadService {
     get inFlight () { return receiver.inFlight },
 
     get heldBytes () { return account.heldBytes },
+
+    budgetBytes,
 
     async status () {
       const { lastError } = breaker

@@ -22,7 +22,9 @@ function checkUnavailable (t: Test, { status, headers, body }: Answer, b2Code: s
 }
 
 function checkOneLine (t: Test, service: TestService, correlationId: string): void {
-  const told = service.log.lines.filter(line => line['correlation_id'] === correlationId && line.event !== undefined)
+  const own = service.log.lines.filter(line => line['correlation_id'] === correlationId)
+  // The receipt of a file of several parts is an object of its own, which fails beside it.
+  const told = own.filter(({ event }) => event !== undefined && event !== 'b2.receipt_failed')
   t.match(told, [{ event: 'b2.failed' }, { event: 'upload.failed', error_code: 'storage_unavailable', level: 50 }])
   t.equal(told.length, 2)
 }

@@ -44,7 +44,7 @@ t.test('every operation says all that a client has to know', async t => {
     }
   }
   t.same([...ids].sort(), [
-    'deleteUpload', 'getHealth', 'getReadiness', 'getUpload', 'getUploadContent', 'headUploadContent', 'uploadFile', 'uploadRawFile',
+    'deleteUpload', 'getHealth', 'getMetrics', 'getReadiness', 'getUpload', 'getUploadContent', 'headUploadContent', 'uploadFile', 'uploadRawFile',
   ], 'stable: clients are named after them')
 })
 

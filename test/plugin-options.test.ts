@@ -1,4 +1,5 @@
 import Fastify from 'fastify'
+import { Registry } from 'prom-client'
 import t from 'tap'
 import b2Uploads from '../index.ts'
 import type { B2UploadsOptions } from '../index.ts'
@@ -36,6 +37,8 @@ const BAD: [unknown, RegExp][] = [
   [{ shutdownGraceMs: null }, /option shutdownGraceMs/],
   [{ onStored: {} }, /option onStored must be a function/],
   [{ onPromoted: 'x' }, /option onPromoted must be a function/],
+  [{ metrics: {} }, /option metrics\.registry must be a Registry of prom-client/],
+  [{ metrics: { registry: new Registry(), prefix: '9_' } }, /option metrics\.prefix must be a text of letters/],
 ]
 
 for (const [options, message] of BAD) {

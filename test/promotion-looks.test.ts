@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { silentLog as log } from '../services/local-log.ts'
+import { silentLog as log } from '../services/log.ts'
 import { createLocalStore } from '../services/local-store.ts'
 import type { LocalStore } from '../services/local-store.ts'
 import { createUploads } from '../services/uploads.ts'

@@ -6,13 +6,15 @@ import type { Waiting } from './leftover-list.ts'
 import { LeftoverRemoval } from './leftover-removal.ts'
 import type { Leftover, Leftovers } from './leftovers.ts'
 import { companionKey } from './object-receipt.ts'
-import type { Log } from './store.ts'
+import type { Log } from '../log.ts'
 import { UnfinishedSweep } from './unfinished-sweep.ts'
 
 export interface B2CleanupOptions {
   readonly client: B2Client
   readonly bucket: string
   readonly log?: Log
+  /** Called with what B2 failed with. */
+  onFailure? (error_code: B2ErrorCode): void
   /** Where leftovers are written down that could not be removed at once. Default: memory only, which a restart forgets. */
   readonly leftovers?: Leftovers
   /**
@@ -207,6 +209,7 @@ export class B2Cleanup {
   #tell (entry: Waiting, error: unknown): 'refused' | 'failed' {
     if (this.#cancel.signal.aborted) return 'failed'
     const { error_code, detail } = describeFailure(error)
+    this.#options.onFailure?.(error_code)
     const isRefused = REFUSALS.has(error_code)
     if (!isRefused || entry.told !== error_code) {
       this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, error_code, detail }, 'B2 could not be cleaned up yet')

@@ -2,7 +2,7 @@ import { uuidv7 } from '../file-names.ts'
 import type { B2ErrorCode } from './error-codes.ts'
 import type { Leftover, Leftovers, Note } from './leftovers.ts'
 import { companionKey } from './object-receipt.ts'
-import type { Log } from './store.ts'
+import type { Log } from '../log.ts'
 
 /** A leftover that waits to be removed. */
 export interface Waiting extends Note {

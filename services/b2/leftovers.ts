@@ -4,10 +4,13 @@ import { join, resolve } from 'node:path'
 import { createDirectoryMaker, syncDirectory } from '../local-directory.ts'
 import type { FileSystem } from '../local-directory.ts'
 import { errnoOf } from '../local-errors.ts'
-import type { Log } from './store.ts'
+import type { Log } from '../log.ts'
 
 /** Something that a failure left, or may have left, in B2. */
-export type Leftover =
+export type Leftover = {
+  /** Of the upload that failed, where it is known. */
+  readonly correlation_id?: string
+} & (
   /** One unfinished multipart upload. */
   | { readonly kind: 'upload', readonly key: string, readonly uploadId: string }
   /** All unfinished multipart uploads of a key that were begun before this was noted, whose ids only B2 knows. */
@@ -16,6 +19,7 @@ export type Leftover =
   | { readonly kind: 'object', readonly key: string }
   /** All versions of an object but the newest, and the same of its companion. */
   | { readonly kind: 'doubles', readonly key: string }
+)
 
 /** A leftover as it is on the list. */
 export interface Note {
@@ -166,11 +170,12 @@ export class Leftovers {
 
   #parse (id: string, text: string): Note | undefined {
     try {
-      const { bucket, noted_at, kind, key, uploadId } = JSON.parse(text)
+      const { bucket, noted_at, kind, key, uploadId, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
       if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('this is no note')
-      if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, key, uploadId }, notedAt }
-      if (kind === 'uploads' || kind === 'object' || kind === 'doubles') return { id, bucket, leftover: { kind, key }, notedAt }
+      const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
+      if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...common }, notedAt }
+      if (kind === 'uploads' || kind === 'object' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
       throw new TypeError('this is no note')
     } catch {
       this.#leaveAlone(`${id}.json`)

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
+import type { Log } from '../log.ts'
 import type { B2Cleanup } from './cleanup.ts'
 import type { B2Client, KnownHashes } from './client.ts'
 import { ClientView } from './client-view.ts'
+import type { B2ErrorCode } from './error-codes.ts'
 import { companionBody, companionKey } from './object-receipt.ts'
 import { PartFeed } from './part-feed.ts'
 import { partUpload } from './part-upload.ts'
 import { describeRedacted } from './read-error.ts'
-import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, Log, PartsOptions } from './store.ts'
+import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, PartsOptions } from './store.ts'
 
 export interface ObjectWriterOptions {
   readonly client: B2Client
@@ -21,6 +23,8 @@ export interface ObjectWriterOptions {
   /** Gets what failures leave. */
   readonly cleanup: B2Cleanup
   readonly log?: Log
+  /** Called with what B2 failed with. */
+  onFailure (error_code: B2ErrorCode): void
 }
 
 /** See the methods of the same names of the B2 store. */
@@ -34,8 +38,11 @@ const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
 
 const GRACE_AT_CLOSE_MS = 2_000
 
+/** B2 did not fail: the upload was ended from here. */
+class Cancelled extends Error {}
+
 export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter {
-  const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup } = options
+  const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure } = options
   const running = new Set<ClientView>()
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
@@ -46,11 +53,16 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     return created
   }
 
+  /** What a failure of an object's upload left, as the clean-up takes it. */
+  function leftoverOf ({ key, context }: B2ObjectInfo) {
+    return { key, ...(context === undefined ? {} : { correlation_id: context.correlationId }) }
+  }
+
   /** Removes the multipart upload that failed, once it is known which one that is. */
-  function clear (own: ClientView, key: string): void {
+  function clear (own: ClientView, object: B2ObjectInfo): void {
     const cleared = own.begun.then(() => {
-      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', key, uploadId: own.uploadId })
-      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key })
+      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...leftoverOf(object) })
+      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
       clearing.delete(cleared)
     })
     clearing.add(cleared)
@@ -66,18 +78,20 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   }
 
   function failure (error: unknown, from: ClientView): B2UploadFailure {
-    return { ok: false, ...describeRedacted(error, redact), attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
+    const described = describeRedacted(error, redact)
+    if (!(error instanceof Cancelled)) onFailure(described.error_code)
+    return { ok: false, ...described, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
   }
 
   async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, signal?: AbortSignal): Promise<B2Result> {
     const own = view(object.key, () => {})
     const watch = watchAcknowledgements(own, () => true)
-    const cancel = (): void => own.fail(new Error('The upload was cancelled.'))
+    const cancel = (): void => own.fail(new Cancelled('The upload was cancelled.'))
     signal?.addEventListener('abort', cancel)
     hashes.set(body, sha256)
     try {
       await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
-      if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', key: object.key })
+      if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', ...leftoverOf(object) })
       return { ok: true, key: object.key, firstTry: own.firstTry }
     } catch (error) {
       own.cancel()
@@ -115,13 +129,13 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       async function run (): Promise<B2Result> {
         try {
           await Promise.race([done, own.failed])
-          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', key: object.key })
+          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
           return { ok: true, key: object.key, firstTry: own.firstTry }
         } catch (error) {
           failed.abort()
           own.cancel()
           feed.close()
-          clear(own, object.key)
+          clear(own, object)
           return failure(error, own)
         } finally {
           watch.stop()
@@ -133,23 +147,25 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
         result: run(),
         failed: failed.signal,
         push: (part, last) => feed.push(part, last),
-        abort: () => own.fail(new Error('The upload was cancelled.')),
+        abort: () => own.fail(new Cancelled('The upload was cancelled.')),
       }
     },
 
-    async putReceipt (known, signal) {
+    async putReceipt (known, { signal, context } = {}) {
       const body = companionBody(known)
       const hash = createHash('sha256').update(body).digest('hex')
-      const result = await put({ key: companionKey(known.key), contentType: 'application/json' }, body, hash, signal)
+      const companion = { key: companionKey(known.key), contentType: 'application/json', ...(context === undefined ? {} : { context }) }
+      const result = await put(companion, body, hash, signal)
       if (!result.ok) {
         const { error_code, detail, attempts, raw } = result
-        options.log?.warn({ event: 'b2.receipt_failed', key: known.key, error_code, detail, attempts, b2_says: raw }, 'B2 did not take the receipt')
+        const log = context?.log ?? options.log
+        log?.warn({ event: 'b2.receipt_failed', key: known.key, error_code, detail, attempts, b2_says: raw }, 'B2 did not take the receipt')
       }
       return result
     },
 
     async close () {
-      for (const own of running) own.fail(new Error('The store was closed.'))
+      for (const own of running) own.fail(new Cancelled('The store was closed.'))
       await new Promise(resolve => setImmediate(resolve)) // until they have given up what is to be cleared
       const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
       await Promise.all(clearing)

@@ -1,4 +1,5 @@
 import type { B2Client, B2Command } from './client.ts'
+import type { B2ErrorCode } from './error-codes.ts'
 import { B2ReadError, describeRedacted } from './read-error.ts'
 
 /** What ends one reader's requests: its own signal, the end of the store, or the reader itself. */
@@ -14,12 +15,15 @@ export interface ReadScope {
 export class ReadRequests {
   readonly client: B2Client
   readonly #redact: (text: string) => string
+  readonly #onFailure: (error_code: B2ErrorCode) => void
   readonly #open = new Set<AbortController>()
   #closed = false
 
-  constructor (client: B2Client, redact: (text: string) => string) {
+  /** @param onFailure called with each failure, but that an object is not there */
+  constructor (client: B2Client, redact: (text: string) => string, onFailure: (error_code: B2ErrorCode) => void) {
     this.client = client
     this.#redact = redact
+    this.#onFailure = onFailure
   }
 
   scope (outer?: AbortSignal): ReadScope {
@@ -65,7 +69,10 @@ export class ReadRequests {
   }
 
   failure (error: unknown): B2ReadError {
-    return error instanceof B2ReadError ? error : new B2ReadError(describeRedacted(error, this.#redact))
+    if (error instanceof B2ReadError) return error
+    const failure = new B2ReadError(describeRedacted(error, this.#redact))
+    if (!isMissing(failure)) this.#onFailure(failure.error_code)
+    return failure
   }
 
   /** Ends all requests, and connections. */

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream'
+import type { Log, UploadContext } from '../log.ts'
 import type { Track } from '../track.ts'
 import { B2Cleanup } from './cleanup.ts'
 import { createB2Client } from './client.ts'
 import type { B2ConnectionOptions, KnownHashes } from './client.ts'
-import type { B2Failure } from './error-codes.ts'
+import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { LeftoverRemoval } from './leftover-removal.ts'
 import { Leftovers } from './leftovers.ts'
 import { createObjectReader } from './object-reader.ts'
@@ -12,13 +13,6 @@ import { createObjectWriter } from './object-writer.ts'
 import { ReadRequests } from './read-requests.ts'
 import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './retry-strategy.ts'
-
-/** Log methods that the services need; pino's loggers and Fastify's fit. */
-export interface Log {
-  info (fields: object, message: string): void
-  warn (fields: object, message: string): void
-  error (fields: object, message: string): void
-}
 
 export interface B2StoreOptions extends B2ConnectionOptions {
   /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB. */
@@ -32,6 +26,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   /** Put before every key; unfinished uploads below it are ended when they are a day old. Default: none are. */
   readonly keyPrefix?: string
   readonly log?: Log
+  /** Called with what B2 failed with, whatever was asked of it, after its retries. */
+  onFailure? (error_code: B2ErrorCode): void
 }
 
 /** What is known of an object when B2 is first told of it. */
@@ -40,6 +36,8 @@ export interface B2ObjectInfo {
   readonly contentType: string
   /** Object metadata; values are percent-encoded US-ASCII. */
   readonly metadata?: Record<string, string>
+  /** Whose upload it is, for what is logged of it. Default: nobody's. */
+  readonly context?: UploadContext
 }
 
 /** Outcome of an upload to B2. It is never thrown. */
@@ -88,7 +86,7 @@ export interface B2Store {
   /** Begins a multipart upload. */
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
   /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
-  putReceipt (track: Track, signal?: AbortSignal): Promise<B2Result>
+  putReceipt (track: Track, options?: { readonly signal?: AbortSignal, readonly context?: UploadContext }): Promise<B2Result>
   /** What B2 has under `key`; undefined where there is nothing. @throws {B2ReadError} as all that read; the reason of `signal` where that fires. */
   head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
   /** What is known of the file, from the object's metadata or its companion; undefined where there is no such object, or none that was acknowledged. @throws {B2ReadError} */
@@ -105,8 +103,9 @@ export interface B2Store {
    * Removes every version of an object that may have been stored, and its companion, in the background, again and again
    * until B2 did it. For readers here it is gone from the call on. Resolves with true once that is written down; with false
    * where it could not be, and a restart forgets it. Never rejects.
+   * @param correlationId of the upload, for what is logged of it
    */
-  forget (key: string): Promise<boolean>
+  forget (key: string, correlationId?: string): Promise<boolean>
   /**
    * Says that `key` is now the stored and acknowledged object: here it is not removed from the call on, but for older
    * versions, where it was noted or with `mayHaveDoubles`; the same of its companion. Who removes the local file or receipt
@@ -128,19 +127,21 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const maxAttempts = options.maxAttempts ?? 4
   const { bucket } = options
   const log = options.log === undefined ? {} : { log: options.log }
+  const onFailure = (error_code: B2ErrorCode): void => options.onFailure?.(error_code)
   const redact = createRedactor([options.applicationKeyId, options.applicationKey])
   const hashes: KnownHashes = new WeakMap()
   const client = createB2Client(options, hashes)
   const cleanup = new B2Cleanup({
     client,
     bucket,
+    onFailure,
     ...log,
     ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
   })
-  const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact)
+  const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
   const { head, track, read } = createObjectReader(requests, bucket)
-  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, ...log })
+  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...log })
 
   return {
     partBytes,
@@ -158,7 +159,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
       })
     },
 
-    forget: key => cleanup.note({ kind: 'object', key }),
+    forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     settle: (key, mayHaveDoubles) => cleanup.settle(key, mayHaveDoubles),
     isForgotten: key => cleanup.isForgotten(key),
 

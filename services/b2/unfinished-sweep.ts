@@ -1,6 +1,6 @@
 import { describeFailure } from './error-codes.ts'
 import type { LeftoverRemoval } from './leftover-removal.ts'
-import type { Log } from './store.ts'
+import type { Log } from '../log.ts'
 
 const INTERVAL_MS = 3_600_000 // an hour: listing costs
 

@@ -1,0 +1,17 @@
+import type { B2ErrorCode } from './b2/error-codes.ts'
+import type { Receipt } from './track.ts'
+import type { UploadErrorCode } from './upload-errors.ts'
+
+/** Is told of what is counted, as it happens. None of its methods may throw. */
+export interface Observer {
+  /** A file was stored. @param seconds from the beginning of its upload */
+  stored (receipt: Receipt, seconds: number): void
+  /** An upload was not stored, and is answered with this error. */
+  failed (error_code: UploadErrorCode): void
+  /** The client of an upload went away. */
+  aborted (): void
+  /** B2 failed with this, whatever was asked of it, after its retries. */
+  b2Failed (error_code: B2ErrorCode): void
+  /** A try to move a file to B2 ended. */
+  promotionEnded (result: 'promoted' | 'failed' | 'set_aside'): void
+}
