@@ -16,9 +16,15 @@ const FILES: readonly [content: Uint8Array, name: string, type: string][] = [
   [wav({ seconds: 1, title: 'Long', minBytes: 12 * MIB }), 'long.wav', 'audio/wav'],
 ]
 
+/** Headers that every answer has. */
+const OF_ANSWERS = [
+  'date', 'connection', 'keep-alive', 'x-correlation-id', 'content-security-policy', 'cross-origin-opener-policy', 'cross-origin-resource-policy',
+  'origin-agent-cluster', 'referrer-policy', 'x-dns-prefetch-control', 'x-download-options', 'x-frame-options', 'x-permitted-cross-domain-policies', 'x-xss-protection',
+]
+
 /** Headers that are of the file, rather than of the answer. */
 function ofFile ({ headers }: Pick<Download, 'headers'>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !['date', 'connection', 'keep-alive', 'x-correlation-id'].includes(name)))
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_ANSWERS.includes(name)))
 }
 
 interface Kept { readonly track: any, readonly content: Uint8Array, readonly type: string }
