@@ -10,10 +10,11 @@ import b2Uploads from './index.ts'
 import apiKeys from './plugins/api-keys.ts'
 import browsers from './plugins/browsers.ts'
 import config from './plugins/config.ts'
+import connections from './plugins/connections.ts'
 import documentation, { DOCUMENTATION_PATH } from './plugins/documentation.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
 import rateLimit from './plugins/rate-limit.ts'
-import { answerError, errorBody } from './routes/error-answer.ts'
+import { answerError, errorBody, LINGER_MS } from './routes/error-answer.ts'
 import { deferContinue } from './routes/expect-continue.ts'
 import health from './routes/health.ts'
 import metrics from './routes/metrics.ts'
@@ -25,9 +26,11 @@ import { optionsFromConfig } from './services/options.ts'
 import { processMetrics } from './services/process-metrics.ts'
 import { UploadError } from './services/upload-errors.ts'
 
+const HOOK_ALLOWANCE_MS = 10_000
+
 /** What the service needs of its Fastify instance. @throws {ConfigError} naming every bad variable. */
 export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
-  const { LOG_LEVEL, TRUST_PROXY } = parseConfig(env)
+  const { LOG_LEVEL, TRUST_PROXY, SHUTDOWN_GRACE_MS } = parseConfig(env)
   return {
     logger: { level: LOG_LEVEL },
     trustProxy: TRUST_PROXY,
@@ -37,6 +40,8 @@ export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
     // An upload takes as long as it takes; the idle rule ends those that stand still.
     requestTimeout: 0,
     connectionTimeout: 0,
+    // Hooks are bound by it when the app closes, too; Fastify's own 10 seconds would be the end of the grace.
+    pluginTimeout: SHUTDOWN_GRACE_MS + HOOK_ALLOWANCE_MS,
     // While it closes, uploads are refused in the service's own shape; all else is still answered.
     return503OnClosing: false,
     // A missing Host header would be answered by Node itself, in another shape.
@@ -64,10 +69,15 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   app.setNotFoundHandler((request, reply) => {
     answerError(new UploadError('not_found', `There is no ${request.method} ${request.url.split('?', 1)[0]}.`), request, reply)
   })
-  app.addHook('onRequest', async request => {
-    const { host, expect } = request.headers
+  app.addHook('onRequest', async (request, reply) => {
+    const { host, expect, 'transfer-encoding': coding = 'chunked' } = request.headers
     if (host === undefined && request.raw.httpVersion === '1.1') {
       throw new UploadError('invalid_request', 'The request has no Host header.')
+    }
+    // Node takes any list that ends in `chunked`, and would give the bytes as they are: gzipped, for instance (RFC 9112 §6.1).
+    if (coding.toLowerCase() !== 'chunked') {
+      reply.header('connection', 'close')
+      throw new UploadError('invalid_request', 'The request has a transfer coding other than chunked.')
     }
     if (expect !== undefined && !/(?:^|\W)100-continue(?:$|\W)/i.test(expect)) {
       throw new UploadError('invalid_request', 'The request expects what nobody here can do: see its Expect header.', { statusCode: 417 })
@@ -84,6 +94,7 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   addSchemas(app)
   const registry = new Registry()
   await app.register(b2Uploads, { ...optionsFromConfig(app.config), metrics: { registry } })
+  await app.register(connections)
   await app.register(health)
   await app.register(ready)
   await app.register(metrics, { registries: [processMetrics(), registry] })
@@ -120,4 +131,7 @@ function answerParserError (this: FastifyInstance, error: Error & { code?: strin
     '',
     body,
   ].join('\r\n'))
+  // Half-open connections are allowed, so a client that never closes its side would keep this one.
+  const timer = setTimeout(() => { socket.destroy() }, LINGER_MS)
+  socket.once('close', () => { clearTimeout(timer) })
 }

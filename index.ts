@@ -53,7 +53,7 @@ export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer'>
   }
 }
 
-/** The plugin's options as the environment gives them, by the variables that README lists. @throws {ConfigError} naming every bad one. */
+/** The plugin's options as the environment gives them, by the variables that README lists. @throws {@link ConfigError} naming every bad one. */
 export function optionsFromEnv (env: Environment = process.env): B2UploadsOptions {
   return optionsFromConfig(parseConfig(env))
 }
@@ -82,14 +82,26 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
   })
 }
 
+/**
+ * The plugin, also the default export: decorates the app with {@link Uploads}, and adds the routes. A bad option rejects
+ * `app.ready()` with a `TypeError` that names it.
+ */
 const plugin = fp(b2Uploads, { name: 'fastify-b2-uploads', fastify: '5.x' })
 
 export default plugin
 export { plugin as b2Uploads }
 export { ConfigError } from './services/config.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
-export type { MetricsOptions, MetricsRegistry } from './services/metrics.ts'
-export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion.ts'
+export type { Uploads, StoreInfo, FileInfo, UploadsStatus } from './services/uploads.ts'
 export type { StoredContent, StoredFile } from './services/stored-files.ts'
-export type { Receipt, Track, FallbackReason } from './services/track.ts'
-export type { Uploads, FileInfo, UploadsStatus } from './services/uploads.ts'
+export type { ByteRange } from './services/b2/object-reader.ts'
+export type { Receipt, StoredInB2, StoredLocally, Track, FallbackReason } from './services/track.ts'
+export type { AudioTags } from './services/audio-tags.ts'
+export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion.ts'
+export type { B2Options } from './plugins/b2-client.ts'
+export type { MetricsOptions, MetricsRegistry } from './services/metrics.ts'
+export type { CircuitState } from './services/circuit-breaker.ts'
+export type { LocalStoreStatus } from './services/local-store.ts'
+export type { Environment } from './services/config.ts'
+export type { B2ErrorCode } from './services/b2/error-codes.ts'
+export type { UploadErrorCode } from './services/upload-errors.ts'

@@ -32,15 +32,29 @@ async function start (): Promise<void> {
     await app.close()
     throw error
   }
+  let hasFailed = false
   const grace = closeWithGrace({
     delay: config.SHUTDOWN_GRACE_MS + CLOSE_ALLOWANCE_MS,
     logger: app.log,
-    skip: ['SIGINT', 'SIGTERM'],
-  }, async ({ err }) => {
-    if (err !== undefined) app.log.fatal({ err }, 'an error that nobody caught')
+    skip: ['SIGINT', 'SIGTERM', 'uncaughtException', 'unhandledRejection'],
+  }, async () => {
     await app.close()
+    if (hasFailed) process.exit(1)
   })
-  onEndSignal(() => { grace.close() }, () => process.exit(1))
+  let isClosing = false
+  const close = (): void => {
+    if (!isClosing) grace.close()
+    isClosing = true
+  }
+  onEndSignal(close, () => process.exit(1))
+  // Its own handlers end the process at the second error, and uploads with it that could still be finished.
+  for (const event of ['uncaughtException', 'unhandledRejection']) {
+    process.on(event, (err: unknown) => {
+      hasFailed = true
+      app.log.fatal({ err }, 'an error that nobody caught')
+      close()
+    })
+  }
   collectWhenIdle(() => app.uploads.inFlight > 0)
   if (isProduction(config)) app.log.info({ event: 'service.started' }, 'running strictly, as ENV or NODE_ENV says production')
 }

@@ -15,7 +15,7 @@ declare module 'fastify' {
   }
 }
 
-/** The bucket and how to reach it. */
+/** The bucket and how to reach it. @interface */
 export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted' | 'keyPrefix' | 'onFailure'>
 
 export interface B2ClientPluginOptions {

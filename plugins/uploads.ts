@@ -23,6 +23,23 @@ export interface UploadsPluginOptions extends Omit<UploadsOptions, 'b2' | 'local
 export default fp<UploadsPluginOptions>(async (app, { shutdownGraceMs = 30_000, ...options }) => {
   const uploads = createUploads({ ...options, b2: app[kB2], local: app[kLocalStore], log: app.log })
   app.decorate(kUploads, uploads)
-  // Before the stores are closed, and before the server stops listening: who comes now is told so, rather than finding a closed port.
-  app.addHook('preClose', async () => { await uploads.close(shutdownGraceMs) })
+  let closed: Promise<void> | undefined
+  // Before the server stops listening: who comes now is told so, rather than finding a closed port.
+  app.addHook('preClose', async () => {
+    closed = uploads.close(shutdownGraceMs)
+    await atMost(closed, app.initialConfig.pluginTimeout)
+  })
+  // Before the stores are closed.
+  app.addHook('onClose', async () => { await closed })
 }, { name: 'uploads', fastify: '5.x', dependencies: ['b2-client', 'local-store'] })
+
+/** Fastify takes a `preClose` hook that lasts as long as `pluginTimeout` for one that hangs, and its `close` rejects. */
+const TIMEOUT_MARGIN_MS = 500
+
+/** Waits for `promise`, but less long than a hook may last, where there is such a time (0: there is none). */
+async function atMost (promise: Promise<void>, hookTimeoutMs = 0): Promise<void> {
+  if (hookTimeoutMs === 0) return await promise
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>(resolve => { timer = setTimeout(resolve, Math.max(0, hookTimeoutMs - TIMEOUT_MARGIN_MS)) })
+  await Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}

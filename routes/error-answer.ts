@@ -66,7 +66,8 @@ export function answerError (caught: unknown, request: FastifyRequest, reply: Fa
   reply.header('connection', 'close').header('content-length', payload.byteLength).send(lingering(payload, request.raw))
 }
 
-const LINGER_MS = 5_000
+/** Milliseconds that a client has to read an answer and stop sending, before its connection is closed. */
+export const LINGER_MS = 5_000
 const LINGER_BYTES = 67_108_864 // 64 MiB
 
 /**

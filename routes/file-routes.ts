@@ -9,7 +9,7 @@ import { answerError } from './error-answer.ts'
 
 export interface RoutesOptions {
   readonly uploads: UploadService
-  /** Run before each route, after the host's own hooks. */
+  /** Run before each route, after the host's own hooks. Default none. */
   preHandler?: preHandlerHookHandler | preHandlerAsyncHookHandler | (preHandlerHookHandler | preHandlerAsyncHookHandler)[] | undefined
 }
 

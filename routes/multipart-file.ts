@@ -2,20 +2,14 @@ import type { FastifyRequest } from 'fastify'
 import type { Multipart, MultipartFile } from '@fastify/multipart'
 import type { OpenedFile } from '../services/uploads.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
+import { boundaryOf, FormDelimiters } from './form-delimiters.ts'
+import { Fields, invalid, isJsonField, MAX_FIELDS, MAX_NAME_BYTES, MAX_VALUE_BYTES, unescaped } from './form-fields.ts'
 
-const MAX_FIELDS = 32
-const MAX_NAME_BYTES = 64
-const MAX_VALUE_BYTES = 1_024
-const MAX_VALUES_BYTES = 8_192
 // One file; but browsers send a part for each file input in which nothing was chosen, too.
 const MAX_FILE_PARTS = 9
 
-/**
- * Reads a form up to its file. The limits are given with each call, since the parser may be a host's, with its own.
- *
- * @throws {UploadError} for what is no form, or one without a file
- */
-export async function openMultipartFile (request: FastifyRequest): Promise<OpenedFile> {
+/** @throws {UploadError} for what is no form, or was read already */
+export function assertForm (request: FastifyRequest): void {
   if (!request.isMultipart()) {
     throw new UploadError('unsupported_media_type', `The content type is ${request.headers['content-type'] ?? 'missing'}, not multipart/form-data.`)
   }
@@ -23,17 +17,39 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
     throw new UploadError('internal_error', 'The app\'s own @fastify/multipart has read the form before this route could: ' +
       'register it without attachFieldsToBody, or in another scope than the upload routes.')
   }
+  if (boundaryOf(request.headers['content-type']!) === undefined) throw malformed('The content type has no boundary that can be used.')
+}
+
+/**
+ * Reads a form up to its file. The limits are given with each call, since the parser may be a host's, with its own.
+ *
+ * @param request one that {@link assertForm} has let pass
+ * @throws {UploadError} for a form without a file
+ */
+export async function openMultipartFile (request: FastifyRequest): Promise<OpenedFile> {
+  const boundary = boundaryOf(request.headers['content-type']!)!
+  const delimiters = new FormDelimiters(boundary)
+  let understood = 0
   const options = {
     throwFileSizeLimit: false, // missing in the type of `parts`
-    // Merged with the request's, and logged at trace level.
-    headers: Object.fromEntries(Object.keys(request.headers).filter(name => name !== 'content-type').map(name => [name, '***'])),
+    // Merged with the request's, and logged at trace level. The boundary is the one that is looked for here, too.
+    headers: {
+      ...Object.fromEntries(Object.keys(request.headers).map(name => [name, '***'])),
+      'content-type': `multipart/form-data; boundary="${boundary}"`,
+    },
+    preservePath: true,
+    /** Called for each part whose head could be read. */
+    isPartAFile (_name: string | undefined, type: string | undefined, filename: string | undefined) {
+      understood++
+      return filename !== undefined || type === 'application/octet-stream' || isJsonField(type, filename)
+    },
     limits: {
       // Sizes are checked here and by the intake, exactly; these keep the parser from gathering more than that.
       fileSize: Number.MAX_SAFE_INTEGER,
       fieldNameSize: MAX_NAME_BYTES + 1,
       fieldSize: MAX_VALUE_BYTES + 1,
       fields: MAX_FIELDS + 1,
-      files: MAX_FILE_PARTS,
+      files: MAX_FILE_PARTS + MAX_FIELDS + 1,
       parts: MAX_FIELDS + MAX_FILE_PARTS + 1,
       headerPairs: 32,
     },
@@ -41,19 +57,27 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
   const parts = request.parts(options)
   const fields = new Fields()
   const explain = (error: unknown): Error => explainFailure(error, request)
+  const next = async (): Promise<MultipartFile | undefined> => {
+    const file = await nextFile(parts, fields, explain)
+    if (file === undefined && (delimiters.isAmbiguous || delimiters.parts > understood)) {
+      throw malformed('A part of the form has no head that can be read, with a Content-Disposition of form-data.')
+    }
+    return file
+  }
 
-  const file = await nextFile(parts, fields, explain)
+  request.raw.on('data', (chunk: Buffer) => { delimiters.push(chunk) }) // before the parser has them
+  const file = await next()
   if (file === undefined) {
     throw new UploadError('missing_file', 'The form ended without a file part.')
   }
   return {
     stream: file.file,
-    filename: file.filename,
+    filename: unescaped(file.filename ?? ''),
     contentType: file.mimetype,
     expectedBytes: contentLength(request),
     explain,
     async complete () {
-      if (await nextFile(parts, fields, explain) !== undefined) {
+      if (await next() !== undefined) {
         throw new UploadError('too_many_files', 'The form has a second file part.')
       }
       return fields.toObject()
@@ -67,6 +91,7 @@ async function nextFile (parts: AsyncIterableIterator<Multipart>, fields: Fields
       const { done, value: part } = await parts.next()
       if (done === true) return undefined
       if (part.type === 'field') fields.add(part)
+      else if (isJsonField(part.mimetype, part.filename)) await fields.addJson(part)
       else if (!await isEmptyFileInput(part)) return part
     }
   } catch (error) {
@@ -89,34 +114,8 @@ async function isEmptyFileInput ({ filename, file }: MultipartFile): Promise<boo
   return first === null
 }
 
-/** The text fields of a form, within the limits. */
-class Fields {
-  readonly #values = new Map<string, string>()
-  #bytes = 0
-
-  add (part: { fieldname: string, mimetype: string, value: unknown, fieldnameTruncated: boolean, valueTruncated: boolean }): void {
-    const { fieldname: name } = part
-    // The parser has parsed what is declared as JSON.
-    const value = part.mimetype === 'application/json' ? JSON.stringify(part.value) : String(part.value)
-    const bytes = Buffer.byteLength(value)
-    this.#bytes += bytes
-    if (this.#values.size >= MAX_FIELDS) throw invalid(`The form has more than ${MAX_FIELDS} text fields.`)
-    if (part.fieldnameTruncated || Buffer.byteLength(name) > MAX_NAME_BYTES) throw invalid(`A text field's name has more than ${MAX_NAME_BYTES} bytes.`)
-    if (part.valueTruncated || bytes > MAX_VALUE_BYTES) throw invalid(`The text field "${name}" has more than ${MAX_VALUE_BYTES} bytes.`)
-    if (this.#bytes > MAX_VALUES_BYTES) throw invalid(`The text fields have more than ${MAX_VALUES_BYTES} bytes together.`)
-    if (this.#values.has(name)) throw invalid(`The text field "${name}" came twice.`)
-    this.#values.set(name, value)
-  }
-
-  toObject (): Record<string, string> {
-    return Object.fromEntries(this.#values)
-  }
-}
-
-function invalid (detail: string): UploadError {
-  return new UploadError('invalid_request', detail, {
-    hints: [`Send at most ${MAX_FIELDS} text fields, each name once, with names up to ${MAX_NAME_BYTES} bytes, values up to ${MAX_VALUE_BYTES} bytes and ${MAX_VALUES_BYTES} bytes together.`],
-  })
+function malformed (detail: string): UploadError {
+  return new UploadError('malformed_upload', detail)
 }
 
 /** What a failure while the body was read means. */
@@ -126,7 +125,7 @@ export function explainFailure (error: unknown, request: FastifyRequest): Error 
   const { code } = error as { code?: unknown }
   if (code === 'FST_FILES_LIMIT') return new UploadError('too_many_files', 'The form has more than one file part.')
   if (code === 'FST_FIELDS_LIMIT' || code === 'FST_PARTS_LIMIT') return invalid('The form has too many parts.')
-  if (code === 'FST_PROTO_VIOLATION' || code === 'FST_INVALID_JSON_FIELD_ERROR') return invalid(`A field is not valid: ${(error as Error).message}.`)
+  if (code === 'FST_PROTO_VIOLATION') return invalid(`A field is not valid: ${(error as Error).message}.`)
   return new UploadError('malformed_upload', 'The body ended early or is not well-formed.', { cause: error })
 }
 

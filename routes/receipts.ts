@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { ClientGoneError } from '../services/upload-errors.ts'
 import { emptyAnswer, errorAnswers, receiptAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
@@ -47,7 +48,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     },
   }, async (request, reply) => {
     try {
-      await uploads.remove(nameOf(request))
+      await uploads.remove(nameOf(request), correlationIdOf(request.raw))
     } catch (error) {
       logTrouble(request, error, 'remove.failed', 'a file could not be removed')
       throw error

@@ -12,7 +12,7 @@ import { toUploadError } from './error-answer.ts'
 import { sendContinue } from './expect-continue.ts'
 import { commonOptions } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
-import { contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
+import { assertForm, contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
@@ -64,7 +64,11 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         response: answers,
       },
     }, async (request, reply) => {
-      return await receive(uploads, request, reply, maxBytes + FORM_ALLOWANCE_BYTES, () => openMultipartFile(request))
+      return await receive(uploads, request, reply, {
+        largest: maxBytes + FORM_ALLOWANCE_BYTES,
+        check: () => assertForm(request),
+        open: () => openMultipartFile(request),
+      })
     })
   })
 
@@ -94,7 +98,11 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      return await receive(uploads, request, reply, maxBytes, async () => openRawFile(request, filename))
+      if (request.headers['content-range'] !== undefined) {
+        // A resumed transfer (RFC 9110 §14.5): what came alone would be taken for the file.
+        throw new UploadError('invalid_request', 'The request has a piece of a file (Content-Range); only whole files are taken.')
+      }
+      return await receive(uploads, request, reply, { largest: maxBytes, open: async () => openRawFile(request, filename) })
     })
   })
 }
@@ -106,9 +114,16 @@ function named <Schema> ({ schema, url }: { schema: Schema, url: string }): { sc
   return { schema, url: url.replace('*', ':name') }
 }
 
-async function receive (
-  uploads: UploadService, request: FastifyRequest, reply: FastifyReply, largestBody: number, open: () => Promise<OpenedFile>
-): Promise<Receipt> {
+interface Body {
+  /** Most bytes that it may announce. */
+  readonly largest: number
+  /** Throws where the request's head shows that it will not be accepted. */
+  check? (): void
+  /** Begins to read it. */
+  open (): Promise<OpenedFile>
+}
+
+async function receive (uploads: UploadService, request: FastifyRequest, reply: FastifyReply, { largest, check, open }: Body): Promise<Receipt> {
   const { socket } = request.raw
   begun.add(request.raw)
   const before = socket?.bytesRead ?? 0
@@ -117,9 +132,10 @@ async function receive (
     log: request.log,
     ...(typeof socket?.bytesRead === 'number' ? { received: () => socket.bytesRead - before } : {}),
     async open () {
-      if ((contentLength(request) ?? 0) > largestBody) {
+      if ((contentLength(request) ?? 0) > largest) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
       }
+      check?.()
       sendContinue(request.raw, reply.raw)
       return await open()
     },

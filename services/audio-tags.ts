@@ -31,6 +31,7 @@ export const AudioTagsSchema = Type.Object({
   genre: text('Genre; several are joined by a comma')
 }, { $id: 'B2UploadsAudioTags', additionalProperties: false, description: "What the file's own tags and headers say; null is what they don't." })
 
+/** What a file's own tags and headers say; null is what they don't. @interface */
 export type AudioTags = Static<typeof AudioTagsSchema>
 
 /** What is known about the file besides its bytes. */

@@ -1,4 +1,5 @@
 import type { B2ErrorCode, FailureWeight } from './b2/error-codes.ts'
+import type { Log } from './log.ts'
 
 /** A failure as the circuit sees it. */
 export interface CircuitFailure {
@@ -7,6 +8,7 @@ export interface CircuitFailure {
   readonly weight: FailureWeight
 }
 
+/** Closed: B2 is used. Open: it is not, as it failed. Half open: one file tries it. */
 export type CircuitState = 'closed' | 'open' | 'half_open'
 
 export interface CircuitBreakerOptions {
@@ -14,8 +16,8 @@ export interface CircuitBreakerOptions {
   readonly threshold: number
   /** Milliseconds until one upload may probe B2 again. */
   readonly resetMs: number
-  /** Called after every change of state; `failure` is why the circuit is not closed. */
-  onChange? (state: CircuitState, failure: CircuitFailure | null): void
+  /** Called after every change of state; `failure` is why the circuit is not closed, `log` that of the file that changed it. */
+  onChange? (state: CircuitState, failure: CircuitFailure | null, log: Log | undefined): void
 }
 
 /** Leave to use B2 once; tell it exactly one outcome. Later calls do nothing. */
@@ -58,14 +60,14 @@ export class CircuitBreaker {
 
   /**
    * Asks for leave to use B2; undefined while the circuit is open. `canProbe` says that a failure of this upload would
-   * lose nothing: only such a one may be the probe.
+   * lose nothing: only such a one may be the probe. `log` is for the changes that come of it.
    */
-  ask (canProbe: boolean): Permit | undefined {
+  ask (canProbe: boolean, log?: Log): Permit | undefined {
     if (!this.wouldPermit(canProbe)) return undefined
-    if (this.#state === 'closed') return this.#permit(false)
+    if (this.#state === 'closed') return this.#permit(false, log)
     this.#probing = true
-    this.#change('half_open')
-    return this.#permit(true)
+    this.#change('half_open', log)
+    return this.#permit(true, log)
   }
 
   /** Whether {@link ask} would give leave now; takes nothing. */
@@ -74,7 +76,7 @@ export class CircuitBreaker {
     return canProbe && !this.#probing && performance.now() - this.#openedAt >= this.#options.resetMs
   }
 
-  #permit (probe: boolean): Permit {
+  #permit (probe: boolean, log: Log | undefined): Permit {
     let told = false
     const once = (tell: () => void): void => {
       if (told) return
@@ -89,11 +91,11 @@ export class CircuitBreaker {
         this.#inARow = 0
         this.#failure = null
         this.#lastError = null
-        this.#change('closed')
+        this.#change('closed', log)
       }),
       failed: (failure, atOnce = false) => once(() => {
         if (failure.weight === 'none' && !atOnce) {
-          if (probe) this.#open(this.#failure ?? failure)
+          if (probe) this.#open(this.#failure ?? failure, log)
           return
         }
         this.#lastError = failure
@@ -101,24 +103,24 @@ export class CircuitBreaker {
         // One that began before the circuit opened is neither why it is open nor a verdict on the probe.
         if (!probe && this.#state !== 'closed') return
         this.#inARow++
-        if (probe || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure)
+        if (probe || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure, log)
       }),
       released: () => once(() => {
         // The slot is free again at once: the next upload may probe.
-        if (probe) this.#change('open')
+        if (probe) this.#change('open', log)
       }),
     }
   }
 
-  #open (failure: CircuitFailure): void {
+  #open (failure: CircuitFailure, log: Log | undefined): void {
     this.#failure = failure
     this.#openedAt = performance.now()
-    this.#change('open')
+    this.#change('open', log)
   }
 
-  #change (state: CircuitState): void {
+  #change (state: CircuitState, log: Log | undefined): void {
     if (this.#state === state) return
     this.#state = state
-    this.#options.onChange?.(state, this.#failure)
+    this.#options.onChange?.(state, this.#failure, log)
   }
 }

@@ -15,7 +15,7 @@ type B2Variable = typeof B2_VARIABLES[number]
 const names = Object.keys(ConfigSchema.properties) as Variable[]
 const schemas: Record<Variable, TSchema> = ConfigSchema.properties
 
-/** All that is wrong with the environment, in one message that holds no secret. */
+/** All that is wrong with the environment, in one message that holds no secret. @hideconstructor */
 export class ConfigError extends Error {
   override name = 'ConfigError'
   /** The variables that are wrong or missing, in documented order. */

@@ -6,15 +6,21 @@ export function uuidv7 (now = Date.now()): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` // a version 4 has its random bits in the same places
 }
 
+const MOST_CHARACTERS = 255
+const EXTENSION = /\.[a-zA-Z0-9]{1,8}$/
+
 /**
  * The base name of what a client calls its file: no folders of any system, no control characters, Unicode kept, at most
- * 255 characters; `file` where nothing is left.
+ * 255 characters, of which the last are its extension; `file` where nothing is left.
  */
 export function baseName (clientName: string | undefined): string {
   const last = (clientName ?? '').split(/[/\\]/).at(-1)!
-  // eslint-disable-next-line no-control-regex -- control characters are what is taken out
-  const clean = last.toWellFormed().replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '').trim()
-  return clean === '' || clean === '.' || clean === '..' ? 'file' : [...clean].slice(0, 255).join('')
+  const clean = last.toWellFormed().replace(/[\p{Cc}\p{Bidi_Control}]/gu, '').trim()
+  if (clean === '' || clean === '.' || clean === '..') return 'file'
+  const characters = [...clean]
+  if (characters.length <= MOST_CHARACTERS) return clean
+  const extension = EXTENSION.exec(clean)?.[0] ?? ''
+  return characters.slice(0, MOST_CHARACTERS - extension.length).join('') + extension
 }
 
 /** The key of a new file: prefix, id, and the client's extension where it is harmless. Nothing else of its name is in it. */

@@ -148,10 +148,10 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
       try {
         if (await file.isAt(path)) await fs.unlink(path)
       } catch (err) {
-        if (errnoOf(err) !== 'ENOENT') log.warn({ err }, 'a claim in the local store could not be removed; it will be taken over')
+        if (errnoOf(err) !== 'ENOENT') log.warn({ err, claim: path }, 'a claim in the local store could not be removed; it will be taken over')
       }
     }
-    await file.close().catch((err: unknown) => log.warn({ err }, 'a claim in the local store could not be closed'))
+    await file.close().catch((err: unknown) => log.warn({ err, claim: claimPath }, 'a claim in the local store could not be closed'))
   }
 
   async function close (): Promise<void> {

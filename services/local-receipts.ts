@@ -3,7 +3,7 @@ import { syncDirectory, unlinkIfThere } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
 import { writeSmallFile, type SmallFileTools } from './local-small-file.ts'
-import type { Log } from './log.ts'
+import type { UploadContext } from './log.ts'
 import { assertFree, exists } from './local-stamp.ts'
 import { isTrack, type Receipt } from './track.ts'
 
@@ -12,6 +12,8 @@ export interface FoundFile {
   /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
   kind: 'file' | 'receipt'
   receipt: Receipt
+  /** Of the upload, for what is logged of it; absent where the receipt does not say. */
+  correlationId?: string
   /** Why it must not be promoted as it is; undefined where it may be. */
   setAside: string | undefined
 }
@@ -19,7 +21,7 @@ export interface FoundFile {
 export interface Receipts {
   /** The methods of the store. */
   find (key: string): Promise<FoundFile | undefined>
-  keep (key: string, receipt: Receipt, log?: Log): Promise<void>
+  keep (key: string, receipt: Receipt, context?: UploadContext): Promise<void>
   setAside (key: string, reason: string): Promise<void>
   takeUp (key: string): Promise<void>
   /** Why the receipt of this key could not be read when it was last tried. */
@@ -38,11 +40,11 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
   const { fs, root, makeDirectory, log } = options
   const troubles = new Map<string, string>()
 
-  async function read (key: string, { receipt: path }: LocalPlace): Promise<Receipt | undefined> {
+  async function read (key: string, { receipt: path }: LocalPlace): Promise<KeptReceipt | undefined> {
     try {
-      const receipt = parseReceipt(await fs.readFile(path, 'utf8'), key)
+      const kept = parseReceipt(await fs.readFile(path, 'utf8'), key)
       troubles.delete(key)
-      return receipt
+      return kept
     } catch (cause) {
       if (errnoOf(cause) === 'ENOENT') {
         troubles.delete(key)
@@ -57,24 +59,25 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
 
   async function find (key: string): Promise<FoundFile | undefined> {
     const place = placeOf(root, key)
-    const receipt = await read(key, place)
-    if (receipt === undefined) return undefined
+    const kept = await read(key, place)
+    if (kept === undefined) return undefined
+    const { receipt } = kept
     try {
       // A receipt of a local file without its file is a commit that has not happened, or a removal that has.
       const kind = await exists(fs, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
       if (kind === undefined) return undefined
-      return { kind, receipt, setAside: await exists(fs, place.note) ? await reasonOf(key) : undefined }
+      return { kind, ...kept, setAside: await exists(fs, place.note) ? await reasonOf(key) : undefined }
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be looked for in local storage')
     }
   }
 
-  async function keep (key: string, receipt: Receipt, ownLog = log): Promise<void> {
+  async function keep (key: string, receipt: Receipt, context?: UploadContext): Promise<void> {
     const place = placeOf(root, key)
     try {
       await makeDirectory(place.directory)
       await assertFree(fs, place.data, place.receipt)
-      await writeSmallFile({ ...options, log: ownLog }, place.receiptPart, place.receipt, receipt)
+      await writeSmallFile({ ...options, log: context?.log ?? log }, place.receiptPart, place.receipt, withCorrelationId(receipt, context))
     } catch (cause) {
       throw toLocalStoreError(cause, 'The receipt could not be kept locally')
     }
@@ -111,10 +114,19 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
   return { find, keep, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
 }
 
+type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId'>
+
+/** A receipt as it is written down: what is logged of the file later, perhaps by another process, shall name its upload. */
+export function withCorrelationId (receipt: Receipt, context: UploadContext | undefined): object {
+  return context === undefined ? receipt : { ...receipt, correlation_id: context.correlationId }
+}
+
 /** Also one that belongs to another key is damaged: somebody copied or moved it, and nothing may be promoted on its word. */
-function parseReceipt (text: string, key: string): Receipt {
-  const receipt = parseJson(text) as Partial<Receipt> | null | undefined
-  if ((receipt?.storage === 'b2' || receipt?.storage === 'local') && isTrack(receipt.track) && receipt.track.key === key) return receipt as Receipt
+function parseReceipt (text: string, key: string): KeptReceipt {
+  const { correlation_id: id, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown }
+  if ((receipt.storage === 'b2' || receipt.storage === 'local') && isTrack(receipt.track) && receipt.track.key === key) {
+    return { receipt: receipt as Receipt, ...(typeof id === 'string' ? { correlationId: id } : {}) }
+  }
   throw new LocalStoreError('The receipt in local storage is damaged', { error_code: 'io_error' })
 }
 

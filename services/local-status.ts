@@ -2,10 +2,11 @@ import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
 import type { FreeSpace } from './local-free-space.ts'
 
+/** How the local directory is. */
 export interface LocalStoreStatus {
   /** Whether the directory could take a file now: it may be written, and there is room beyond `minFreeBytes`. */
   writable: boolean
-  /** 0 where it cannot be measured. */
+  /** Bytes free on its disk; 0 where that can't be measured. */
   free_bytes: number
 }
 

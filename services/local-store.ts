@@ -6,7 +6,7 @@ import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { createFileWriter, type LocalFileWriter } from './local-file-writer.ts'
 import { createFreeSpace } from './local-free-space.ts'
 import { createHeartbeat } from './local-heartbeat.ts'
-import { silentLog, type Log } from './log.ts'
+import { silentLog, type Log, type UploadContext } from './log.ts'
 import { assertKey, placeOf, temporaryName } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 import { createPending, type PendingFile } from './local-pending.ts'
@@ -83,10 +83,10 @@ export interface LocalStore {
   openFile (key: string): Promise<OpenFile | undefined>
   /**
    * Keeps the receipt of an object in B2, durably, until it can be stored beside it.
-   * @param log gets what is to be said of it; default: the store's own
+   * @param context of the upload; its log gets what is to be said of it, by default the store's own
    * @throws LocalStoreError; nothing is left then. Also for a key that is stored or kept already (`io_error`, EEXIST)
    */
-  keepReceipt (key: string, receipt: Receipt, log?: Log): Promise<void>
+  keepReceipt (key: string, receipt: Receipt, context?: UploadContext): Promise<void>
   /**
    * Notes durably that the file must not be promoted, for all processes on the directory; a later reason takes the place of
    * an earlier one. Does nothing where there is no receipt (any more).
@@ -231,7 +231,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     pending,
     find: receipts.find,
     openFile: async key => await openDataFile(fs, placeOf(root, key).data),
-    keepReceipt: async (key, receipt, ownLog) => await work(() => receipts.keep(key, receipt, ownLog)),
+    keepReceipt: async (key, receipt, context) => await work(() => receipts.keep(key, receipt, context)),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),
     claim: async key => await work(() => claims.claim(key)),

@@ -8,11 +8,15 @@ import type { Uploads, UploadsStatus } from './uploads.ts'
 
 /** A registry of prom-client, of any version: only what is needed of it. */
 export interface MetricsRegistry {
+  /** Adds one. */
   registerMetric (metric: any): void
+  /** Finds one. */
   getSingleMetric (name: string): unknown
+  /** Takes one out. */
   removeSingleMetric (name: string): void
 }
 
+/** Where to count and measure. */
 export interface MetricsOptions {
   /** Takes the metrics: prom-client's `register`, or another `Registry`. They leave it when the app closes. */
   readonly registry: MetricsRegistry

@@ -28,7 +28,7 @@ export function checkConditions (conditions: Conditions, { etag, modifiedAt }: V
   if (!isAsDemanded) return 'failed'
   const isKnown = noneMatch === undefined
     ? modified !== undefined && httpDate(modified) === modifiedAt
-    : names(noneMatch.replaceAll('W/"', '"'), etag) // compared weakly (RFC 9110 §13.1.2)
+    : names(noneMatch, etag, true)
   return isKnown ? 'not_modified' : 'met'
 }
 
@@ -38,9 +38,13 @@ export function allowsRange ({ 'if-range': condition }: Conditions, { etag, modi
   return condition.endsWith('"') ? condition === etag : httpDate(condition) === modifiedAt
 }
 
-/** Whether a list of ETags has this one. A comma within another one splits it in two, of which neither is this one. */
-function names (list: string, etag: string): boolean {
-  return list === '*' || list.split(',').some(tag => tag.trim() === etag)
+/**
+ * Whether a list of ETags has this one. A comma within another one splits it in two, of which neither is this one.
+ *
+ * @param isWeak whether weak ones count, too (RFC 9110 §8.8.3.2)
+ */
+function names (list: string, etag: string, isWeak = false): boolean {
+  return list === '*' || list.split(',').map(tag => tag.trim()).some(tag => tag === etag || (isWeak && tag === `W/${etag}`))
 }
 
 const TIME = String.raw`\d\d:\d\d:\d\d`

@@ -1,6 +1,8 @@
 import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
 import type { ObjectHead } from './b2/object-reader.ts'
 import type { Claim } from './local-store.ts'
+import { withFields } from './log.ts'
+import type { Log, UploadContext } from './log.ts'
 import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './promotion-outcome.ts'
 import type { PromotionOutcome } from './promotion-outcome.ts'
 import { PromotionUpload } from './promotion-upload.ts'
@@ -13,6 +15,7 @@ export interface PromotedFileOptions {
   readonly takeUp: boolean
   /** Called with the new receipt; the local file goes once it resolved. */
   readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
+  readonly log: Log
   /** Called with the bytes that B2 has so far. */
   onBytes (bytes: number): void
 }
@@ -30,9 +33,13 @@ export class PromotedFile {
   readonly #writesEnded: Promise<void>
   #endWrites: () => void = () => {}
   #isBegun = false
+  /** Whether the file was here when the claim was had: only then may B2 have got anything from here. */
+  #wasHere = false
   #claim: Claim | undefined
   /** Of the file; 0 until it is known. */
   size = 0
+  /** Of its upload; undefined until it is known, or where nobody knows it any more. */
+  context: UploadContext | undefined
 
   constructor (stores: PromotionStores, options: PromotedFileOptions) {
     this.key = options.key
@@ -96,8 +103,10 @@ export class PromotedFile {
     const { b2, local, breaker } = this.#stores
     const found = await local.find(this.key)
     if (found === undefined || b2.isForgotten(this.key)) return { kind: 'gone' }
-    const { track } = found.receipt
+    this.#wasHere = true
+    const { receipt: { track }, correlationId } = found
     this.size = track.size_bytes
+    if (correlationId !== undefined) this.context = { correlationId, log: withFields(this.#options.log, { correlation_id: correlationId }) }
     if (found.setAside !== undefined) {
       if (!this.#options.takeUp) return { kind: 'set_aside', detail: found.setAside }
       await local.takeUp(this.key)
@@ -142,6 +151,7 @@ export class PromotedFile {
   #upload (track: Track): PromotionUpload {
     return new PromotionUpload(this.#stores, {
       track,
+      context: this.context,
       stop: this.#stop.signal,
       cut: this.#cut.signal,
       onBytes: this.#options.onBytes,
@@ -151,7 +161,7 @@ export class PromotedFile {
   /** Makes sure that nobody removes the object from now on. False where it is not wanted any more: then it goes. */
   async #settle (mayHaveDoubles: boolean): Promise<boolean> {
     const isGone = await this.#isGone()
-    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles)
+    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
     this.#endWrites()
     return !isGone
   }
@@ -159,12 +169,12 @@ export class PromotedFile {
   /**
    * Whether the file is here no more. Whoever deletes one removes it here first, and from B2 after that: what came to B2 in
    * between is for us to remove, however the promotion ended, since nobody else knows of it. But where somebody else has the
-   * claim, too, he may have promoted it, and what is in B2 is the file.
+   * claim, too, he may have promoted it, and what is in B2 is the file. The same where it was gone before this began.
    */
   async #isGone (): Promise<boolean> {
     const { b2, local } = this.#stores
     if (await local.find(this.key) !== undefined) return false
-    if (await this.#claim!.isSole()) await b2.forget(this.key)
+    if (this.#wasHere && await this.#claim!.isSole()) await b2.forget(this.key, this.context?.correlationId)
     return true
   }
 

@@ -78,6 +78,7 @@ export class PromotionPass {
       key,
       takeUp: retrySetAside,
       onPromoted: this.#tools.onPromoted,
+      log: this.#tools.log,
       onBytes: moved => {
         bytes = moved
         tell({})
@@ -129,8 +130,9 @@ export class PromotionPass {
     if (kind === 'promoted' || kind === 'gone') this.#tools.onGone(key)
   }
 
-  #tell ({ key, size }: PromotedFile, outcome: Outcome, duration: number): void {
-    const { log, observer } = this.#tools
+  #tell ({ key, size, context }: PromotedFile, outcome: Outcome, duration: number): void {
+    const { observer } = this.#tools
+    const log = context?.log ?? this.#tools.log
     const line = { key, duration_ms: duration, size_bytes: size }
     if (outcome.kind === 'promoted') {
       log.info({ event: 'promotion.done', ...line }, 'a file that had fallen back to local storage is in B2')

@@ -16,12 +16,15 @@ export interface PromotionReport {
 
 /** How far a pass has come. */
 export interface PromotionProgress {
-  /** Files of this pass, and how many of them it is done with. */
+  /** Files of this pass. */
   readonly total: number
+  /** How many of them it is done with. */
   readonly done: number
+  /** Of the file that this is about. */
   readonly key: string
-  /** Bytes of this file that are in B2, of `size_bytes`; both 0 where nothing was done with it. */
+  /** Bytes of this file that are in B2; 0 where nothing was done with it. */
   readonly bytes: number
+  /** Bytes that it has; 0 where nothing was done with it. */
   readonly size_bytes: number
   /** How it ended; undefined while it is under way. `pending` is what a dry run says of a file that would be tried. */
   readonly outcome?: 'promoted' | 'failed' | 'set_aside' | 'skipped' | 'pending'
@@ -31,6 +34,7 @@ export interface PromotionProgress {
   readonly detail?: string
 }
 
+/** How a pass goes. */
 export interface PromoteOptions {
   /** Called when a file begins, as its bytes move, and when it ended. */
   readonly onProgress?: (progress: PromotionProgress) => void

@@ -3,6 +3,7 @@ import type { B2ObjectInfo, B2PartsUpload, B2Result, B2Store } from './b2/store.
 import type { BufferPool } from './buffer-pool.ts'
 import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
 import type { LocalStore, OpenFile } from './local-store.ts'
+import type { UploadContext } from './log.ts'
 import type { MemoryAccount } from './memory-account.ts'
 import { CircuitOpen, DamagedFile, WriteFailed } from './promotion-outcome.ts'
 import { PromotionParts } from './promotion-parts.ts'
@@ -19,6 +20,8 @@ export interface PromotionStores {
 
 export interface PromotionUploadOptions {
   readonly track: Track
+  /** Of the file's upload, for what is logged. */
+  readonly context: UploadContext | undefined
   /** Ends it at the next safe point: what may store the object at any moment is waited for. */
   readonly stop: AbortSignal
   /** Ends it now; `stop` has fired, too. */
@@ -34,10 +37,10 @@ export class PromotionUpload {
   readonly #object: B2ObjectInfo
 
   constructor (stores: PromotionStores, options: PromotionUploadOptions) {
-    const { key, content_type: contentType } = options.track
+    const { track: { key, content_type: contentType }, context } = options
     this.#stores = stores
     this.#options = options
-    this.#object = { key, contentType, metadata: objectMetadata(options.track) }
+    this.#object = { key, contentType, metadata: objectMetadata(options.track), ...(context === undefined ? {} : { context }) }
   }
 
   /** Stores the file, which it closes, with its receipt. False where B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
@@ -131,13 +134,14 @@ export class PromotionUpload {
   }
 
   async #putReceipt (permit: Permit): Promise<boolean> {
-    return this.#learn(permit, await this.#stores.b2.putReceipt(this.#options.track, { signal: this.#options.cut }))
+    const { track, cut, context } = this.#options
+    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: cut, ...(context === undefined ? {} : { context }) }))
   }
 
   /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
   async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
     this.#options.stop.throwIfAborted()
-    const permit = this.#stores.breaker.ask(true)
+    const permit = this.#stores.breaker.ask(true, this.#options.context?.log)
     if (permit === undefined) throw new CircuitOpen()
     try {
       const isFirst = await write(permit)

@@ -72,7 +72,10 @@ export interface Receiver {
 
 /** An upload under way, as seen by those who may end it. */
 interface Running {
+  /** Ends it unless the whole request has come: then nobody but the stores has a say any more. */
   end (error: UploadError): void
+  /** Ends it, and what B2 is asked for it: nobody waits for B2 any longer. */
+  cut (error: UploadError): void
 }
 
 export function createReceiver (options: ReceiverOptions): Receiver {
@@ -95,7 +98,14 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     let intake: Intake | undefined
     let receipt: Receipt
     let endOpening: (error: UploadError) => void = () => {}
-    const upload: Running = { end: error => intake === undefined ? endOpening(error) : intake.fail(error) }
+    const cut = new AbortController()
+    const upload: Running = {
+      end: error => intake === undefined ? endOpening(error) : intake.fail(error),
+      cut (error) {
+        this.end(error)
+        cut.abort(error)
+      },
+    }
     const pace = paceOf(upload, request.received ?? (() => intake?.received ?? 0))
     try {
       assertAccepting()
@@ -111,7 +121,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
         })
         try {
           intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
-          receipt = await transferOf(opened, intake, request).run()
+          receipt = await transferOf(opened, intake, request, cut.signal).run()
         } finally {
           intake?.close()
           lease.close()
@@ -152,7 +162,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     })
   }
 
-  function transferOf (opened: OpenedFile, intake: Intake, context: UploadContext): Transfer {
+  function transferOf (opened: OpenedFile, intake: Intake, context: UploadContext, cut: AbortSignal): Transfer {
     const id = uuidv7()
     const filename = baseName(opened.filename)
     return new Transfer(stores, {
@@ -162,6 +172,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       declaredType: declaredContentType(opened.contentType),
       expectedBytes: opened.expectedBytes,
       context,
+      cut,
       complete: () => opened.complete(),
       onB2Failed ({ error_code, detail, attempts, raw }) {
         context.log.warn({ event: 'b2.failed', error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code) }, 'B2 did not take the file')
@@ -180,7 +191,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
     async close (graceMs) {
       isClosed = true
-      await running.drain(graceMs, upload => upload.end(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.')))
+      await running.drain(graceMs, upload => upload.cut(new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.')))
     },
   }
 }

@@ -19,12 +19,14 @@ export interface StoredFile {
   /**
    * Its bytes, or those of a range, from whichever store has them by then, at the reader's pace. Whoever asked for the stream
    * reads or destroys it; `signal` does that, too. It ends well only after its last byte, else with an error, an UploadError.
-   * @throws {UploadError} `range_not_satisfiable`, and as {@link StoredFiles.find}
+   * @throws {@link UploadError} `range_not_satisfiable`, `not_found`, `storage_unavailable`
    */
   open (range?: ByteRange, signal?: AbortSignal): Promise<Readable>
 }
 
+/** A file that is being read. */
 export interface StoredContent {
+  /** Where it was when it was asked for, and what it is. */
   readonly receipt: Receipt
   /** Bytes that the stream gives. */
   readonly size: number
@@ -39,16 +41,23 @@ export interface StoredFiles {
    * @throws {UploadError} `not_found`; `storage_unavailable` where it is not here, or can't be read here, and B2 can't be asked
    */
   find (name: string, signal?: AbortSignal): Promise<StoredFile>
-  /** @throws {UploadError} as {@link find} */
+  /**
+   * Where a file is now, and what it is. Its name is the last segment of its key.
+   * @throws {@link UploadError} `not_found`; `storage_unavailable` where B2 has to be asked and can't be
+   */
   receipt (name: string): Promise<Receipt>
-  /** A file's bytes, or those of a range. @throws {UploadError} `range_not_satisfiable`, and as {@link find} */
+  /**
+   * A file's bytes, or those of a range. `signal` ends the stream.
+   * @throws {@link UploadError} `range_not_satisfiable`, `not_found`, `storage_unavailable`
+   */
   content (name: string, range?: ByteRange, signal?: AbortSignal): Promise<StoredContent>
   /**
    * Removes a file from both stores, with all its versions, its receipt and a promotion. It resolves, too, where there is no
    * such file (any more), and where a file that is here could not be removed from B2 yet: that is written down.
-   * @throws {UploadError} `not_found` for what is no name of a file; `storage_unavailable` where it may still be stored
+   * @param correlationId of who asks for it, for what is logged of it later
+   * @throws {@link UploadError} `not_found` for what is no name of a file; `storage_unavailable` where it may still be stored
    */
-  remove (name: string): Promise<void>
+  remove (name: string, correlationId?: string): Promise<void>
   /** Gives the streams being read `graceMs` to end, and ends the rest. */
   close (graceMs: number): Promise<void>
 }
@@ -127,7 +136,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     throw new LocalStoreError('The file in local storage is damaged: its size is not that of its receipt', { error_code: 'io_error' })
   }
 
-  async function remove (name: string): Promise<void> {
+  async function remove (name: string, correlationId?: string): Promise<void> {
     const key = keyOf(name)
     try {
       // A receipt that can't be read is one.
@@ -135,19 +144,19 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       // Here first: what is still here would be promoted, and must not be removed from B2.
       await local.remove(key)
       await promoter.release(key)
-      await removeFromB2(key, isHere)
+      await removeFromB2(key, isHere, correlationId)
     } catch (error) {
       throw unavailable(error)
     }
   }
 
-  async function removeFromB2 (key: string, wasHere: boolean): Promise<void> {
+  async function removeFromB2 (key: string, wasHere: boolean, correlationId?: string): Promise<void> {
     if (b2 === undefined) return
     try {
       await b2.remove(key)
     } catch (error) {
       const isKnown = wasHere || b2.isForgotten(key)
-      if (!isKnown || !await b2.forget(key)) throw error
+      if (!isKnown || !await b2.forget(key, correlationId)) throw error
     }
   }
 

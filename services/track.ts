@@ -17,13 +17,14 @@ export const TrackSchema = Type.Object({
   key: Type.String({ description: 'Name of the file in either store; it never changes.' }),
   filename: Type.String({ description: 'The client\'s name for the file, without folders.' }),
   content_type: Type.String({ description: 'Found from the first bytes; else what the client declared; else application/octet-stream.' }),
-  size_bytes: Type.Integer({ minimum: 0 }),
+  size_bytes: Type.Integer({ minimum: 0, description: 'Of the bytes stored.' }),
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Hex, of the bytes stored.' }),
-  uploaded_at: Type.String({ format: 'date-time' }),
+  uploaded_at: Type.String({ format: 'date-time', description: 'When the whole file had come, UTC.' }),
   metadata: Type.Record(Type.String(), Type.String(), { description: 'The text fields of the form.' }),
   audio: Type.Union([ref<AudioTags>('B2UploadsAudioTags'), Type.Null()], { description: 'What the file\'s own tags and headers say, or null.' }),
 }, { $id: 'B2UploadsTrack', description: 'What is known of a stored file.' })
 
+/** What is known of a stored file. @interface */
 export type Track = Static<typeof TrackSchema>
 
 const TEXTS = ['id', 'key', 'filename', 'content_type', 'sha256', 'uploaded_at'] as const
@@ -38,31 +39,39 @@ export function isTrack (value: unknown): value is Track {
 
 /** Why a file did not go to B2. */
 export const FallbackReasonSchema = Type.Object({
-  error_code: stringEnum(B2_ERROR_CODES),
+  error_code: stringEnum(B2_ERROR_CODES, 'Stable: for programs.'),
   detail: Type.String({ description: 'One sentence.' }),
 }, { $id: 'B2UploadsFallbackReason', description: 'Why a file did not go to B2.' })
 
+/** Why a file did not go to B2. @interface */
 export type FallbackReason = Static<typeof FallbackReasonSchema>
 
 const track = ref<Track>('B2UploadsTrack')
 
 /** The receipt of a file in B2. */
 export const StoredInB2Schema = Type.Object({
-  storage: Type.Literal('b2'),
+  storage: Type.Literal('b2', { description: 'Which store has the file.' }),
   location: Type.String({ description: 'The key in B2.' }),
   track,
 }, { $id: 'B2UploadsStoredInB2', description: 'The receipt of a file that is in B2.' })
 
 /** The receipt of a file in local storage. */
 export const StoredLocallySchema = Type.Object({
-  storage: Type.Literal('local'),
+  storage: Type.Literal('local', { description: 'Which store has the file.' }),
   location: Type.String({ description: 'The path of the file: the local directory and the key.' }),
   fallback_from_b2: Type.Optional(Type.Literal(true, { description: 'B2 should have had it. Absent where the service has no B2.' })),
   fallback_reason: Type.Optional(ref<FallbackReason>('B2UploadsFallbackReason')),
   track,
 }, { $id: 'B2UploadsStoredLocally', description: 'The receipt of a file that is in local storage, until it is moved to B2.' })
 
-export type Receipt = Static<typeof StoredInB2Schema> | Static<typeof StoredLocallySchema>
+/** The receipt of a file in B2. @interface */
+export type StoredInB2 = Static<typeof StoredInB2Schema>
+
+/** The receipt of a file in local storage. @interface */
+export type StoredLocally = Static<typeof StoredLocallySchema>
+
+/** Where a file is, and what it is: the body of the answer to its upload. `storage` tells which of the two it is. */
+export type Receipt = StoredInB2 | StoredLocally
 
 /** Why a file is in local storage; undefined where it is in B2, or where there is no B2. */
 export function fallbackReason (receipt: Receipt): FallbackReason | undefined {

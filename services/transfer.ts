@@ -8,6 +8,7 @@ import { HeldParts } from './held-parts.ts'
 import type { Intake } from './intake.ts'
 import type { LocalFileWriter } from './local-file-writer.ts'
 import { LocalStoreError } from './local-errors.ts'
+import { withCorrelationId } from './local-receipts.ts'
 import type { LocalStore } from './local-store.ts'
 import type { UploadContext } from './log.ts'
 import type { FallbackReason, Receipt, Track } from './track.ts'
@@ -34,6 +35,8 @@ export interface IncomingFile {
   /** No more than this many bytes can come, where that is known. */
   readonly expectedBytes: number | undefined
   readonly context: UploadContext
+  /** Fires when B2 is not to be waited for any longer. Its reason is an {@link UploadError}. */
+  readonly cut: AbortSignal
   /** Waits for what follows the file in the request; then the whole request has come. Its text fields. */
   complete (): Promise<Record<string, string>>
   /** B2 failed, or is known to be failing; told once, before a fallback. */
@@ -42,6 +45,9 @@ export interface IncomingFile {
 
 const SNIFF_BYTES = 65_536 // 64 KiB
 const LOCAL_WRITE_BYTES = 1_048_576 // 1 MiB
+
+// What B2 made of it is not known then.
+const CUT = { error_code: 'timeout', detail: 'B2 had not answered when the service had to end', raw: 'The request was ended.', mayBeStored: true } as const
 
 type Reason = FallbackReason | undefined
 
@@ -80,7 +86,7 @@ export class Transfer {
       if (b2 === undefined) return await this.#toLocal(undefined)
       if (!breaker.wouldPermit(this.#canProbe())) return await this.#passBy()
       await this.#gather(b2.partBytes)
-      const permit = breaker.ask(this.#canProbe())
+      const permit = breaker.ask(this.#canProbe(), this.#file.context.log)
       if (permit === undefined) return await this.#passBy()
       try {
         return await (this.#atEnd ? this.#putWhole(b2, permit) : this.#putParts(b2, permit))
@@ -126,8 +132,9 @@ export class Transfer {
     const track = await this.#finish()
     const metadata = objectMetadata(track)
     this.#held.add(this.#intake.takePart())
-    if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context: this.#file.context })
-    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context: this.#file.context }, this.#held.bytes[0]!, track.sha256)
+    const { context, cut } = this.#file
+    if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context, signal: cut })
+    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, this.#held.bytes[0]!, track.sha256, cut)
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
     permit.succeeded()
     this.#held.stored(1, result.firstTry)
@@ -144,6 +151,9 @@ export class Transfer {
       },
       mayFallBack: () => this.#held.whole,
     })
+    const { cut } = this.#file
+    if (cut.aborted) upload.abort()
+    cut.addEventListener('abort', () => upload.abort())
     let track: Track | undefined
     try {
       track = await this.#feed(upload, b2)
@@ -164,7 +174,7 @@ export class Transfer {
     const companion = await this.#companion
     if (companion === undefined || companion.ok) return receipt
     try {
-      await this.#stores.local.keepReceipt(track.key, receipt, this.#file.context.log)
+      await this.#stores.local.keepReceipt(track.key, receipt, this.#file.context)
       return receipt
     } catch (error) {
       await b2.forget(track.key, this.#file.context.correlationId)
@@ -185,7 +195,7 @@ export class Transfer {
     }
     if (upload.failed.aborted) return undefined
     const track = await this.#finish()
-    if (!upload.failed.aborted) this.#companion = b2.putReceipt(track, { context: this.#file.context })
+    if (!upload.failed.aborted) this.#companion = b2.putReceipt(track, { context: this.#file.context, signal: this.#file.cut })
     await this.#push(upload, true)
     return track
   }
@@ -204,12 +214,15 @@ export class Transfer {
   }
 
   /** B2 failed: local storage gets all that is held and all that is still to come, if nothing is gone yet. */
-  async #fallBack (failure: B2UploadFailure, b2: B2Store, permit: Permit, track: Track | undefined): Promise<Receipt> {
-    permit.failed(failure, !this.#held.whole)
+  async #fallBack (result: B2UploadFailure, b2: B2Store, permit: Permit, track: Track | undefined): Promise<Receipt> {
+    const { cut } = this.#file
+    const failure = cut.aborted ? { ...result, ...CUT } : result
+    if (!cut.aborted) permit.failed(failure, !this.#held.whole)
     this.#file.onB2Failed(failure)
     const reason = { error_code: failure.error_code, detail: failure.detail }
     try {
       if (!this.#held.whole) {
+        cut.throwIfAborted()
         throw new UploadError('fallback_impossible', `${failure.detail}; the file had outgrown the replay window of ${this.#stores.windowBytes} bytes.`)
       }
       const receipt = await this.#toLocal(reason, track)
@@ -230,10 +243,10 @@ export class Transfer {
 
   async #toLocal (reason: Reason, track?: Track): Promise<Receipt> {
     const { local } = this.#stores
-    const { key, expectedBytes, context: { log } } = this.#file
+    const { key, expectedBytes, context } = this.#file
     let writer: LocalFileWriter | undefined
     try {
-      writer = await local.create(key, { log, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
+      writer = await local.create(key, { log: context.log, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
       for (const bytes of this.#held.bytes) await writer.write(bytes)
       this.#held.allStored()
       if (track === undefined) {
@@ -241,7 +254,7 @@ export class Transfer {
         track = await this.#finish()
       }
       const receipt = localReceipt(local.location(key), track, reason)
-      await writer.commit(receipt)
+      await writer.commit(withCorrelationId(receipt, context))
       return receipt
     } catch (error) {
       await writer?.discard()
@@ -251,6 +264,12 @@ export class Transfer {
 
   async #writeRest (writer: LocalFileWriter): Promise<void> {
     for (;;) {
+      // What is written is only kept for its tags, and no longer than the window. It goes before more comes: what was held for
+      // B2 may be all the memory that this upload can have.
+      if (this.#outgrown || !mayHaveTags(this.#contentType)) {
+        await this.#readTags()
+        this.#held.releaseStored()
+      }
       // A buffer that was begun for B2 is filled first: its memory is taken already.
       if (!this.#atEnd) await this.#gather(Math.max(LOCAL_WRITE_BYTES, this.#intake.capacity))
       if (this.#intake.gathered.byteLength > 0) {
@@ -258,11 +277,6 @@ export class Transfer {
         const number = this.#held.add(part)
         await writer.write(part.bytes)
         this.#held.stored(number, true)
-      }
-      // What is written is only kept for its tags, and no longer than the window.
-      if (this.#outgrown || !mayHaveTags(this.#contentType)) {
-        await this.#readTags()
-        this.#held.releaseStored()
       }
       if (this.#atEnd) return
     }

@@ -98,6 +98,7 @@ const KINDS = {
   },
 } as const satisfies Record<string, Kind>
 
+/** Stable codes of errors, for programs. */
 export type UploadErrorCode = keyof typeof KINDS
 
 /** All codes, in the order in which the API describes them. */
@@ -108,9 +109,10 @@ export function codesOf (status: number): UploadErrorCode[] {
   return UPLOAD_ERROR_CODES.filter(code => KINDS[code].status === status)
 }
 
-/** An error with an answer of its own. `message` is the detail: what happened, in words fit for the client. */
+/** An error with an answer of its own. `message` is the detail: what happened, in words fit for the client. @hideconstructor */
 export class UploadError extends Error {
   override readonly name = 'UploadError'
+  /** For programs. */
   readonly error_code: UploadErrorCode
   /** HTTP status of the answer. */
   readonly statusCode: number
@@ -139,7 +141,7 @@ export class UploadError extends Error {
   get isClientFault (): boolean { return this.statusCode < 500 }
 }
 
-/** The client went away before its last byte; there is nobody to answer. */
+/** The client went away before its last byte; there is nobody to answer. @hideconstructor */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError'
 }

@@ -15,7 +15,7 @@ import { createReceiver } from './receiver.ts'
 import type { FileInfo, OpenedFile, Receiver, UploadRequest } from './receiver.ts'
 import { createStoredFiles } from './stored-files.ts'
 import type { StoredFiles } from './stored-files.ts'
-import type { Receipt } from './track.ts'
+import type { FallbackReason, Receipt } from './track.ts'
 
 export type { FileInfo, OpenedFile, UploadRequest }
 
@@ -66,14 +66,18 @@ export interface UploadsOptions {
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
 }
 
+/** How both stores are. */
 export interface UploadsStatus {
+  /** The primary store, as the last uploads found it. */
   readonly b2: {
     /** Of the circuit; `disabled` in local-only mode. */
     readonly state: CircuitState | 'disabled'
-    readonly last_error: { error_code: string, detail: string } | null
+    /** The last failure of a write since the last success; null where there was none. */
+    readonly last_error: FallbackReason | null
     /** Whether the next upload would try B2; it may be the probe of an open circuit. */
     readonly accepting: boolean
   }
+  /** The local directory, measured now. */
   readonly local: LocalStoreStatus
   /** Files in local storage that are to be moved to B2, those set aside included; 0 in local-only mode. */
   readonly pending_promotions: number
@@ -81,15 +85,23 @@ export interface UploadsStatus {
   readonly accepting: boolean
 }
 
+/** What is known of a file that an app stores by itself. */
+export interface StoreInfo extends FileInfo {
+  /** Text fields kept with the file. Default none. */
+  readonly metadata?: Record<string, string>
+  /** The most bytes that the source will give, where that is known; more are an error. */
+  readonly size?: number
+  /** Ties the log lines of this upload together. Default: a new UUID. */
+  readonly correlationId?: string
+}
+
 /** What an app can do with its files. */
 export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'promote'>, Pick<StoredFiles, 'receipt' | 'content' | 'remove'> {
   /**
    * Stores what a stream gives: bytes, or strings, which are stored as UTF-8.
-   * @param info.metadata text fields kept with the file
-   * @param info.size the most bytes that `source` will give, where that is known; more are an error
-   * @throws {UploadError} where it was not stored; nothing of it is left then
+   * @throws {@link UploadError} where it was not stored; nothing of it is left then
    */
-  store (source: Readable, info?: FileInfo & { metadata?: Record<string, string>, size?: number, correlationId?: string }): Promise<Receipt>
+  store (source: Readable, info?: StoreInfo): Promise<Receipt>
   /** Bytes that uploads and promotions hold in memory. */
   readonly heldBytes: number
   /** Bound on them. */
@@ -149,16 +161,16 @@ export function createUploads (options: UploadsOptions): UploadService {
   let accepting = true
   promoter.start()
 
-  function onCircuitChange (state: CircuitState, failure: CircuitFailure | null): void {
+  function onCircuitChange (state: CircuitState, failure: CircuitFailure | null, own = log): void {
     const event = `breaker.${state}`
     if (state === 'closed') {
-      log.info({ event }, 'B2 is well again')
+      own.info({ event }, 'B2 is well again')
       b2?.retryCleanup()
       promoter.wake()
     } else if (state === 'half_open') {
-      log.info({ event }, 'one file tries B2')
+      own.info({ event }, 'one file tries B2')
     } else {
-      log.warn({ event, error_code: failure?.error_code, detail: failure?.detail }, 'uploads go to local storage for now')
+      own.warn({ event, error_code: failure?.error_code, detail: failure?.detail }, 'uploads go to local storage for now')
     }
   }
 

@@ -30,11 +30,11 @@ for (const { size, fields } of FILES) {
     const content = bytes(size)
     for (const fault of [{ status: 503 }, { status: 403 }, { action: 'reset' }] satisfies Fault[]) {
       b2.fault({ operation: 'PutObject', key: COMPANION, times: Infinity, ...fault })
-      const { status, body } = await post(service, content, 'song.mp3', { after: fields })
+      const { status, headers, body } = await post(service, content, 'song.mp3', { after: fields })
       t.match({ status, ...body }, { status: 201, storage: 'b2', fallback_from_b2: undefined })
       t.match(b2.versions(), [{ key: body.location, sha256: sha256(content) }])
       t.same(await service.localFiles(), [`${body.location}.receipt.json`])
-      t.same(JSON.parse(await readFile(join(service.dir, `${body.location}.receipt.json`), 'utf8')), body)
+      t.same(JSON.parse(await readFile(join(service.dir, `${body.location}.receipt.json`), 'utf8')), { ...body, correlation_id: headers.get('x-correlation-id') })
       t.equal((await service.app.uploads.status()).b2.state, 'closed', 'B2 took the file')
       b2.reset()
       await rm(join(service.dir, 'tracks'), { recursive: true })

@@ -83,9 +83,9 @@ t.test('after the reset time one probe is let through, and its success closes th
 
 t.test('a probe that fails opens the circuit again, for the whole time', async t => {
   for (const failure of [soft, hard]) {
-    const { breaker, ask } = create(3, 80)
+    const { breaker, ask } = create(3, 400)
     ask().failed(hard)
-    await wait(100)
+    await wait(450)
     ask().failed(failure)
     t.equal(breaker.state, 'open')
     t.same(breaker.failure, failure)
@@ -94,9 +94,9 @@ t.test('a probe that fails opens the circuit again, for the whole time', async t
 })
 
 t.test('a probe that B2 refuses as invalid proves nothing, and the reason stays', async t => {
-  const { breaker, ask } = create(3, 80)
+  const { breaker, ask } = create(3, 400)
   ask().failed(hard)
-  await wait(100)
+  await wait(450)
   ask().failed(none)
   t.equal(breaker.state, 'open')
   t.same(breaker.failure, hard)
@@ -133,12 +133,12 @@ t.test('only the first outcome of a permit counts', async t => {
 })
 
 t.test('what began before the circuit opened changes nothing about it', async t => {
-  const { breaker, changes, ask } = create(3, 80)
+  const { breaker, changes, ask } = create(3, 400)
   const [late, later, latest] = [ask(), ask(), ask()]
   ask().failed(hard)
   late.succeeded()
   t.equal(breaker.state, 'open', 'an old success does not close it')
-  await wait(100)
+  await wait(450)
   later.failed(soft, true)
   t.same(breaker.failure, hard, 'the reason is the failure that opened it')
   t.ok(breaker.wouldPermit(true), 'its time goes on')

@@ -47,20 +47,20 @@ t.test('with PROMOTE_INTERVAL_MS=0 nothing is promoted but by a call', async t =
 })
 
 t.test('a promotion is the probe of an idle service', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '500' })
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '2000' })
   const stored = [await fallBack(12 * MIB), await fallBack(KIB), await fallBack(KIB)]
   const before = b2.requests.length
   t.match(await uploads.promote(), { promoted: 0, failed: 0, pending: 3 })
   t.equal(b2.requests.length, before, 'while the circuit is open B2 is left alone')
 
-  await wait(500)
+  await wait(2_000)
   const down = b2.fault({ operation: ['PutObject', 'CreateMultipartUpload'], status: 503, times: Infinity })
   t.match(await uploads.promote(), { promoted: 0, failed: 1, pending: 3 })
   t.same(circuitEvents(service), ['breaker.open', 'breaker.half_open', 'breaker.open'])
   t.match(await uploads.promote(), { failed: 0, pending: 3 }, 'open again, for the whole time')
   down.cancel()
 
-  await wait(500)
+  await wait(2_000)
   t.match(await uploads.promote(), { promoted: 3, pending: 0 })
   t.same(circuitEvents(service).slice(3), ['breaker.half_open', 'breaker.closed'])
   await isPromoted(t, b2, service, stored)

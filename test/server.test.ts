@@ -1,54 +1,9 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import t from 'tap'
-import type { Test } from 'tap'
 import { begin, send } from './support/leaving-client.ts'
+import { runServer as run } from './support/server-process.ts'
 import { b2Env, bytes, filesBelow, inB2, post, put, sha256, startB2 } from './support/service.ts'
-import type { LogLine } from './support/service.ts'
-
-const SERVER = join(import.meta.dirname, '../server.ts')
-const LISTENING = /^Server listening at (http:\/\/127\.0\.0\.1:\d+)$/
-
-/** The real process, in a directory of its own, so that no .env file is found. */
-function run (t: Test, env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, SERVER], {
-    cwd: t.testdir(), env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.teardown(() => { child.kill('SIGKILL') })
-  const lines: LogLine[] = []
-  let stderr = ''
-  let wake = (): void => {}
-  createInterface(child.stdout).on('line', text => {
-    lines.push(JSON.parse(text) as LogLine)
-    wake()
-  })
-  child.stderr.on('data', chunk => { stderr += chunk })
-  const exited = once(child, 'close').then(([code]) => {
-    wake()
-    return code as number | null
-  })
-  return {
-    child,
-    lines,
-    dir: join(t.testdirName, 'storage'),
-    exited,
-    stderr: () => stderr,
-    async line (fits: (line: LogLine) => boolean): Promise<LogLine> {
-      for (;;) {
-        const found = lines.find(fits)
-        if (found !== undefined) return found
-        if (child.exitCode !== null) throw new Error(`It ended before the line came: ${JSON.stringify(lines)} ${stderr}`)
-        await new Promise<void>(resolve => { wake = resolve })
-      }
-    },
-    async url (): Promise<string> {
-      return LISTENING.exec((await this.line(({ msg }) => LISTENING.test(msg))).msg)![1]!
-    },
-  }
-}
 
 t.test('without B2 it warns once, naming what is missing, stores locally, and ends with 0 at SIGTERM', async t => {
   const server = run(t)

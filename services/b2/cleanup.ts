@@ -91,8 +91,8 @@ export class B2Cleanup {
    * back: whoever removes what made the key wanted (the local file, its receipt) must await it first. It rejects where the
    * disk failed and that is not sure.
    */
-  settle (key: string, mayHaveDoubles: boolean): Promise<void> {
-    const settled = this.#list.settle(key, mayHaveDoubles)
+  settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
+    const settled = this.#list.settle(key, mayHaveDoubles, correlationId)
     settled.then(() => this.#begin(), () => {}) // nobody has to wait for it who removes nothing
     return settled
   }

@@ -107,7 +107,7 @@ export class ClientView {
       this.mayHaveStrays = (output.$metadata.attempts ?? 1) > 1
       return output
     } catch (error) {
-      this.mayHaveStrays = true
+      this.mayHaveStrays = tries.count > 1 || !isRefusal(error)
       throw error
     } finally {
       settled()
@@ -173,6 +173,12 @@ export class ClientView {
       throw error
     }
   }
+}
+
+/** True where B2 answered that it did nothing. */
+function isRefusal (error: unknown): boolean {
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
+  return status >= 400 && status < 500
 }
 
 interface Tries { count: number }

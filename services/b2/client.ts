@@ -14,8 +14,11 @@ export interface B2ConnectionOptions {
   readonly endpoint: string
   /** Signing region, such as `us-west-004`. */
   readonly region: string
+  /** Its name. */
   readonly bucket: string
+  /** Id of an application key; the master key is refused by B2. */
   readonly applicationKeyId: string
+  /** The application key, a secret. */
   readonly applicationKey: string
   /** Milliseconds to connect. Default 5,000. */
   readonly connectTimeoutMs?: number

@@ -8,6 +8,7 @@ export const B2_ERROR_CODES = [
   'service_unavailable', 'checksum_mismatch', 'invalid_request', 'unknown_error',
 ] as const
 
+/** Stable codes of B2's failures, for programs. */
 export type B2ErrorCode = typeof B2_ERROR_CODES[number]
 
 /** How a failure counts for the circuit: opens it at once, is one of a row, or says nothing about B2's health. */

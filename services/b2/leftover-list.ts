@@ -104,9 +104,10 @@ export class LeftoverList {
    * Takes off the list that the object `key` is to be removed, whoever noted it; what takes its place are its doubles.
    * Resolves when no process can remove it any more. Rejects where the disk fails, and that is not sure.
    */
-  async settle (key: string, mayHaveDoubles: boolean): Promise<void> {
+  async settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
+    const ofKey = { kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) } as const
     const here = this.#takeOff(key, () => true)
-    const doubles = mayHaveDoubles || here.length > 0 ? this.add({ kind: 'doubles', key }) : undefined
+    const doubles = mayHaveDoubles || here.length > 0 ? this.add(ofKey) : undefined
     // Not before another look at the disk has ended: it could bring back what is taken off.
     await this.#inTurn(async () => {
       await this.#readAgain()
@@ -114,7 +115,7 @@ export class LeftoverList {
       const elsewhere = this.#takeOff(key, ({ isForeign }) => isForeign)
       const gone = [...here, ...elsewhere]
       if (gone.length === 0) return
-      await this.write(doubles ?? this.add({ kind: 'doubles', key }))
+      await this.write(doubles ?? this.add(ofKey))
       for (const entry of gone) {
         await entry.writing
         if (entry.isWritten) await this.#disk!.remove(entry.id)

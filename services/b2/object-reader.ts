@@ -8,9 +8,11 @@ import { ObjectStream } from './object-stream.ts'
 import { isMissing } from './read-requests.ts'
 import type { ReadRequests } from './read-requests.ts'
 
-/** Positions of the first and the last byte. */
+/** A part of a file. */
 export interface ByteRange {
+  /** Position of the first byte, from 0 on. */
   readonly first: number
+  /** Position of the last byte, which is part of it. */
   readonly last: number
 }
 

@@ -87,6 +87,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     const own = view(object.key, () => {})
     const watch = watchAcknowledgements(own, () => true)
     const cancel = (): void => own.fail(new Cancelled('The upload was cancelled.'))
+    if (signal?.aborted === true) cancel()
     signal?.addEventListener('abort', cancel)
     hashes.set(body, sha256)
     try {

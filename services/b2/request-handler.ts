@@ -100,6 +100,7 @@ export class B2RequestHandler {
       let written = false
       let isConnected = false
       let socket: Socket | undefined
+      let answered: http.IncomingMessage | undefined
       let streamed: http.IncomingMessage | undefined
       const transportError = (message: string, code: string, cause?: unknown): TransportError =>
         new TransportError(message, code, stores && written && isConnected, cause)
@@ -144,8 +145,12 @@ export class B2RequestHandler {
         if (req.reusedSocket || !(assigned.connecting || secure)) connected()
         else assigned.once(secure ? 'secureConnect' : 'connect', connected)
       })
-      req.on('error', (error: NodeJS.ErrnoException) => fail(transportError(error.message, error.code ?? 'ECONNRESET', error)))
+      req.on('error', (error: NodeJS.ErrnoException) => {
+        // Some servers send a body after the answer to a HEAD, too. The connection is lost to that, the answer is not.
+        if (answered?.complete !== true) fail(transportError(error.message, error.code ?? 'ECONNRESET', error))
+      })
       req.on('response', answer => {
+        answered = answer
         const finish = (bytes: Uint8Array | http.IncomingMessage): void => {
           resolve({
             response: new HttpResponse({

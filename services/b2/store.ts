@@ -110,8 +110,9 @@ export interface B2Store {
    * Says that `key` is now the stored and acknowledged object: here it is not removed from the call on, but for older
    * versions, where it was noted or with `mayHaveDoubles`; the same of its companion. Who removes the local file or receipt
    * of the key waits for the promise first: then it is sure for all processes and restarts. It rejects where the disk failed.
+   * @param correlationId of the upload, for what is logged of it
    */
-  settle (key: string, mayHaveDoubles: boolean): Promise<void>
+  settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
   /** True while `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean
   /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
@@ -160,7 +161,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     },
 
     forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
-    settle: (key, mayHaveDoubles) => cleanup.settle(key, mayHaveDoubles),
+    settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     isForgotten: key => cleanup.isForgotten(key),
 
     retryCleanup () {

@@ -4,14 +4,14 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { program } from './program.ts'
 import { CALM, setPromotionStage } from './promotion.ts'
 import type { PromotionStage } from './promotion.ts'
 import { b2Env } from './service.ts'
 
 /** Node's arguments that run the command from its source. */
-export const COMMAND = [`--import=${import.meta.resolve('tsx')}`, fileURLToPath(new URL('../../promote.ts', import.meta.url))]
+export const COMMAND = [program('promote.ts')]
 
 export interface Ended {
   readonly code: number | null

@@ -85,7 +85,10 @@ function parseAnswer (bytes: Buffer): { answer: RawAnswer, length: number } | un
   const length = end + 4 + Number(headers.get('content-length') ?? 0)
   if (bytes.byteLength < length) return undefined
   const status = Number(line!.split(' ')[1])
-  if (status === 100) return parseAnswer(bytes.subarray(length))
+  if (status === 100) {
+    const next = parseAnswer(bytes.subarray(length))
+    return next === undefined ? undefined : { answer: next.answer, length: length + next.length }
+  }
   const text = bytes.toString('utf8', end + 4, length)
   return { answer: { status, headers, text, get body () { return JSON.parse(text) } }, length }
 }

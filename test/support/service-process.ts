@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import service, { serverOptions } from '../../app.ts'
+import './secret-watch.ts'
 
 /** What the process reports of itself. */
 export interface ProcessReport {

@@ -10,6 +10,8 @@ import type { Test } from 'tap'
 import service, { serverOptions } from '../../app.ts'
 import { startB2Emulator } from '../../emulator/index.ts'
 import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulator/index.ts'
+import { lookAt } from './secret-watch.ts'
+import { learn, learnFromEnv } from './secrets.ts'
 
 /** One line of the service's log. */
 export type LogLine = Record<string, unknown> & { event?: string, level: number, msg: string }
@@ -46,6 +48,8 @@ export function bytes (size: number): Buffer {
 /** An emulator that ends with the test. */
 export async function startB2 (t: Test, options: B2EmulatorOptions = {}): Promise<B2Emulator> {
   const b2 = await startB2Emulator(options)
+  learn(b2.credentials.accessKeyId, 'a key id')
+  learn(b2.credentials.secretAccessKey, 'an application key')
   t.teardown(async () => { await b2.close() })
   return b2
 }
@@ -68,6 +72,7 @@ export async function startService (t: Test, env: Record<string, string> = {}): 
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
   const log = createLogBook()
   const all = { LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env }
+  learnFromEnv(all)
   const app = Fastify({ ...serverOptions(all), logger: { level: 'info', stream: log.stream } })
   await app.register(service, { env: all })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
@@ -103,7 +108,9 @@ export function createLogBook (): LogBook & { stream: Writable } {
   const waiting = new Set<(line: LogLine) => void>()
   const stream = new Writable({
     write (chunk: Buffer, _encoding, done) {
-      const line = JSON.parse(chunk.toString()) as LogLine
+      const text = chunk.toString()
+      lookAt(text, 'a line of the log')
+      const line = JSON.parse(text) as LogLine
       lines.push(line)
       for (const look of waiting) look(line)
       done()

@@ -1,0 +1,55 @@
+/** A part of a form. */
+export interface ReferencePart {
+  /** The name and the file name; undefined where the header is not in the one form that all clients write. */
+  readonly names: { readonly name: string, readonly filename?: string } | undefined
+  /** Undefined where readers may differ: quotes that don't match, or no bytes and a file name that is not in that form. */
+  readonly isFile: boolean | undefined
+  readonly content: Buffer
+}
+
+const PARAMETERS = /^form-data(?:\s*;\s*[\w-]+\*?\s*=\s*(?:"[^"\\]*"|[^\s"\\;]*))*\s*$/i
+const DISPOSITION = /^form-data; name="([^"\\]*)"(?:; filename="([^"\\]*)")?$/
+
+/**
+ * The parts of a form, as RFC 7578 and RFC 2046 have them; undefined for what is no form. For comparing with, it is short
+ * rather than fast: it has the whole body, and knows nothing of streams.
+ */
+export function referenceParts (body: Buffer, boundary: string): ReferencePart[] | undefined {
+  const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1')
+  let rest = Buffer.concat([Buffer.from('\r\n'), body])
+  const next = (): Buffer | undefined => {
+    const at = rest.indexOf(delimiter)
+    if (at === -1) return undefined
+    const before = rest.subarray(0, at)
+    rest = rest.subarray(at + delimiter.byteLength)
+    return before
+  }
+  if (next() === undefined) return undefined // the preamble
+  const parts: ReferencePart[] = []
+  while (rest.toString('latin1', 0, 2) !== '--') {
+    if (rest.toString('latin1', 0, 2) !== '\r\n') return undefined
+    const part = next()
+    const end = part?.indexOf('\r\n\r\n') ?? -1
+    if (part === undefined || end === -1) return undefined
+    const parsed = partOf(part.toString('utf8', 2, end), part.subarray(end + 4))
+    if (parsed === undefined) return undefined
+    parts.push(parsed)
+  }
+  return parts
+}
+
+function partOf (head: string, content: Buffer): ReferencePart | undefined {
+  const headers = new Map<string, string>()
+  // What follows the first line that is no header says nothing; white space before a name makes it another one.
+  for (const line of head.split('\r\n')) {
+    const [, name, value] = /^([^:\r\n]+):[ \t]?([^\r\n]*)$/.exec(line) ?? []
+    if (name === undefined || value === undefined) break
+    if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), value)
+  }
+  const disposition = headers.get('content-disposition')
+  if (disposition === undefined || !/^form-data(?:;|$)/i.test(disposition.replaceAll(/[ \t]/g, ''))) return undefined
+  const [, name, filename] = DISPOSITION.exec(disposition) ?? []
+  const isUnclear = !PARAMETERS.test(disposition) || (name === undefined && content.byteLength === 0)
+  const isFile = isUnclear ? undefined : /;\s*filename\*?\s*=/i.test(disposition) || /^\s*application\/octet-stream\s*(?:;|$)/i.test(headers.get('content-type') ?? '')
+  return { names: name === undefined ? undefined : { name, ...(filename === undefined ? {} : { filename }) }, isFile, content }
+}
