@@ -1,0 +1,4 @@
+import { protocolContract } from '../contract/contract.ts'
+import { onRealServers } from './targets.ts'
+
+await onRealServers(protocolContract, 'all kinds')
