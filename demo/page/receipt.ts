@@ -1,0 +1,15 @@
+/** What of a receipt the page shows; openapi.json has all of it. */
+export interface Receipt {
+  storage: 'b2' | 'local'
+  location: string
+  fallback_reason?: { error_code: string, detail: string }
+  track: {
+    filename: string
+    content_type: string
+    size_bytes: number
+    sha256: string
+    audio: { title: string | null, artist: string | null, duration_seconds: number | null } | null
+  }
+}
+
+export const nameOf = ({ location }: Receipt): string => location.split('/').at(-1)!

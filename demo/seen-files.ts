@@ -1,0 +1,45 @@
+import { basename } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Receipt } from '../services/track.ts'
+import type { Uploads } from '../services/uploads.ts'
+
+interface SeenFile {
+  readonly id: string
+  readonly key: string
+  readonly fellBack: boolean
+  storage: Receipt['storage']
+}
+
+/** The files that were stored while the demo ran. */
+export interface SeenFiles {
+  /** Oldest first. */
+  readonly all: readonly SeenFile[]
+  /** Asks where the files are that were in local storage the last time. */
+  look (uploads: Uploads): Promise<void>
+}
+
+/** Watches what uploads and deletions are answered with; to be called before the service's routes are there. */
+export function watchAnswers (app: FastifyInstance): SeenFiles {
+  const files = new Map<string, SeenFile>()
+
+  app.addHook('onSend', async ({ id, method, url }, reply, payload) => {
+    if (reply.statusCode === 201 && typeof payload === 'string') {
+      const { storage, track: { key } } = JSON.parse(payload) as Receipt
+      const isTaken = [...files.values()].some(file => file.id === id)
+      files.set(basename(key), { id: isTaken ? basename(key) : id, key, fellBack: storage === 'local', storage })
+    }
+    if (method === 'DELETE' && reply.statusCode === 204) files.delete(basename(url))
+  })
+
+  return {
+    get all () { return [...files.values()] },
+    async look (uploads) {
+      for (const [name, file] of files) {
+        if (file.storage !== 'local') continue
+        try {
+          file.storage = (await uploads.receipt(name)).storage
+        } catch {} // it has moved, and B2 is out of reach: the next look will tell
+      }
+    },
+  }
+}
