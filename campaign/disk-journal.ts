@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 
 /** What a process did to the disk, in the order in which it was done. `kept` is where a name that went can still be found. */
 export type DiskEntry =
-  | { readonly did: 'create', readonly path: string, readonly ino: string }
+  | { readonly did: 'create', readonly path: string }
   | { readonly did: 'rename', readonly from: string, readonly to: string, readonly kept?: string }
   | { readonly did: 'unlink', readonly path: string, readonly kept?: string }
   | { readonly did: 'write', readonly ino: string }
@@ -27,16 +27,17 @@ export class DiskJournal {
     this.#graves = dirname(path)
   }
 
-  created (path: string, ino: bigint): void {
-    this.#append({ did: 'create', path, ino: String(ino) })
+  created (path: string): void {
+    this.#append({ did: 'create', path })
   }
 
-  renamed (from: string, to: string, kept: string | undefined): void {
-    this.#append({ did: 'rename', from, to, ...(kept === undefined ? {} : { kept }) })
+  /** To be called before it is done, as what follows is: a process that is killed in between has perhaps done it. */
+  renaming (from: string, to: string): void {
+    this.#append({ did: 'rename', from, to, ...this.#keep(to) })
   }
 
-  unlinked (path: string, kept: string | undefined): void {
-    this.#append({ did: 'unlink', path, ...(kept === undefined ? {} : { kept }) })
+  unlinking (path: string): void {
+    this.#append({ did: 'unlink', path, ...this.#keep(path) })
   }
 
   dirtied (ino: bigint): void {
@@ -53,14 +54,14 @@ export class DiskJournal {
     return this.#begin(number => ({ did: 'sync-directory', path, number }))
   }
 
-  /** Keeps what has this name under another one. Undefined where there is nothing. */
-  keep (path: string): string | undefined {
+  /** Keeps what has this name, where there is something, under another one. */
+  #keep (path: string): { readonly kept?: string } {
     const kept = join(this.#graves, `grave-${process.pid}-${count++}`)
     try {
       linkSync(path, kept)
-      return kept
+      return { kept }
     } catch {
-      return undefined
+      return {}
     }
   }
 

@@ -45,24 +45,22 @@ function patch (fs: Functions): void {
       return await attempt(call, path, async () => {
         const isNew = flags !== 'r'
         const handle: FileHandle = await open!(path, flags, mode)
-        if (isNew) journal?.created(path, await inodeOf(handle))
+        if (isNew) journal?.created(path)
         return watch(handle, path)
       })
     },
     async rename (from: string, to: string) {
       if (!isBelow(from)) return await rename!(from, to)
       await attempt('rename', to, async () => {
-        const replaced = journal?.keep(to)
+        journal?.renaming(from, to)
         await rename!(from, to)
-        journal?.renamed(from, to, replaced)
       })
     },
     async unlink (path: string) {
       if (!isBelow(path)) return await unlink!(path)
       await attempt('unlink', path, async () => {
-        const kept = journal?.keep(path)
+        journal?.unlinking(path)
         await unlink!(path)
-        journal?.unlinked(path, kept)
       })
     },
     mkdir: guarded('mkdir', mkdir!),

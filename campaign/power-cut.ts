@@ -79,7 +79,8 @@ function takeBack (change: NameEntry): void {
     if (isThere(change.path)) unlinkSync(change.path)
     return
   }
-  if (change.did === 'rename' && isThere(change.to)) renameSync(change.to, change.from)
+  // It may not have been done.
+  if (change.did === 'rename' && isThere(change.to) && !isThere(change.from)) renameSync(change.to, change.from)
   const path = change.did === 'rename' ? change.to : change.path
   if (change.kept !== undefined && !isThere(path)) linkSync(change.kept, path)
 }

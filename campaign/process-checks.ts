@@ -6,8 +6,6 @@ import { Violation } from './violation.ts'
 const MIB = 1_048_576
 /** What a process needs beside what uploads hold: 120 MB, half of the budget for what is no longer used, and the loader of the sources. */
 const OVERHEAD_BYTES = 200 * MIB
-/** What it takes to begin, where the loader alone had more than that. */
-const BEGIN_BYTES = 50 * MIB
 const LOOK_MS = 50
 
 /** @throws {Violation} where a process ended by itself, failed in a way that no input may cause, or took too much memory */
@@ -23,7 +21,7 @@ export async function checkProcess (process: Process, env: Readonly<Record<strin
   if (process.ending !== undefined) return
   const budget = Number(env['MEMORY_BUDGET_BYTES'])
   await process.report()
-  const rssBound = budget * 1.5 + Math.max(OVERHEAD_BYTES, process.loadedRss + BEGIN_BYTES)
+  const rssBound = budget * 1.5 + OVERHEAD_BYTES
   if (process.peakRss > rssBound) throw new Violation('memory', `${Math.round(process.peakRss / MIB)} MiB were resident, more than ${Math.round(rssBound / MIB)} MiB`)
   const held = await gauge(process, 'upload_memory_held_bytes')
   if (held !== undefined && !(held <= budget + Number(env['B2_PART_BYTES']))) throw new Violation('memory', `${held} bytes are held, more than ${budget} and a part`)

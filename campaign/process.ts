@@ -25,9 +25,7 @@ export class Process {
   ending: 'killed' | 'stopped' | undefined
   /** Whether something that it does to the disk may be its last. */
   mayDie = false
-  /** The most that it ever had resident, in bytes, and had when its code was loaded. */
   peakRss = 0
-  loadedRss = 0
   url = ''
   readonly #child: ChildProcess
   readonly #ready: Promise<unknown>
@@ -72,7 +70,6 @@ export class Process {
   async begin (program: 'server' | 'promote', env: Readonly<Record<string, string>>, args: readonly string[] = []): Promise<void> {
     await Promise.race([this.#ready, this.exited])
     await this.#order({ order: 'begin', program, args, env })
-    this.loadedRss = this.peakRss
   }
 
   /** Until the service listens. @throws {Violation} where it does not */

@@ -10,19 +10,28 @@ export type Order =
 
 /** What it answers to each. */
 export interface Report {
-  /** The most that it ever had, in bytes. */
+  /** The most that was ever resident, in bytes, as samples saw it. */
   readonly peakRss: number
 }
+
+const SAMPLE_MS = 20
+let peakRss = 0
 
 // The service, or the command, as it is; only its disk may be told to fail. It loads its code and waits, so that the next
 // one can be kept ready, and ends with the one that started it.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 process.on('message', (order: Order) => {
   obey(order)
-  process.send?.({ peakRss: process.resourceUsage().maxRSS * 1_024 } satisfies Report)
+  sample()
+  process.send?.({ peakRss } satisfies Report)
 })
 await import('../app.ts')
 process.send?.('ready')
+
+/** The operating system's own peak begins with that of the process it was forked from. */
+function sample (): void {
+  peakRss = Math.max(peakRss, process.memoryUsage.rss())
+}
 
 function obey (order: Order): void {
   if (order.order === 'break') breakDisk(order.fault)
@@ -33,6 +42,7 @@ function obey (order: Order): void {
 function begin ({ program, args, env }: Order & { order: 'begin' }): void {
   Object.assign(process.env, env)
   process.argv.splice(2, Infinity, ...args)
+  setInterval(sample, SAMPLE_MS).unref()
   watchDisk(env['LOCAL_STORAGE_DIR']!, env['CAMPAIGN_JOURNAL']!)
   // The program alone says when it ends.
   process.channel?.unref()

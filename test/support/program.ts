@@ -4,20 +4,24 @@ import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+/** What CommonJS modules find where they run. */
+const COMMONJS = `import { createRequire as __createRequire } from 'node:module'
+const require = __createRequire(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname`
 const built = new Map<string, string>()
 
 /**
- * One of the project's programs as a single file that Node.js can run, made of its sources. It starts in half the CPU time that
- * compiling each module anew takes, and tests start hundreds of processes.
+ * One of the project's programs as a single file that Node.js can run, made of its sources and of the packages that it uses. It starts in a sixth
+ * of the CPU time that compiling each module anew takes, in half of it without the packages; and tests start hundreds of processes.
  *
  * @param source path from the project's root
+ * @param packages `external` for a program whose packages look for files of their own
  */
-export function program (source: string): string {
+export function program (source: string, packages: 'bundle' | 'external' = 'bundle'): string {
   let file = built.get(source)
   if (file === undefined) {
     // In the project, so that packages are found; for this process alone, as others may be building theirs.
     file = join(ROOT, '.tap', 'programs', `${process.pid}-${basename(source, '.ts')}.mjs`)
-    buildSync({ entryPoints: [join(ROOT, source)], outfile: file, bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20', sourcemap: 'inline' })
+    buildSync({ entryPoints: [join(ROOT, source)], outfile: file, bundle: true, packages, platform: 'node', format: 'esm', target: 'node20', banner: { js: COMMONJS } })
     built.set(source, file)
   }
   return file
