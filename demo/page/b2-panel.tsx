@@ -1,3 +1,4 @@
+import { useEffect, useState } from 'preact/hooks'
 import type { B2Mood, LiveState } from '../live-state.ts'
 import { turnB2 } from './live.ts'
 import { MOODS } from './moods.ts'
@@ -15,6 +16,13 @@ export function B2Panel ({ live }: { live: LiveState }) {
   const { headline, meaning } = MOODS[live.b2]
   const [circuit, consequence] = CIRCUIT[live.circuit]
   const isDown = live.b2 === 'down'
+  // What was just chosen, until the demo says so, too: other news comes in between.
+  const [wanted, setWanted] = useState<B2Mood>()
+  useEffect(() => setWanted(undefined), [live.b2])
+  const turn = (mood: B2Mood): void => {
+    setWanted(mood)
+    turnB2(mood).catch(() => setWanted(undefined))
+  }
   return (
     <section class='panel' data-mood={live.b2} aria-label='B2'>
       <div class='hero'>
@@ -24,13 +32,13 @@ export function B2Panel ({ live }: { live: LiveState }) {
           <legend>Make B2</legend>
           {Object.entries(MOODS).map(([mood, { label }]) => (
             <label key={mood}>
-              <input type='radio' name='mood' value={mood} checked={mood === live.b2} onChange={() => { turnB2(mood as B2Mood) }} />
+              <input type='radio' name='mood' value={mood} checked={mood === (wanted ?? live.b2)} onChange={() => turn(mood as B2Mood)} />
               <span>{label}</span>
             </label>
           ))}
         </fieldset>
       </div>
-      <button class='pull' type='button' onClick={() => { turnB2(isDown ? 'healthy' : 'down') }}>
+      <button class='pull' type='button' onClick={() => turn(isDown ? 'healthy' : 'down')}>
         <Plug isDown={isDown} isFlowing={live.receiving} />
         <span>{isDown ? 'Plug B2 in again' : 'Pull B2’s plug'}</span>
       </button>
