@@ -10,6 +10,13 @@ import type { Answer, LogLine, TestService } from './service.ts'
 export const KIB = 1_024
 export const MIB = 1_048_576
 
+/** The smallest that B2 takes: the moments are those of larger ones, and there are many rows. */
+const PART = 5 * MIB
+const WINDOW = 20 * MIB
+export const TWO_PARTS = 8 * MIB
+/** Nearly the window. */
+export const FOUR_PARTS = 19 * MIB
+
 const OPERATIONS = {
   put: 'PutObject', create: 'CreateMultipartUpload', part: 'UploadPart', complete: 'CompleteMultipartUpload',
 } as const
@@ -24,9 +31,9 @@ export interface Stage {
 }
 
 /** The first trouble of one upload must not decide about the next, so there is no breaker. */
-export async function setStage (t: Test, env: Record<string, string> = {}): Promise<Stage> {
+export async function setStage (t: Test): Promise<Stage> {
   const b2 = await startB2(t)
-  const common = { ...b2Env(b2), BREAKER_THRESHOLD: '0', B2_MAX_ATTEMPTS: '2', ...env }
+  const common = { ...b2Env(b2), B2_PART_BYTES: String(PART), REPLAY_WINDOW_BYTES: String(WINDOW), BREAKER_THRESHOLD: '0', B2_MAX_ATTEMPTS: '2' }
   return {
     b2,
     patient: await startService(t, { ...common, B2_STALL_TIMEOUT_MS: '10000' }),
@@ -57,7 +64,7 @@ export interface Strike {
 /** A row's fault, scripted for the step; once for every part where no part is named. */
 function script (b2: B2Emulator, { fault }: FaultRow, strike: Strike, size: number): void {
   const times = strike.times === 'once' ? 1 : Infinity
-  const parts = strike.step !== 'part' || strike.part !== undefined ? [strike.part] : Array.from({ length: Math.ceil(size / (8 * MIB)) }, (_, index) => index + 1)
+  const parts = strike.step !== 'part' || strike.part !== undefined ? [strike.part] : Array.from({ length: Math.ceil(size / PART) }, (_, index) => index + 1)
   for (const part of parts) {
     b2.fault({ ...fault, operation: OPERATIONS[strike.step], times, ...(part === undefined ? {} : { part }) } as Fault)
   }
