@@ -1,21 +1,18 @@
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
 import t from 'tap'
+import { launchBrowser, NO_BROWSER } from '../scripts/chromium.ts'
 import type { Receipt } from '../services/track.ts'
 import { b2Env, bytes, inB2, sha256, startB2, startService } from './support/service.ts'
 
-const BROWSER = [process.env['CHROMIUM_PATH'] ?? '', '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-
-t.test('an upload can be tried on the documentation page', { skip: BROWSER === undefined ? 'no Chromium here; CHROMIUM_PATH names one' : false }, async t => {
+t.test('an upload can be tried on the documentation page', { skip: NO_BROWSER }, async t => {
   const b2 = await startB2(t)
   const { url } = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', API_KEYS: 'a-key-that-is-long-enough' })
   const content = bytes(100_000)
   const song = join(t.testdir(), 'song.mp3')
   await writeFile(song, content)
 
-  const browser = await chromium.launch({ executablePath: BROWSER!, args: ['--no-sandbox'] })
+  const browser = await launchBrowser()
   t.teardown(() => browser.close())
   const page = await browser.newPage()
   const troubles: string[] = []

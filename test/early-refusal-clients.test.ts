@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { existsSync, openAsBlob } from 'node:fs'
+import { openAsBlob } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { chromium } from 'playwright-core'
 import t from 'tap'
+import { launchBrowser, NO_BROWSER } from '../scripts/chromium.ts'
 import { isError } from './support/raw-http.ts'
 import { startRefusals } from './support/refusals.ts'
 import type { Refusal } from './support/refusals.ts'
@@ -12,8 +12,6 @@ import type { Refusal } from './support/refusals.ts'
 const MIB = 1_048_576
 const SMALL = 8 * MIB // all of it is read
 const LARGE = 80 * MIB // the connection is closed in the middle of it
-const BROWSER = [process.env['CHROMIUM_PATH'] ?? '', '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-
 const run = promisify(execFile)
 const hasCurl = await run('curl', ['--version']).then(() => true, () => false)
 
@@ -87,8 +85,8 @@ t.test('curl shows the answer and ends with 0', { skip: hasCurl ? false : 'there
   t.match(await ask(cases[0]!, '--fail-with-body').catch((error: unknown) => error), { code: 22, stdout: /"unauthorized"/ }, 'with --fail-with-body it ends with 22')
 })
 
-t.test('fetch in Chromium resolves with the answer', { skip: BROWSER === undefined ? 'no Chromium here; CHROMIUM_PATH names one' : false }, async t => {
-  const browser = await chromium.launch({ executablePath: BROWSER!, args: ['--no-sandbox'] })
+t.test('fetch in Chromium resolves with the answer', { skip: NO_BROWSER }, async t => {
+  const browser = await launchBrowser()
   t.teardown(() => browser.close())
   const pages = new Map(await Promise.all(Array.from(new Set(cases.map(({ service }) => service)), async service => {
     const page = await browser.newPage({ bypassCSP: true })

@@ -1,13 +1,8 @@
 import t from 'tap'
-import { TWO_PARTS, setStage, strike, strikeBlind, strikeDown } from './support/fault-matrix.ts'
-import { STEP_ROWS } from './support/fault-rows.ts'
+import { TWO_PARTS, setStage, strikeBlind, strikeStep } from './support/fault-matrix.ts'
 
 t.test('a file of two parts survives every fault of the request that completes it', async t => {
   const stage = await setStage(t)
-  for (const row of STEP_ROWS) {
-    await strike(t, stage, row, { step: 'complete', times: 'always' }, TWO_PARTS)
-    if (row.once !== undefined) await strike(t, stage, row, { step: 'complete', times: 'once' }, TWO_PARTS)
-  }
-  await strikeDown(t, stage, { step: 'complete' }, TWO_PARTS)
+  await strikeStep(t, stage, 'complete', TWO_PARTS)
   await strikeBlind(t, stage, 'complete', TWO_PARTS)
 })

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { B2Emulator, Fault } from '../../emulator/index.ts'
-import { outcomeAt } from './fault-rows.ts'
+import { outcomeAt, STEP_ROWS } from './fault-rows.ts'
 import type { FaultRow, Outcome, Step } from './fault-rows.ts'
 import { b2Env, bytes, inB2, put, settledFiles, sha256, startB2, startService } from './service.ts'
 import type { Answer, LogLine, TestService } from './service.ts'
@@ -138,6 +138,15 @@ export function checkLog (t: Test, lines: LogLine[], outcome: Outcome): void {
 export async function clear ({ b2, patient, hasty }: Stage): Promise<void> {
   b2.reset()
   for (const { dir } of [patient, hasty]) await rm(join(dir, 'tracks'), { recursive: true, force: true })
+}
+
+/** Strikes at one step with every row, each try and the first alone, and with B2 going down. */
+export async function strikeStep (t: Test, stage: Stage, step: 'create' | 'complete', size: number): Promise<void> {
+  for (const row of STEP_ROWS) {
+    await strike(t, stage, row, { step, times: 'always' }, size)
+    if (row.once !== undefined) await strike(t, stage, row, { step, times: 'once' }, size)
+  }
+  await strikeDown(t, stage, { step }, size)
 }
 
 /** B2 goes down when a request of `step` arrives (before the upload for the first one), and comes back after the answer. */
