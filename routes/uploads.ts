@@ -135,6 +135,7 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
       if ((contentLength(request) ?? 0) > largest) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
       }
+      assertNotCoded(request, reply)
       check?.()
       sendContinue(request.raw, reply.raw)
       return await open()
@@ -143,6 +144,19 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
   reply.code(201)
   reply.header('location', `${request.server.prefix}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
+}
+
+/**
+ * A body with a content coding is not the file but a packed form of it (RFC 9110 §8.4). Stored as it came, it would be read back
+ * as another file than its type says; and nobody unpacks it here.
+ */
+function assertNotCoded (request: FastifyRequest, reply: FastifyReply): void {
+  const coding = request.headers['content-encoding'] ?? 'identity'
+  if (/^(?:identity)?$/i.test(coding.trim())) return
+  reply.header('accept-encoding', 'identity') // RFC 9110 §15.5.16
+  throw new UploadError('unsupported_media_type', `The body has a content coding (Content-Encoding: ${coding}); files are taken as they are.`, {
+    hints: ['Send the file without Content-Encoding. A file that is itself compressed, such as a .gz, needs none.'],
+  })
 }
 
 function openRawFile (request: FastifyRequest, filename: string): OpenedFile {

@@ -1,7 +1,8 @@
 import http from 'node:http'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import Fastify from 'fastify'
-import { join } from 'node:path'
 import b2Uploads from '../index.ts'
 import { fieldPart, filePart, form, postBody, streamOf } from './support/forms.ts'
 import { connect, isError } from './support/raw-http.ts'
@@ -198,6 +199,24 @@ t.test('what is not multipart gets 415 at POST /uploads', async t => {
     isError(t, await client.answer(), 415, 'unsupported_media_type')
   }
   t.same(await service.localFiles(), [])
+})
+
+t.test('a body with a content coding gets 415, as it is not the file', async t => {
+  const service = await startService(t)
+  const packed = gzipSync(bytes(1_000))
+  for (const coding of ['gzip', 'br', 'identity, gzip', 'aws-chunked']) {
+    for (const answer of [
+      await put(service, packed, 'a.mp3', { 'content-encoding': coding }),
+      await postBody(service, form(filePart(packed)), undefined, { 'content-encoding': coding }),
+    ]) {
+      isError(t, answer, 415, 'unsupported_media_type')
+      t.equal(answer.headers.get('accept-encoding'), 'identity')
+    }
+  }
+  t.same(await service.localFiles(), [])
+  for (const coding of ['identity', 'Identity', '']) {
+    t.equal((await put(service, packed, 'a.gz', { 'content-encoding': coding })).body.track?.sha256, sha256(packed), `'${coding}'`)
+  }
 })
 
 t.test('types that are not allowed get 415 and nothing of them is stored', async t => {
