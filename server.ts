@@ -27,7 +27,8 @@ async function start (): Promise<void> {
   const app = Fastify(serverOptions(env))
   try {
     await app.register(service, { env })
-    await app.listen({ host: config.HOST, port: config.PORT })
+    // For `localhost` Fastify opens a second server for ::1, which would have nothing of what the service sets up on its own.
+    await app.listen({ host: config.HOST === 'localhost' ? '127.0.0.1' : config.HOST, port: config.PORT })
   } catch (error) {
     await app.close()
     throw error

@@ -33,7 +33,6 @@ const ESSENCE = /^[\w!#$%&'+\-.^`|~]{1,127}\/[\w!#$%&'+\-.^`|~]{1,127}$/
  * @param head the file's bytes from byte 0 on; 64 KiB is plenty
  */
 export async function sniffContentType (head: Uint8Array): Promise<string | undefined> {
-  if (head.length === 0) return undefined
   try {
     const found = await fileTypeFromBuffer(head)
     return found === undefined ? undefined : usualName(essence(found.mime))
@@ -66,7 +65,7 @@ export function isAllowedType (type: string, allowed: readonly string[]): boolea
 }
 
 function essence (mediaType: string): string {
-  return (mediaType.split(';', 1)[0] ?? '').trim().toLowerCase()
+  return mediaType.split(';', 1)[0]!.trim().toLowerCase()
 }
 
 function usualName (type: string): string {

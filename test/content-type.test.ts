@@ -54,8 +54,18 @@ t.test('allows types by name and by wildcard', async t => {
 })
 
 t.test('allows a format under each of its names', async t => {
-  t.ok(isAllowedType('audio/mpeg', ['audio/mp3']))
-  t.ok(isAllowedType('audio/wav', ['audio/x-wav']))
-  t.ok(isAllowedType('audio/wav', ['audio/vnd.wave']))
-  t.ok(isAllowedType('audio/x-m4a', ['audio/mp4']))
+  for (const [name, ...others] of [
+    ['audio/mpeg', 'audio/mp3', 'audio/x-mp3', 'audio/x-mpeg'],
+    ['audio/wav', 'audio/x-wav', 'audio/wave', 'audio/vnd.wave'],
+    ['audio/mp4', 'audio/m4a', 'audio/x-m4a'],
+    ['audio/flac', 'audio/x-flac'],
+    ['audio/aac', 'audio/x-aac'],
+    ['audio/aiff', 'audio/x-aiff'],
+    ['video/mp4', 'video/x-m4v'],
+  ] as const) {
+    for (const other of others) {
+      t.ok(isAllowedType(name, [other]), `${name} where ${other} is allowed`)
+      t.ok(isAllowedType(other, [name]), `${other} where ${name} is allowed`)
+    }
+  }
 })

@@ -21,6 +21,19 @@ t.test('without B2 it warns once, naming what is missing, stores locally, and en
   t.equal(server.stderr(), '', 'all that is said is in the log')
 })
 
+t.test('listens on one address, also as localhost, where that is two', async t => {
+  const both = `import dns from 'node:dns'
+    const { lookup } = dns
+    dns.lookup = (name, options, done) => name === 'localhost' && options.all === true
+      ? done(null, ['127.0.0.1', '127.0.0.2'].map(address => ({ address, family: 4 })))
+      : lookup(name, options, done)`
+  const server = run(t, { HOST: 'localhost', NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(both)}` })
+  t.match(await server.url(), /^http:\/\/127\.0\.0\.1:/)
+  server.child.kill('SIGTERM')
+  t.equal(await server.exited, 0)
+  t.equal(server.lines.filter(({ msg }) => /listening/.test(msg)).length, 1)
+})
+
 t.test('with B2 an upload goes there', async t => {
   const b2 = await startB2(t)
   const server = run(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', ENV: 'production', API_KEYS: '', LOCAL_STORAGE_DIR: './storage' })
