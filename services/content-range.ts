@@ -12,8 +12,8 @@ export function rangeOf (header: string | undefined, size: number): ByteRange | 
   if (header === undefined || !/^bytes=./i.test(header)) return undefined
   let found: ByteRange | undefined
   for (const part of header.slice('bytes='.length).split(',')) {
-    const [, from, to] = /^ *(\d{0,19}) *- *(\d{0,19}) *$/.exec(part) ?? []
-    if (from === undefined || to === undefined || (from === '' && to === '')) return 'unsatisfiable'
+    const [, from = '', to = ''] = /^ *(\d{0,19}) *- *(\d{0,19}) *$/.exec(part) ?? []
+    if (from === '' && to === '') return 'unsatisfiable'
     const first = from === '' ? Math.max(size - Number(to), 0) : Number(from)
     const last = from === '' || to === '' ? size - 1 : Math.min(Number(to), size - 1)
     if (first === 0 && size === 0) return undefined // all of an empty file

@@ -67,6 +67,7 @@ export const CASES: readonly Case[] = [
   [{ range: 'bytes=-99999999999999999999' }, 416],
   [{ range: 'bytes=0-9223372036854775808' }, [0, 999], [416, NO_NUMBER]],
   [{ range: 'bytes=' }, 200],
+  [{ range: 'xbytes=0-9' }, 200],
   [{ range: 'bytes' }, 200],
   [{ range: 'bytes 0-9' }, 200],
   [{ range: '0-9' }, 200],
@@ -84,6 +85,8 @@ export const CASES: readonly Case[] = [
   [{ range: 'bytes=0-9,x' }, 416],
   [{ range: 'bytes=0-9,' }, 416],
   [{ range: 'bytes=,0-9' }, 416],
+  [{ range: 'bytes=0-9,-' }, 416],
+  [{ range: 'bytes=-,0-9' }, 416],
 
   // If-None-Match.
   [{ 'if-none-match': '{etag}' }, 304],
