@@ -151,8 +151,8 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
  * as another file than its type says; and nobody unpacks it here.
  */
 function assertNotCoded (request: FastifyRequest, reply: FastifyReply): void {
-  const coding = request.headers['content-encoding'] ?? 'identity'
-  if (/^(?:identity)?$/i.test(coding.trim())) return
+  const coding = request.headers['content-encoding'] ?? ''
+  if (coding.split(',').every(name => ['', 'identity'].includes(name.trim().toLowerCase()))) return
   reply.header('accept-encoding', 'identity') // RFC 9110 §15.5.16
   throw new UploadError('unsupported_media_type', `The body has a content coding (Content-Encoding: ${coding}); files are taken as they are.`, {
     hints: ['Send the file without Content-Encoding. A file that is itself compressed, such as a .gz, needs none.'],

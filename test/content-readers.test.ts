@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 import type { UploadService } from '../services/uploads.ts'
 import { startCountingProxy } from './support/counting-proxy.ts'
@@ -74,6 +75,17 @@ t.test('a host that lets go of a stream ends the read from B2, too', async t => 
     letGo(stream)
     t.match(await ended, { outcome: 'client-gone' })
   }
+})
+
+t.test('a host that asks for bytes that the file does not have is told so', async t => {
+  const { service, uploads } = await setPromotionStage(t)
+  const { body } = await put(service, bytes(KIB))
+  const name = body.track.key.slice('tracks/'.length)
+  for (const [first, last] of [[0, KIB], [5, 4], [-1, 4], [KIB, KIB]] as const) {
+    await t.rejects(uploads.content(name, { first, last }), { error_code: 'range_not_satisfiable', statusCode: 416, message: /1024 bytes/ })
+  }
+  const { stream } = await uploads.content(name, { first: KIB - 1, last: KIB - 1 })
+  t.equal((await buffer(stream)).byteLength, 1)
 })
 
 t.test('a client that is gone before its answer ends the request to B2', async t => {

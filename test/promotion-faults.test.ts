@@ -24,6 +24,16 @@ t.test('a HeadObject that fails before the upload keeps the file here, and after
   await isPromoted(t, b2, service, [stored])
 })
 
+t.test('parts that have to be sent twice arrive whole, and so do the next', async t => {
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { B2_MAX_ATTEMPTS: '2' })
+  const stored = await fallBack(16 * MIB)
+  b2.fault({ operation: 'UploadPart', part: 1, status: 503 })
+  b2.fault({ operation: 'UploadPart', part: 2, action: 'reset', atByte: MIB })
+  t.match(await uploads.promote(), { promoted: 1 })
+  t.same(b2.requests.flatMap(({ operation, partNumber }) => operation === 'UploadPart' ? [partNumber] : []), [1, 1, 2, 2, 3, 4])
+  await isPromoted(t, b2, service, [stored])
+})
+
 t.test('what B2 says it stored but does not show stays here, and is set aside in the end', async t => {
   const { b2, service, uploads, fallBack } = await setPromotionStage(t)
   const stored = await fallBack(SMALL)

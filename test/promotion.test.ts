@@ -6,6 +6,9 @@ import type { PromotionProgress } from '../services/promotion.ts'
 import { putObject, storeOn } from './support/b2-stage.ts'
 import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from './support/promotion.ts'
 
+/** Too large for an object's own metadata. */
+const LARGE_METADATA = Object.fromEntries(Array.from({ length: 6 }, (_, index) => [`field ${index}`, 'ä'.repeat(200)]))
+
 t.test('files go to B2 under their keys, with their receipts, oldest first, and local storage is empty then', async t => {
   const { b2, service, uploads, fallBack } = await setPromotionStage(t)
   const sizes = [100 * KIB, 0, PART, PART + 1, 12 * MIB]
@@ -41,16 +44,15 @@ t.test('the payload hashes of parts are signed', async t => {
 t.test('a receipt that is too large for the metadata goes beside the file', async t => {
   const { b2, service, uploads } = await setPromotionStage(t)
   const down = b2.fault({ status: 503, times: Infinity })
-  const metadata = Object.fromEntries(Array.from({ length: 6 }, (_, index) => [`field ${index}`, 'ä'.repeat(200)]))
   const stored = []
   for (const size of [KIB, 6 * MIB]) {
     const content = Buffer.alloc(size, 'x')
-    stored.push({ key: (await uploads.store(Readable.from([content]), { metadata })).track.key, content })
+    stored.push({ key: (await uploads.store(Readable.from([content]), { metadata: LARGE_METADATA })).track.key, content })
   }
   down.cancel()
   t.match(await uploads.promote(), { promoted: 2 })
   await isPromoted(t, b2, service, stored)
-  for (const { key } of stored) t.match(JSON.parse(b2.read(`${key}.receipt.json`)!.toString()), { key, metadata })
+  for (const { key } of stored) t.match(JSON.parse(b2.read(`${key}.receipt.json`)!.toString()), { key, metadata: LARGE_METADATA })
 })
 
 t.test('passes don\'t overlap, and report what they do', async t => {
@@ -98,6 +100,22 @@ t.test('what is in B2 already is not sent again', async t => {
   t.match(await uploads.promote(), { promoted: 2, pending: 0 })
   t.equal(stores(), before)
   await isPromoted(t, b2, service, stored)
+})
+
+t.test('what is in B2 already, but for its receipt, gets that', async t => {
+  const { b2, service, uploads } = await setPromotionStage(t)
+  const down = b2.fault({ status: 503, times: Infinity })
+  const content = Buffer.alloc(6 * MIB, 'x')
+  const { track } = await uploads.store(Readable.from([content]), { metadata: LARGE_METADATA })
+  down.cancel()
+  b2.fault({ operation: 'HeadObject', after: 1, status: 403 })
+  t.match(await uploads.promote(), { promoted: 0, failed: 1 })
+  await storeOn(t, b2).remove(`${track.key}.receipt.json`)
+  t.equal(b2.read(`${track.key}.receipt.json`), undefined)
+  t.match(await uploads.promote(), { promoted: 1 })
+  t.same(JSON.parse(b2.read(`${track.key}.receipt.json`)!.toString()), track)
+  t.equal(b2.requests.filter(({ operation }) => operation === 'CompleteMultipartUpload').length, 1, 'it is not sent again')
+  await isPromoted(t, b2, service, [{ key: track.key, content }])
 })
 
 t.test('an object of that name that is not this file is replaced, and no version of it stays', async t => {

@@ -201,6 +201,14 @@ t.test('what is not multipart gets 415 at POST /uploads', async t => {
   t.same(await service.localFiles(), [])
 })
 
+t.test('a piece of a file is refused, as it would be taken for the file', async t => {
+  const service = await startService(t)
+  const answer = await put(service, bytes(1_000), 'a.mp3', { 'content-range': 'bytes 1000-1999/5000' })
+  isError(t, answer, 400, 'invalid_request')
+  t.match(answer.body.detail, /Content-Range/)
+  t.same(await service.localFiles(), [])
+})
+
 t.test('a body with a content coding gets 415, as it is not the file', async t => {
   const service = await startService(t)
   const packed = gzipSync(bytes(1_000))
