@@ -197,17 +197,14 @@ export function describeFailure (error: unknown): B2Failure {
     const byName = BY_NAME[String(link.name)]
     if (byName !== undefined) return failure(byName, undefined, raw, status)
     if (/^Throttling/.test(String(link.name))) return failure('rate_limited', undefined, raw, status)
-    if (status !== undefined) {
-      const byStatus = codeOfStatus(status)
-      if (byStatus !== undefined) return failure(byStatus, undefined, raw, status)
-    }
+    if (status !== undefined) return failure(codeOfStatus(status), undefined, raw, status)
     if (/socket hang up|other side closed/i.test(String(link.message))) return failure('network_error', 'connection closed', raw, status)
     if (/^HPE_/.test(system)) return failure('service_unavailable', 'its answer was not HTTP', raw, status)
   }
   return failure('unknown_error', undefined, raw)
 }
 
-function codeOfStatus (status: number): B2ErrorCode | undefined {
+function codeOfStatus (status: number): B2ErrorCode {
   if (status === 401) return 'auth_error'
   if (status === 403) return 'access_denied'
   if (status === 408 || status === 504) return 'timeout'
