@@ -22,7 +22,7 @@ function noteOf (leftover: Note['leftover'], notedAt = Date.parse('2025-06-01T12
 }
 
 /** A file system of which one function on one path fails. */
-function failing (name: 'readdir' | 'rename' | 'unlink', code: string): Pick<typeof nodeFs, typeof name> {
+function failing (name: 'readdir' | 'readFile' | 'rename' | 'unlink', code: string): Pick<typeof nodeFs, typeof name> {
   const fail = async (): Promise<never> => { throw Object.assign(new Error(code), { code }) }
   return { [name]: fail } as never
 }
@@ -32,7 +32,7 @@ t.test('what is written down is read again, oldest first, also by another proces
   const notes = [
     noteOf({ kind: 'upload', key: 'tracks/a.mp3', uploadId: '4_z1' }, 1_000),
     noteOf({ kind: 'uploads', key: 'tracks/b.mp3' }, 2_000),
-    noteOf({ kind: 'object', key: 'tracks/ü c.mp3' }, 3_000),
+    noteOf({ kind: 'object', key: 'tracks/ü c.mp3', correlation_id: 'of-the-upload' }, 3_000),
     noteOf({ kind: 'doubles', key: 'tracks/d.mp3' }, 4_000),
   ]
   for (const note of notes.toReversed()) await list.write(note)
@@ -74,6 +74,14 @@ t.test('a directory that is not there is an empty list', async t => {
 t.test('a directory that can\'t be read is no empty list', async t => {
   const { list } = setUp(t, { fs: failing('readdir', 'EACCES') })
   await t.rejects(list.ids(), { code: 'EACCES' })
+})
+
+t.test('a note that the disk does not give is not gone', async t => {
+  const { dir, list } = setUp(t, { fs: failing('readFile', 'EIO') })
+  const note = noteOf({ kind: 'object', key: 'a' })
+  await list.write(note)
+  await t.rejects(list.read(note.id), { code: 'EIO' })
+  t.same(await new Leftovers({ dir }).read(note.id), note)
 })
 
 t.test('files that are not ours or can\'t be understood are left alone, and logged once', async t => {

@@ -34,6 +34,15 @@ t.test('what is lent and what is kept stay within the limit together', async t =
   t.equal(again.filter(buffer => kept.includes(buffer)).length, 5, 'three made room, and no more than that')
 })
 
+t.test('a buffer is lent as often as one likes', async t => {
+  const pool = new BufferPool(MIB)
+  const only = pool.lend(MIB)
+  for (let time = 0; time < 3; time++) {
+    pool.takeBack(only)
+    t.equal(pool.lend(MIB), only)
+  }
+})
+
 t.test('a buffer that comes back beyond the limit is dropped', async t => {
   const pool = new BufferPool(2 * MIB)
   const lent = Array.from({ length: 3 }, () => pool.lend(MIB))

@@ -40,6 +40,23 @@ t.test('a client that sends nothing while it is read from is idle', async t => {
   t.equal(clock.timers, 0, 'the watch has ended')
 })
 
+t.test('a short idle time is looked at more often', async t => {
+  const { clock, pace, stalled } = watch(t, { idleTimeoutMs: 500 })
+  pace.reading()
+  clock.advance(500)
+  t.same(stalled, ['idle'])
+})
+
+t.test('the rate is known from a quarter of a second on', async t => {
+  const { clock, pace } = watch(t)
+  pace.reading()
+  clock.advance(249)
+  t.equal(pace.rate(), undefined)
+  clock.advance(1)
+  t.equal(pace.rate(), 0)
+  pace.stop()
+})
+
 t.test('every byte begins the idle time anew', async t => {
   const { clock, pace, stalled, send } = watch(t, { minRate: 0 })
   pace.reading()

@@ -8,6 +8,8 @@ import { findNginx, startNginx } from './support/nginx.ts'
 import { setPromotionStage } from './support/promotion.ts'
 import { bytes, put, sha256, startService } from './support/service.ts'
 
+process.env['TZ'] = 'Asia/Kolkata' // HTTP's dates don't depend on it
+
 const CONTENT = bytes(SIZE)
 const EMPTY = Buffer.alloc(0)
 const METHODS = ['GET', 'HEAD'] as const

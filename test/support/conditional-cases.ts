@@ -20,7 +20,7 @@ const ETAG_DECIDES = 'where the ETag is asked for the date is ignored (RFC 9110 
 
 /**
  * Requests and their answers: those of nginx 1.22 for a static file of these bytes and this date, but for what `differs`.
- * `{etag}`, `{date}`, `{rfc850}`, `{asctime}`, `{earlier}`, `{later}` stand for what the server itself says of its file.
+ * `{etag}`, `{date}`, `{rfc850}`, `{asctime}`, `{earlier}`, `{later}`, `{dayless}` stand for what the server itself says of its file.
  */
 export const CASES: readonly Case[] = [
   [{}, 200],
@@ -106,6 +106,7 @@ export const CASES: readonly Case[] = [
   [{ 'if-modified-since': '{date}' }, 304],
   [{ 'if-modified-since': '{rfc850}' }, 304],
   [{ 'if-modified-since': '{asctime}' }, 304],
+  [{ 'if-modified-since': '{dayless}' }, 200],
   [{ 'if-modified-since': '{earlier}' }, 200],
   [{ 'if-modified-since': '{later}' }, 200],
   [{ 'if-modified-since': 'Fri, 31 Dec 2100 23:59:59 GMT' }, 200],
@@ -200,6 +201,7 @@ export function headersFor (headers: Readonly<Record<string, string>>, { etag, d
     date,
     rfc850: `${LONG_DAYS[day]}, ${number}-${month}-${year.slice(2)} ${time} GMT`,
     asctime: `${day} ${month} ${number.replace(/^0/, ' ')} ${time} ${year}`,
+    dayless: `${number} ${month} ${year} ${time} GMT`,
     earlier: shifted(-1_000),
     later: shifted(1_000),
   }
