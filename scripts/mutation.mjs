@@ -70,7 +70,7 @@ const TESTS = {
   'promotion-outcome': PROMOTION,
   'promotion-parts': PROMOTION,
   'promotion-pass': PROMOTION,
-  'promotion-queue': PROMOTION,
+  'promotion-queue': ['promotion-queue'],
   'promotion-report': PROMOTION,
   'promotion-upload': PROMOTION,
   receiver: ['upload-limits', ...UPLOAD],

@@ -146,6 +146,7 @@ t.test('a removal or a receipt that the disk refuses is an error with its code',
   t.teardown(() => store.close())
   await t.rejects(store.remove(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied' })
   await t.rejects(store.readReceipt(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied' })
+  await t.rejects(store.takeUp(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied', message: /could not be taken up again/ })
 })
 
 t.test('a directory that may not be written is permission_denied, and not writable', async t => {
