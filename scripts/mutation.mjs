@@ -101,7 +101,9 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
     mutate: [`services/${name}.ts`],
     coverageAnalysis: 'perTest',
     // A change that makes a test hang is noticed then; a machine that is busy is not mistaken for that.
-    timeoutMS: 20_000,
+    timeoutMS: 10_000,
+    // Most of the time goes by in tests that wait for what such a change keeps from happening.
+    concurrency: 4,
     reporters: ['clear-text', 'json'],
     jsonReporter: { fileName: `${dir}/${name.replace('/', '-')}.report.json` },
     clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
