@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -138,6 +138,33 @@ t.test('what cannot be cleaned up is logged, and discard does not reject', async
   t.teardown(() => store.close())
   await (await store.create(newKey())).discard()
   t.match(log.lines, [{ level: 'warn', facts: { err: { code: 'EIO' } }, message: /could not be cleaned up/ }])
+})
+
+t.test('what is gone already is cleaned up, and a file that cannot be closed is logged', async t => {
+  const dir = t.testdir()
+  const log = recordingLog()
+  let closeFails = false
+  const open: typeof nodeFs.open = async (path, flags, mode) => {
+    const handle = await nodeFs.open(path, flags, mode)
+    const close = handle.close.bind(handle)
+    return Object.assign(handle, {
+      async close () {
+        await close()
+        if (closeFails) throw Object.assign(new Error('no'), { code: 'EIO', syscall: 'close' })
+      },
+    })
+  }
+  const store = createLocalStore({ dir, log, fs: { open } })
+  t.teardown(() => store.close())
+  const gone = await store.create(newKey())
+  for (const name of filesBelow(dir)) rmSync(join(dir, name))
+  await gone.discard()
+  t.same(log.lines, [])
+  const stuck = await store.create(newKey())
+  closeFails = true
+  await stuck.discard()
+  t.match(log.lines, [{ level: 'warn', facts: { err: { code: 'EIO', syscall: 'close' } } }])
+  t.same(filesBelow(dir), [])
 })
 
 t.test('a removal or a receipt that the disk refuses is an error with its code', async t => {
