@@ -9,15 +9,15 @@ const BOUNDS = { lines: 97, branches: 93 }
 const JUDGED = ['services', 'routes', 'plugins']
 
 const root = fileURLToPath(new URL('../', import.meta.url))
-const tap = (...args) => spawnSync('tap', args, { cwd: root, stdio: 'inherit' }).status === 0
+const tap = (args, stdio = 'inherit') => spawnSync('tap', args, { cwd: root, stdio }).status === 0
 const reports = ['json-summary', 'lcovonly', 'html'].map(format => `--coverage-report=${format}`)
 
 if (!process.argv.includes('--report')) {
-  const passed = tap('build') && tap('--no-disable-coverage', '--coverage-report=none')
+  const passed = tap(['build']) && tap(['--no-disable-coverage', '--coverage-report=none'])
   if (!passed) process.exitCode = 1
 }
 giveSourcesBack(`${root}.tap/coverage`)
-tap('report', ...reports)
+tap(['report', ...reports], 'ignore') // it calls for 100 % of everything
 
 const report = JSON.parse(readFileSync(`${root}.tap/report/coverage-summary.json`, 'utf8'))
 const files = Object.entries(report)

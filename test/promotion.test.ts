@@ -154,14 +154,19 @@ t.test('a receipt that B2 did not take goes there later', async t => {
   await isPromoted(t, b2, service, [{ key: track.key, content }])
 })
 
-t.test('a receipt whose object is gone is set aside', async t => {
+t.test('a receipt whose object is gone, or another one, is set aside', async t => {
   const { b2, service, uploads } = await setPromotionStage(t)
   const down = b2.fault({ operation: 'PutObject', key: /receipt/, status: 503, times: Infinity })
-  await uploads.store(Readable.from([Buffer.alloc(6 * MIB, 'x')]))
+  const [, other] = [await uploads.store(Readable.from([Buffer.alloc(6 * MIB, 'x')])), await uploads.store(Readable.from([Buffer.alloc(6 * MIB, 'y')]))]
   down.cancel()
   b2.reset()
+  await putObject(storeOn(t, b2), other.location, Buffer.alloc(KIB, 'x'))
   const files = await service.localFiles()
-  t.match(await uploads.promote(), { set_aside: 1, pending: 1 })
-  t.match(service.log.of('promotion.failed'), [{ level: 50, set_aside: true, detail: 'B2 does not have the object that this receipt was kept for' }])
-  t.match(await service.localFiles(), files)
+  t.match(await uploads.promote(), { set_aside: 2, pending: 2 })
+  t.match(service.log.of('promotion.failed'), [
+    { level: 50, set_aside: true, detail: 'B2 does not have the object that this receipt was kept for' },
+    { level: 50, set_aside: true, key: other.location, detail: 'The object in B2 has 1024 bytes, its receipt says 6291456' },
+  ])
+  const left = await service.localFiles()
+  for (const name of files) t.ok(left.includes(name), 'it is still here')
 })
