@@ -11,6 +11,8 @@ export interface Hold {
   readonly size: number
   /** Text fields, so many that the receipt goes beside the file. */
   readonly fields?: Record<string, string>
+  /** Whether only its receipt waits: B2 has the file. */
+  readonly isReceiptOnly?: boolean
   readonly fault: Fault
 }
 
@@ -37,6 +39,8 @@ export const HOLDS: readonly Hold[] = [
   { name: 'a receipt on its way', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, bytesPerSecond: 3_000 * 1_000 / HELD_MS } },
   { name: 'the receipt of a small file that is done', size: SMALL, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
   { name: 'a receipt that is done', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
+  { name: 'a kept receipt on its way', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, bytesPerSecond: 500 * 1_000 / HELD_MS } },
+  { name: 'a kept receipt that is done', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
   { name: 'the completion on its way', size: LARGE, fault: { operation: 'CompleteMultipartUpload', bytesPerSecond: 500 } },
   { name: 'the completion that is done', size: LARGE, fault: { operation: 'CompleteMultipartUpload', delayMs: HELD_MS } },
   { name: 'the look whether B2 has got it all', size: LARGE, fault: { operation: 'HeadObject', key: isFile, after: 1, delayMs: HELD_MS } },
@@ -48,9 +52,11 @@ export async function hold (b2: B2Emulator, { fault }: Hold): Promise<void> {
   await b2.waitFor('request', record => record.fault === fault)
 }
 
-/** The name of a file that fell back, and is to be held up there. */
-export async function fallBackFor ({ size, fields = {} }: Hold, { b2, service }: Pick<PromotionStage, 'b2' | 'service'>): Promise<string> {
-  const down = b2.fault({ operation: ['PutObject', 'CreateMultipartUpload'], status: 503, times: Infinity })
+/** The name of a file that fell back, or whose receipt did, and that is to be held up there. */
+export async function fallBackFor ({ size, fields = {}, isReceiptOnly = false }: Hold, { b2, service }: Pick<PromotionStage, 'b2' | 'service'>): Promise<string> {
+  const down = b2.fault(isReceiptOnly
+    ? { operation: 'PutObject', key: isReceipt, status: 503, times: Infinity }
+    : { operation: ['PutObject', 'CreateMultipartUpload'], status: 503, times: Infinity })
   const { body } = await post(service, bytes(size), 'song.mp3', { before: fields })
   down.cancel()
   return nameOf(body.track.key)
