@@ -26,3 +26,18 @@ for (const at of ['a put on its way', 'a put that is done', 'the look whether B2
     t.same(await second.service.localFiles(), [])
   })
 }
+
+t.test('a file that another service is promoting is left out, and said to be', async t => {
+  const first = await setPromotionStage(t)
+  const { b2, service, uploads } = first
+  const second = await setPromotionStage(t, { LOCAL_STORAGE_DIR: service.dir }, b2)
+  const held = HOLDS.find(({ name }) => name === 'a put that is done')!
+  await fallBackFor(held, first)
+  const begun = hold(b2, { ...held, fault: { operation: 'PutObject', delayMs: 3_000 } })
+  const promoting = uploads.promote()
+  await begun
+  t.match(await second.uploads.promote(), { promoted: 0, failed: 0, skipped: 1, pending: 1 })
+  t.match(await promoting, { promoted: 1, pending: 0 })
+  t.same(second.service.log.of('promotion.failed'), [])
+  t.same(await service.localFiles(), [])
+})
