@@ -38,7 +38,7 @@ t.test('the timeouts and limits of the nginx configuration leave it to the servi
 })
 
 t.test('behind nginx an upload arrives whole, and B2 has its beginning before the client has sent its end', { skip }, async t => {
-  t.setTimeout(30_000)
+  t.setTimeout(30_000) // a proxy that holds the upload back would keep both sides waiting
   const b2 = await startB2(t)
   const service = await startService(t, { ...b2Env(b2), ...CALM })
   const proxy = await startNginxProxy(t, nginx!, service)
