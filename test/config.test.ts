@@ -217,7 +217,7 @@ t.test('the memory budget must hold one replay window and two parts', async t =>
 
   const error = errorOf({ ...holds, MEMORY_BUDGET_BYTES: String(needed - 1) })
   t.strictSame(error?.variables, ['MEMORY_BUDGET_BYTES'])
-  t.match(error?.message, `be at least ${needed}, not ${needed - 1}`)
+  t.match(error?.message, `be at least ${needed}, not ${needed - 1}, or REPLAY_WINDOW_BYTES or B2_PART_BYTES must be smaller`)
   t.strictSame(errorOf({ REPLAY_WINDOW_BYTES: String(250 * MiB) })?.variables, ['MEMORY_BUDGET_BYTES'], 'against defaults')
 })
 
@@ -236,6 +236,7 @@ t.test('all problems come in one error, in documented order', async t => {
   t.strictSame(error?.variables, variables)
   for (const name of variables) t.match(error?.message, `${name} must`)
   t.notMatch(error?.message, '\n', 'fits one log line')
+  t.equal(error?.message.split('; ').length, variables.length)
   t.equal(error?.name, 'ConfigError')
 })
 
