@@ -1,9 +1,6 @@
-import type { Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
-import { STATUS_CODES } from 'node:http'
-import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
 import { LogController } from 'fastify'
-import type { FastifyInstance, FastifyHttpOptions, FastifyPluginAsync } from 'fastify'
+import type { FastifyHttpOptions, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { Registry } from 'prom-client'
 import b2Uploads from './index.ts'
@@ -14,10 +11,11 @@ import connections from './plugins/connections.ts'
 import documentation, { DOCUMENTATION_PATH } from './plugins/documentation.ts'
 import correlationId, { correlationIdOf } from './plugins/correlation-id.ts'
 import rateLimit from './plugins/rate-limit.ts'
-import { answerError, errorBody, LINGER_MS } from './routes/error-answer.ts'
+import { answerError } from './routes/error-answer.ts'
 import { deferContinue } from './routes/expect-continue.ts'
 import health from './routes/health.ts'
 import metrics from './routes/metrics.ts'
+import { answerParserError } from './routes/parser-error.ts'
 import ready from './routes/ready.ts'
 import { addSchemas } from './routes/schemas.ts'
 import { parseConfig } from './services/config.ts'
@@ -101,37 +99,3 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
 }
 
 export default fp(service, { name: 'service', fastify: '5.x' })
-
-const PARSER_STATUS: Record<string, number> = {
-  HPE_HEADER_OVERFLOW: 431,
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-}
-
-/** What Node's HTTP parser could not read never becomes a request; the answer is written by hand. */
-function answerParserError (this: FastifyInstance, error: Error & { code?: string }, socket: Socket & { _httpMessage?: ServerResponse | null }): void {
-  const { _httpMessage: response } = socket
-  // A request of this connection is being answered, or was: another answer would be taken for its body.
-  if (error.code === 'ECONNRESET' || !socket.writable || response?.headersSent === true) {
-    socket.destroy()
-    return
-  }
-  const status = PARSER_STATUS[error.code ?? ''] ?? 400
-  const correlationId = response == null ? randomUUID() : correlationIdOf(response.req)
-  const body = JSON.stringify(errorBody(
-    new UploadError(status === 408 ? 'upload_stalled' : 'invalid_request', 'The request is not well-formed HTTP, or its headers are too large or came too slowly.'), correlationId))
-  this.log.warn({ correlation_id: correlationId, parser_error: error.code }, 'a request could not be read')
-  socket.end([
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-correlation-id: ${correlationId}`,
-    'x-content-type-options: nosniff',
-    'connection: close',
-    '',
-    body,
-  ].join('\r\n'))
-  // Half-open connections are allowed, so a client that never closes its side would keep this one.
-  const timer = setTimeout(() => { socket.destroy() }, LINGER_MS)
-  socket.once('close', () => { clearTimeout(timer) })
-}

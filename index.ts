@@ -42,31 +42,37 @@ export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer'>
   readonly metrics?: MetricsOptions | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
   readonly b2?: B2Options | undefined
+  /** Variables that `b2` would need and that are not set: a warning names them. {@link optionsFromEnv} gives them. */
+  readonly missing?: readonly string[] | undefined
   /** The fallback directory. */
   readonly local: {
-    /** Created when missing. */
+    /** Created when missing. No other registration in the process may have it with another bucket. */
     readonly dir: string
     /** Bytes of free space to keep. Default 0. */
-    readonly minFreeBytes?: number
+    readonly minFreeBytes?: number | undefined
     /** Whether registering fails where the directory can't be used. Default false: a warning. */
-    readonly required?: boolean
+    readonly required?: boolean | undefined
   }
 }
 
-/** The plugin's options as the environment gives them, by the variables that README lists. @throws {@link ConfigError} naming every bad one. */
+/**
+ * The plugin's options as the environment gives them, by the variables that README lists; those of the service alone (`HOST`, `API_KEYS`
+ * and so on) are checked, too, and mean nothing to the plugin. No `.env` file is read.
+ * @throws {@link ConfigError} naming every bad one.
+ */
 export function optionsFromEnv (env: Environment = process.env): B2UploadsOptions {
   return optionsFromConfig(parseConfig(env))
 }
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', b2, local, preHandler, metrics: metricsOptions, ...rest } = options
+  const { prefix, routes = true, decoratorName = 'uploads', b2, missing, local, preHandler, metrics: metricsOptions, ...rest } = options
   const metrics = metricsOptions === undefined ? undefined : createMetrics(metricsOptions)
   app.addHook('onClose', async () => { metrics?.close() })
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
-    await scope.register(localStore, { required: false, ...local })
-    await scope.register(b2Client, { b2, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
+    await scope.register(localStore, { ...local, required: local.required ?? false })
+    await scope.register(b2Client, { b2, missing, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
     await scope.register(uploads, { ...rest, observer: metrics?.observer })
     const own = scope[kUploads]
     metrics?.watch(own)

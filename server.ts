@@ -18,7 +18,7 @@ const env = process.env
 await start().catch((error: unknown) => {
   const log = pino()
   if (error instanceof ConfigError) log.fatal({ variables: error.variables }, error.message)
-  else log.fatal({ err: error }, 'the service could not start')
+  else log.fatal({ err: error }, `the service could not start: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1
 })
 

@@ -1,7 +1,8 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import fp from 'fastify-plugin'
 import { createB2Store } from '../services/b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../services/b2/store.ts'
+import { badOption } from '../services/check-options.ts'
 import type { Observer } from '../services/observer.ts'
 import { kLocalStore } from './local-store.ts'
 
@@ -21,6 +22,8 @@ export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted'
 export interface B2ClientPluginOptions {
   /** The bucket and how to reach it; undefined for local-only mode. */
   b2?: B2Options | undefined
+  /** What it would need and is not set, for the log. */
+  missing?: readonly string[] | undefined
   /** Put before every key. */
   keyPrefix: string
   /** Is told what B2 fails with. */
@@ -31,8 +34,13 @@ export interface B2ClientPluginOptions {
  * Decorates the primary store, which writes down in the local store's directory what is to be removed from B2, and removes
  * nothing that has a file or receipt there. No call is made to B2 at the start: a key that may upload often may not look at the bucket.
  */
-export default fp<B2ClientPluginOptions>(async (app, { b2, keyPrefix, observer }) => {
+export default fp<B2ClientPluginOptions>(async (app, { b2, missing = [], keyPrefix, observer }) => {
   const { [kLocalStore]: localStore } = app
+  app.addHook('onClose', useDirectory(localStore.dir, b2?.bucket))
+  if (b2 === undefined && missing.length > 0) {
+    app.log.warn({ missing }, `B2 is not configured, ${missing.join(', ')} missing: ` +
+      `running local-only, uploads are stored in ${localStore.dir} and stay there`)
+  }
   const store = b2 === undefined
     ? undefined
     : createB2Store({
@@ -47,3 +55,19 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, keyPrefix, observer }
   app.decorate(kB2, store)
   app.addHook('onClose', async () => { await store?.close() })
 }, { name: 'b2-client', fastify: '5.x', dependencies: ['local-store'] })
+
+/** What the directories of this process belong to; a bucket's name is unique in all of B2. */
+const directories = new Map<string, { readonly bucket: string | undefined, users: number }>()
+
+/**
+ * Files in a directory are promoted to the bucket of whoever finds them: with another bucket on the same one, a file would be gone
+ * for those who answered for it. Returns what ends the use. @throws {TypeError} where there is another bucket
+ */
+function useDirectory (dir: string, bucket: string | undefined): () => Promise<void> {
+  const path = resolve(dir)
+  const use = directories.get(path) ?? { bucket, users: 0 }
+  if (use.bucket !== bucket) throw badOption('local.dir', 'another directory: this one is in use with another bucket, to which its files would be promoted')
+  use.users++
+  directories.set(path, use)
+  return async () => { if (--use.users === 0) directories.delete(path) }
+}

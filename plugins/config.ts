@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { isProduction, missingB2, parseConfig, type Config, type Environment } from '../services/config.ts'
+import { isProduction, parseConfig, type Config, type Environment } from '../services/config.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,11 +24,6 @@ async function config (app: FastifyInstance, options: ConfigPluginOptions) {
   const config = parseConfig(options.env)
   app.decorate('config', config)
 
-  const missing = missingB2(config)
-  if (missing.length > 0) {
-    app.log.warn({ missing }, `B2 is not configured, ${missing.join(', ')} missing: ` +
-      `running local-only, uploads are stored in ${config.LOCAL_STORAGE_DIR} and stay there`)
-  }
   if (isProduction(config) && config.API_KEYS.length === 0) {
     app.log.warn('API_KEYS is not set: the upload endpoint is open to everyone who can reach it. ' +
       'Set API_KEYS, or make sure that something in front of the service authenticates')

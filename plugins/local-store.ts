@@ -30,8 +30,8 @@ async function localStore (app: FastifyInstance, options: LocalStorePluginOption
     await store.open()
   } catch (err) {
     const reason = err instanceof Error ? err.message : String(err)
-    if (required) throw new Error(`The local storage directory "${store.dir}" cannot be created or written. ${reason}`, { cause: err })
-    app.log.warn({ err, dir: store.dir }, 'the local storage directory cannot be created or written: no fallback until it can')
+    if (required) throw new Error(`The local storage directory "${store.dir}" (LOCAL_STORAGE_DIR) cannot be created or written. ${reason}`, { cause: err })
+    app.log.warn({ err, dir: store.dir }, 'the local storage directory (LOCAL_STORAGE_DIR) cannot be created or written: no fallback until it can')
   }
 }
 

@@ -63,7 +63,8 @@ export function answerError (caught: unknown, request: FastifyRequest, reply: Fa
     reply.send(payload)
     return
   }
-  reply.header('connection', 'close').header('content-length', payload.byteLength).send(lingering(payload, request.raw))
+  if (request.raw.httpVersionMajor < 2) reply.header('connection', 'close') // HTTP/2 has none (RFC 9113 §8.2.2)
+  reply.header('content-length', payload.byteLength).send(lingering(payload, request.raw))
 }
 
 /** Milliseconds that a client has to read an answer and stop sending, before its connection is closed. */

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { b2Hints } from '../services/b2/error-codes.ts'
@@ -10,7 +10,7 @@ import { answerError } from './error-answer.ts'
 export interface RoutesOptions {
   readonly uploads: UploadService
   /** Run before each route, after the host's own hooks. Default none. */
-  preHandler?: preHandlerHookHandler | preHandlerAsyncHookHandler | (preHandlerHookHandler | preHandlerAsyncHookHandler)[] | undefined
+  readonly preHandler?: RouteShorthandOptions['preHandler'] | undefined
 }
 
 /** What all routes of the plugin have in common. */

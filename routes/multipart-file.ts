@@ -4,6 +4,7 @@ import type { OpenedFile } from '../services/uploads.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import { boundaryOf, FormDelimiters } from './form-delimiters.ts'
 import { Fields, invalid, isJsonField, MAX_FIELDS, MAX_NAME_BYTES, MAX_VALUE_BYTES, unescaped } from './form-fields.ts'
+import { parserErrorOf } from './parser-error.ts'
 
 // One file; but browsers send a part for each file input in which nothing was chosen, too.
 const MAX_FILE_PARTS = 9
@@ -121,6 +122,8 @@ function malformed (detail: string): UploadError {
 /** What a failure while the body was read means. */
 export function explainFailure (error: unknown, request: FastifyRequest): Error {
   if (error instanceof UploadError) return error
+  const unreadable = parserErrorOf(request.raw)
+  if (unreadable !== undefined) return unreadable
   if (!request.raw.complete && request.raw.destroyed) return new ClientGoneError('The client went away.', { cause: error })
   const { code } = error as { code?: unknown }
   if (code === 'FST_FILES_LIMIT') return new UploadError('too_many_files', 'The form has more than one file part.')

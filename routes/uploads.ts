@@ -44,6 +44,11 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
     },
   }
 
+  app.addHook('preParsing', async (request, _reply, payload) => {
+    if (payload === request.raw) return payload
+    throw new UploadError('internal_error', 'A preParsing hook of the app puts another stream in the place of the request\'s body: keep such hooks away from the upload routes.')
+  })
+
   await app.register(async scope => {
     if (!scope.hasContentTypeParser('multipart/form-data')) await scope.register(multipart)
     // Others reach the handler, which says what is wrong with them.
@@ -93,7 +98,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         consumes: ['application/octet-stream'],
         params: Type.Object({ name: Type.String({ description: 'The client\'s name for the file, such as `song.mp3`.' }) }),
         body: Type.String({ format: 'binary', description: 'The file.' }),
-        response: { ...answers, ...errorAnswers({ 404: true }) },
+        response: { ...answers, ...errorAnswers({ 400: ['malformed_upload', 'invalid_request'], 404: true }) },
       },
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
@@ -137,13 +142,26 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
       }
       assertNotCoded(request, reply)
       check?.()
+      assertUntouched(request)
       sendContinue(request.raw, reply.raw)
       return await open()
     },
   })
   reply.code(201)
-  reply.header('location', `${request.server.prefix}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
+  reply.header('location', `${prefixOf(request)}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
+}
+
+/** The prefix that the routes were registered under, as it stands in this request's URL where it has parameters. */
+function prefixOf ({ server, url }: FastifyRequest): string {
+  const prefix = server.prefix.replace(/\/+$/, '')
+  return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix
+}
+
+/** A hook of the host that read the body, or a piece of it, would have what it read be missing from the file. */
+function assertUntouched ({ raw }: FastifyRequest): void {
+  if (!raw.readableDidRead) return
+  throw new UploadError('internal_error', 'A hook of the app has read the request\'s body before this route could: keep such hooks away from the upload routes.')
 }
 
 /**
@@ -165,6 +183,7 @@ function openRawFile (request: FastifyRequest, filename: string): OpenedFile {
     filename,
     contentType: request.headers['content-type'],
     expectedBytes: contentLength(request),
+    isExact: contentLength(request) !== undefined,
     explain: error => explainFailure(error, request),
     complete: async () => ({}),
   }

@@ -17,7 +17,7 @@ const INTRO = `# Plugin API
 <!-- Written by \`npm run docs\` from the docstrings of the sources: change those. -->
 
 What \`fastify-b2-uploads\` exports. How to register it, and what a host app has to mind, is in the
-[README](../README.md#upload); the routes are in [http-api.md](http-api.md).
+[README](../README.md#in-a-fastify-app); the routes are in [http-api.md](http-api.md).
 `
 
 const SCHEMAS = { AudioTags: AudioTagsSchema, FallbackReason: FallbackReasonSchema, StoredInB2: StoredInB2Schema, StoredLocally: StoredLocallySchema, Track: TrackSchema }

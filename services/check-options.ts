@@ -47,6 +47,7 @@ const RULES: Rules = {
   routes: yesOrNo,
   decoratorName: optional(text),
   preHandler: optional(rule('a function, or a list of functions', value => [value].flat().every(each => typeof each === 'function'))),
+  missing: optional(rule('a list of names', value => Array.isArray(value) && value.every(name => typeof name === 'string'))),
   keyPrefix: optional(value => typeof value === 'string' ? keyPrefixFault(value) : 'a text'),
   maxBytes: bytes(1),
   maxConcurrent: count(),
@@ -76,12 +77,12 @@ export function checkOptions (options: unknown): void {
   if (metrics !== undefined) checkAll('metrics', metrics, METRICS_RULES)
   const { partBytes = 8_388_608 } = Object(b2) as { partBytes?: number } // 8 MiB
   if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
-    throw bad('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)
+    throw badOption('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)
   }
 }
 
 function checkAll (name: string, value: unknown, rules: Rules): void {
-  if (typeof value !== 'object' || value === null) throw bad(name, `an object with ${Object.keys(rules).filter(key => rules[key]!(undefined) !== undefined).join(', ')}`)
+  if (typeof value !== 'object' || value === null) throw badOption(name, `an object with ${Object.keys(rules).filter(key => rules[key]!(undefined) !== undefined).join(', ')}`)
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(rules, key)) throw new TypeError(`fastify-b2-uploads: there is no option ${name}.${key}; there are ${Object.keys(rules).join(', ')}`)
   }
@@ -91,11 +92,12 @@ function checkAll (name: string, value: unknown, rules: Rules): void {
 function check (path: string, values: Record<string, unknown>, rules: Rules): void {
   for (const [name, rule] of Object.entries(rules)) {
     const must = rule(values[name])
-    if (must !== undefined) throw bad(`${path}${name}`, must)
+    if (must !== undefined) throw badOption(`${path}${name}`, must)
   }
 }
 
-function bad (name: string, must: string): TypeError {
+/** What to throw for an option that is not as it must be. */
+export function badOption (name: string, must: string): TypeError {
   return new TypeError(`fastify-b2-uploads: the option ${name} must be ${must}`)
 }
 

@@ -31,7 +31,7 @@ export function createClosingLines (observer: Observer | undefined): ClosingLine
       }
       const { error_code, message: detail, cause } = error
       const failed = { event: 'upload.failed', ...fields, error_code, detail }
-      if (error.isClientFault) log.warn(failed, 'upload refused')
+      if (error.isClientFault) log.warn({ ...failed, ...(cause instanceof Error ? { reason: cause.message } : {}) }, 'upload refused')
       else log.error(cause === undefined ? failed : { ...failed, err: cause }, 'upload failed')
       observer?.failed(error_code)
     },

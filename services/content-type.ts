@@ -23,6 +23,9 @@ const SYNONYMS: Readonly<Record<string, string>> = {
 // RFC 9110 5.6.2 `token`, without `*` (a media range is no media type), at most 127 characters (RFC 6838 4.2).
 const ESSENCE = /^[\w!#$%&'+\-.^`|~]{1,127}\/[\w!#$%&'+\-.^`|~]{1,127}$/
 
+/** Enough to tell one (https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern); file-type wants the chunks behind it to be well-formed. */
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
+
 /**
  * The media type that the first bytes of a file show, lower case and without parameters, under the name of
  * {@link SYNONYMS} where there are several. Undefined for an empty file and wherever the bytes tell nothing (plain text has
@@ -35,7 +38,8 @@ const ESSENCE = /^[\w!#$%&'+\-.^`|~]{1,127}\/[\w!#$%&'+\-.^`|~]{1,127}$/
 export async function sniffContentType (head: Uint8Array): Promise<string | undefined> {
   try {
     const found = await fileTypeFromBuffer(head)
-    return found === undefined ? undefined : usualName(essence(found.mime))
+    if (found !== undefined) return usualName(essence(found.mime))
+    return PNG.every((byte, index) => head[index] === byte) ? 'image/png' : undefined
   } catch {
     return undefined
   }

@@ -35,6 +35,8 @@ export interface IntakeOptions {
   readonly maxBytes: number
   /** No more than this many bytes come, where that is known; memory was set aside for no more, so more are an error. */
   readonly expectedBytes?: number
+  /** Whether fewer than `expectedBytes` are an error, too. */
+  readonly isExact?: boolean
 }
 
 /** The source of an upload failed, which is never B2's fault; `cause` is what it failed with. */
@@ -76,7 +78,7 @@ export class Intake {
     stream.on('close', this.#onClose)
     stream.pause()
     if (stream.errored != null) this.#onError(stream.errored)
-    else if (stream.readableEnded) this.#onEnd()
+    else if (stream.readableEnded) this.fail(new SourceError(new Error('The source had been read to its end before.')))
     else if (stream.destroyed) this.#onClose()
   }
 
@@ -224,6 +226,15 @@ export class Intake {
   }
 
   readonly #onEnd = (): void => {
+    const { stream, expectedBytes, isExact } = this.#options
+    // What the form parser of a host says of a file that it cut off at a limit of its own (@fastify/busboy).
+    if ((stream as { truncated?: unknown }).truncated === true) {
+      return this.fail(new UploadError('file_too_large', 'The source was cut off by the form parser that it comes from: the file is larger than its limit.',
+        { hints: ['Raise the limit of file sizes (fileSize) of that form parser, or send a smaller file.'] }))
+    }
+    if (isExact === true && this.#received !== expectedBytes) {
+      return this.fail(new SourceError(new Error(`The source ended after ${this.#received} of the ${expectedBytes} bytes that it had announced.`)))
+    }
     this.#ended = true
     this.#wake?.()
   }

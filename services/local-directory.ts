@@ -38,12 +38,26 @@ export async function unlinkIfThere (fs: FileSystem, path: string): Promise<bool
 export function createDirectoryMaker (fs: FileSystem): (directory: string) => Promise<void> {
   const running = new Map<string, Promise<void>>()
 
+  // Not with `recursive`: where a system makes no directories though the parent is there, such as /proc, Node tries again for ever.
   async function make (directory: string): Promise<void> {
-    const first = await fs.mkdir(directory, { recursive: true })
-    if (first === undefined) return
-    for (let made = directory; made.length >= first.length; made = dirname(made)) {
-      await syncDirectory(fs, dirname(made))
+    const parent = dirname(directory)
+    try {
+      await makeOne(directory, parent)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || parent === directory) throw error
+      await make(parent)
+      await makeOne(directory, parent)
     }
+  }
+
+  async function makeOne (directory: string, parent: string): Promise<void> {
+    try {
+      await fs.mkdir(directory)
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST' && (await fs.stat(directory)).isDirectory()) return
+      throw error
+    }
+    await syncDirectory(fs, parent)
   }
 
   return function makeDirectory (directory) {

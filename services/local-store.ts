@@ -21,7 +21,7 @@ export interface LocalStoreOptions {
   /** The directory; relative to the working directory at the time of the call, created when missing. */
   dir: string
   /** Bytes of free space to keep: below it a file is `disk_full`. Default 0, no check. */
-  minFreeBytes?: number
+  minFreeBytes?: number | undefined
   /** Milliseconds between the two looks of the sweep. Default 5000; less than 3000 endangers other processes' files. */
   sweepDelayMs?: number
   /** Milliseconds for which a claim must look the same before it is taken over. Default 5000; less than 3000 endangers living claims. */

@@ -3,8 +3,10 @@ import type { Config } from './config.ts'
 
 /** The plugin's options that a configuration means. */
 export function optionsFromConfig (config: Config) {
+  const missing = missingB2(config)
   return {
-    ...(missingB2(config).length > 0 ? {} : { b2: b2Options(config) }),
+    missing,
+    b2: missing.length > 0 ? undefined : b2Options(config),
     local: {
       dir: config.LOCAL_STORAGE_DIR,
       minFreeBytes: config.LOCAL_MIN_FREE_BYTES,

@@ -8,6 +8,7 @@ import type { PromotionOutcome } from './promotion-outcome.ts'
 import { PromotionUpload } from './promotion-upload.ts'
 import type { PromotionStores } from './promotion-upload.ts'
 import type { Receipt, Track } from './track.ts'
+import { untilAborted } from './until-aborted.ts'
 
 export interface PromotedFileOptions {
   readonly key: string
@@ -182,11 +183,8 @@ export class PromotedFile {
   async #tellHost (receipt: Receipt): Promise<void> {
     const { onPromoted } = this.#options
     if (onPromoted === undefined) return
-    const { signal } = this.#cut
-    const wasCut = new Promise<never>((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
-    wasCut.catch(() => {})
     try {
-      await Promise.race([onPromoted(receipt), wasCut])
+      await untilAborted(onPromoted(receipt), this.#cut.signal)
     } catch (cause) {
       throw new HookFailed(cause)
     }

@@ -13,6 +13,7 @@ import type { Receipt } from './track.ts'
 import { Transfer } from './transfer.ts'
 import type { TransferStores } from './transfer.ts'
 import { UnderWay } from './under-way.ts'
+import { untilAborted } from './until-aborted.ts'
 import { ClientGoneError, UploadError } from './upload-errors.ts'
 
 /** What is known of a file besides its bytes. */
@@ -28,6 +29,8 @@ export interface OpenedFile extends FileInfo {
   readonly stream: Readable
   /** No more than this many bytes can come, where that is known. */
   readonly expectedBytes?: number | undefined
+  /** Whether exactly `expectedBytes` must come, where these are known. Default false. */
+  readonly isExact?: boolean
   /** Waits for what follows the file in the request, and gives the text fields. */
   complete (): Promise<Record<string, string>>
   /** Says what a failure of `stream` means; by default it is a `malformed_upload`. */
@@ -113,14 +116,14 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       try {
         pace.reading()
         opened = await Promise.race([request.open(), new Promise<never>((_resolve, reject) => { endOpening = reject })])
-        const { expectedBytes } = opened
+        const { expectedBytes, isExact = false } = opened
         const lease = account.open({
           need: expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, partBytes),
           rate: () => pace.rate(),
           end: () => upload.end(new UploadError('overloaded', 'The upload was slow while others waited for its memory.')),
         })
         try {
-          intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
+          intake = new Intake({ stream: opened.stream, lease, pool, pace, maxBytes, isExact, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
           receipt = await transferOf(opened, intake, request, cut.signal).run()
         } finally {
           intake?.close()
@@ -128,7 +131,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
         }
         pace.stop()
         closing.stored(log, receipt, elapsedMs())
-        await tellHost(receipt, log)
+        await tellHost(receipt, log, cut.signal)
         return receipt
       } finally {
         running.done(upload)
@@ -143,11 +146,12 @@ export function createReceiver (options: ReceiverOptions): Receiver {
   }
 
   /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
-  async function tellHost (receipt: Receipt, log: Log): Promise<void> {
+  async function tellHost (receipt: Receipt, log: Log, cut: AbortSignal): Promise<void> {
     try {
-      await onStored(receipt)
+      await untilAborted(onStored(receipt), cut)
     } catch (err) {
-      log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err }, 'the host\'s onStored failed')
+      log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err },
+        cut.aborted ? 'the host\'s onStored had not ended when the app had to close' : 'the host\'s onStored failed')
     }
   }
 

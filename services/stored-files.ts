@@ -118,7 +118,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
   }
 
   async function open ({ key, size_bytes: size }: Track, range?: ByteRange, signal?: AbortSignal): Promise<Readable> {
-    if (range !== undefined && !(range.first >= 0 && range.first <= range.last && range.last < size)) {
+    if (range !== undefined && !isWithin(range, size)) {
       throw new UploadError('range_not_satisfiable', `The file has ${size} bytes.`)
     }
     const source = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal))
@@ -177,6 +177,10 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       await streams.drain(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file had not been read to its end.')))
     },
   }
+}
+
+function isWithin ({ first, last }: ByteRange, size: number): boolean {
+  return Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < size
 }
 
 function sizeOf (size: number, range?: ByteRange): number {

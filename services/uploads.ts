@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream'
 import { BufferPool } from './buffer-pool.ts'
 import type { B2Store } from './b2/store.ts'
+import { badOption } from './check-options.ts'
+import { checkStoreArguments } from './check-store-arguments.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
 import { keyPrefixFault, uuidv7 } from './file-names.ts'
@@ -30,38 +32,38 @@ export interface UploadsOptions {
   /** Is told of what is counted. */
   readonly observer?: Observer | undefined
   /** Put before every key. Default `tracks/`. */
-  readonly keyPrefix?: string
+  readonly keyPrefix?: string | undefined
   /** Largest accepted file, bytes. Default 1 GiB. */
-  readonly maxBytes?: number
+  readonly maxBytes?: number | undefined
   /** Uploads at once; more are `overloaded`. Default 1000. */
-  readonly maxConcurrent?: number
+  readonly maxConcurrent?: number | undefined
   /** Accepted media types, `audio/*` style wildcards allowed. Default any. */
-  readonly allowedTypes?: readonly string[]
+  readonly allowedTypes?: readonly string[] | undefined
   /** Milliseconds without a byte after which an upload ends. Default 30,000. */
-  readonly idleTimeoutMs?: number
+  readonly idleTimeoutMs?: number | undefined
   /** Bytes per second, averaged over `idleTimeoutMs`, below which an upload ends; 0 for no such rule. Default 1024. */
-  readonly minRate?: number
+  readonly minRate?: number | undefined
   /** Replay window of one upload, bytes. Default 32 MiB. */
-  readonly windowBytes?: number
+  readonly windowBytes?: number | undefined
   /** Bound on the bytes that all uploads hold in memory. Default 256 MiB; at least one window and two parts. */
-  readonly memoryBudgetBytes?: number
+  readonly memoryBudgetBytes?: number | undefined
   /** Uploads in a row whose B2 attempt failed that open the circuit; 0 for no breaker. Default 5. */
-  readonly breakerThreshold?: number
+  readonly breakerThreshold?: number | undefined
   /** Milliseconds until one upload, or one file of a promotion, probes B2 again. Default 30,000. */
-  readonly breakerResetMs?: number
+  readonly breakerResetMs?: number | undefined
   /**
    * Milliseconds of pause between two passes that move files from local storage to B2; 0: none is moved but by
    * `promote()`. Default 60,000.
    */
-  readonly promoteIntervalMs?: number
+  readonly promoteIntervalMs?: number | undefined
   /**
-   * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered. A failure is
-   * logged, and the file stays stored.
+   * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
+   * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored.
    */
   readonly onStored?: ((receipt: Receipt) => unknown) | undefined
   /**
    * Called with the new receipt of each file that was moved from local storage to B2, before it goes from local storage: at
-   * least once. A failure is logged, and it is called again at the next pass.
+   * least once. The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
    */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
 }
@@ -98,8 +100,12 @@ export interface StoreInfo extends FileInfo {
 /** What an app can do with its files. */
 export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'promote'>, Pick<StoredFiles, 'receipt' | 'content' | 'remove'> {
   /**
-   * Stores what a stream gives: bytes, or strings, which are stored as UTF-8.
-   * @throws {@link UploadError} where it was not stored; nothing of it is left then
+   * Stores what a stream gives: bytes, or strings, which are stored as UTF-8. Other sources become one by `Readable.from(…)`
+   * (buffers, iterables) or `Readable.fromWeb(…)` (the body of a fetch). `idleTimeoutMs` and `minRate` hold for it, too. Where
+   * it fails the stream is destroyed, as `pipeline` would.
+   * @throws {@link UploadError} where it was not stored; nothing of it is left then. `file_too_large`, too, for a file that the
+   * form parser it comes from has cut off (`truncated`)
+   * @throws TypeError for what is no stream, and for bad `info`
    */
   store (source: Readable, info?: StoreInfo): Promise<Receipt>
   /** Bytes that uploads and promotions hold in memory. */
@@ -116,17 +122,17 @@ export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refu
   close (graceMs?: number): Promise<void>
 }
 
-/** @throws {RangeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
+/** @throws {TypeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
 export function createUploads (options: UploadsOptions): UploadService {
   const { b2, local, log, observer, onPromoted } = options
   const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
   const fault = keyPrefixFault(keyPrefix)
-  if (fault !== undefined) throw new RangeError(`keyPrefix must be ${fault}`)
+  if (fault !== undefined) throw badOption('keyPrefix', fault)
   const windowBytes = options.windowBytes ?? 33_554_432 // 32 MiB
   const budgetBytes = options.memoryBudgetBytes ?? 268_435_456 // 256 MiB
   const partBytes = b2?.partBytes ?? 1_048_576
   if (budgetBytes < windowBytes + 2 * partBytes) {
-    throw new RangeError('memoryBudgetBytes must be at least windowBytes and two parts')
+    throw badOption('memoryBudgetBytes', `at least windowBytes and two parts: ${windowBytes + 2 * partBytes}`)
   }
 
   const pool = new BufferPool(budgetBytes)
@@ -184,17 +190,23 @@ export function createUploads (options: UploadsOptions): UploadService {
     remove: stored.remove,
 
     async store (source, info = {}) {
+      checkStoreArguments(source, info)
       const correlationId = info.correlationId ?? uuidv7()
-      return await receiver.receive({
-        correlationId,
-        log: withFields(log, { correlation_id: correlationId }),
-        open: async () => ({
-          ...info,
-          stream: source,
-          expectedBytes: info.size,
-          complete: async () => info.metadata ?? {},
-        }),
-      })
+      try {
+        return await receiver.receive({
+          correlationId,
+          log: withFields(log, { correlation_id: correlationId }),
+          open: async () => ({
+            ...info,
+            stream: source,
+            expectedBytes: info.size,
+            complete: async () => ({ ...info.metadata }),
+          }),
+        })
+      } catch (error) {
+        source.destroy()
+        throw error
+      }
     },
 
     get inFlight () { return receiver.inFlight },

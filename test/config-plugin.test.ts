@@ -11,7 +11,7 @@ const b2: Environment = {
   B2_APPLICATION_KEY: 'K004verysecret'
 }
 
-interface Line { level: number, msg: string, missing?: string[] }
+interface Line { level: number, msg: string }
 
 /** An app with the plugin registered, and the lines it logs. */
 function build (t: Test, env?: Environment) {
@@ -35,14 +35,6 @@ t.test('decorates the app with the parsed environment', async t => {
   t.strictSame(app.config, parseConfig(env))
   t.ok(app.hasPlugin('config'))
   t.strictSame(lines, [])
-})
-
-t.test('warns once, naming what is missing, when it runs local-only', async t => {
-  const { app, lines } = build(t, { ...b2, B2_BUCKET: '', B2_APPLICATION_KEY: undefined })
-  await app.ready()
-  t.equal(lines.length, 1)
-  t.match(lines[0], { level: 40, missing: ['B2_BUCKET', 'B2_APPLICATION_KEY'] })
-  t.match(lines[0]?.msg, /B2_BUCKET, B2_APPLICATION_KEY missing: running local-only/)
 })
 
 t.test('warns in production without API keys', async t => {

@@ -38,6 +38,8 @@ t.test('while B2 is out of reach its files are unavailable, those here are serve
     [() => { b2.fault({ status: 503, times: Infinity }) }, 'service_unavailable'],
     [() => { b2.fault({ status: 403, code: 'AccessDenied', times: Infinity }) }, 'access_denied'],
     [() => { b2.fault({ action: 'garbage', times: Infinity }) }, 'service_unavailable'],
+    // What a proxy says, or a server that is no S3 server, is no word on the file.
+    [() => { b2.fault({ status: 404, body: '<html>Not Found</html>', contentType: 'text/html; charset=utf-8', times: Infinity }) }, 'invalid_request'],
     [async () => { await b2.refuseConnections() }, 'network_error'],
   ]
   for (const [begin, code] of outages) {

@@ -14,6 +14,10 @@ t.test('recognises the common audio formats by their first bytes, under one name
 t.test('recognises other files too', async t => {
   t.equal(await sniffContentType(Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')), 'image/png')
   t.equal(await sniffContentType(Buffer.from('%PDF-1.7\n')), 'application/pdf')
+  for (const rest of ['', '00'.repeat(32), 'ff'.repeat(32)]) {
+    t.equal(await sniffContentType(Buffer.from(`89504e470d0a1a0a${rest}`, 'hex')), 'image/png', 'by its signature alone, whatever follows')
+  }
+  t.equal(await sniffContentType(Buffer.from('89504e470d0a1a', 'hex')), undefined)
 })
 
 t.test('says nothing about bytes without a signature', async t => {

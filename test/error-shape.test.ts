@@ -100,6 +100,22 @@ t.test('the correlation id of a request survives when its body can\'t be read', 
   const answer = await client.answer()
   isError(t, answer, 400, 'invalid_request')
   t.equal(answer?.headers.get('x-correlation-id'), 'mine')
+  client.socket.end()
+  await running.log.until(({ event }) => event === 'upload.failed')
+  t.match(running.log.of('upload.failed'), [{ level: 40, correlation_id: 'mine', error_code: 'invalid_request', size_bytes: 3 }], 'the log says the same')
+  t.same(running.log.of('upload.aborted'), [])
+})
+
+t.test('a client that closes its side before its last byte has gone, and gets no answer', async t => {
+  const running = await startService(t)
+  const client = await connect(t, running)
+  await client.send('PUT /uploads/a HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123')
+  while (running.app.uploads.inFlight === 0) await new Promise(resolve => setImmediate(resolve))
+  client.socket.end()
+  t.equal(await client.rest(), '')
+  await running.log.until(({ event }) => event === 'upload.aborted')
+  t.same(running.log.of('upload.failed'), [])
+  t.same(await running.localFiles(), [])
 })
 
 t.test('Expect: 100-continue is answered before the body', async t => {

@@ -79,6 +79,25 @@ t.test('an app that closes waits for onStored', async t => {
   t.equal((await storing).storage, 'b2')
 })
 
+t.test('an app that closes waits for an onStored that never ends no longer than for uploads, and says so', async t => {
+  let begin = (): void => {}
+  const begun = new Promise<void>(resolve => { begin = resolve })
+  const { app, url, log, b2 } = await startHost(t, {
+    shutdownGraceMs: 100,
+    async onStored () {
+      begin()
+      await new Promise(() => {})
+    },
+  })
+  const storing = put({ url }, bytes(KIB))
+  await begun
+  await app.close()
+  const { status, body } = await storing
+  t.equal(status, 201)
+  t.ok(b2.read(body.location))
+  t.match(log.of('hook.failed'), [{ hook: 'onStored', msg: /had not ended when the app had to close/, err: { message: /shutting down/ } }])
+})
+
 t.test('onPromoted gets the new receipt while the file is still in local storage too', async t => {
   const told: Receipt[] = []
   let seen: string[] = []

@@ -33,7 +33,7 @@ t.test('a required directory that cannot be used stops the start and names itsel
   const { app } = build(t)
   const dir = join(t.testdir({ file: '' }), 'file')
   await t.rejects(Promise.resolve(app.register(localStore, { dir, required: true })), {
-    message: `The local storage directory "${dir}" cannot be created or written. The local directory cannot be used: the disk or file system reported an error (mkdir EEXIST)`,
+    message: `The local storage directory "${dir}" (LOCAL_STORAGE_DIR) cannot be created or written. The local directory cannot be used: the disk or file system reported an error (mkdir EEXIST)`,
     cause: { name: 'LocalStoreError', error_code: 'io_error' }
   })
 })

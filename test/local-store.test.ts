@@ -217,7 +217,7 @@ t.test('new directories, renames and removals are made durable', async t => {
   const dir = join(base, 'a', 'b')
   const { store } = build(t, { dir, fs: { open } })
   await store.open()
-  t.same(synced.splice(0), [join(base, 'a'), base])
+  t.same(synced.splice(0), [base, join(base, 'a')])
   const key = newKey()
   const writer = await store.create(key)
   t.same(synced.splice(0), [dir])
@@ -243,6 +243,11 @@ t.test('closing discards what is open, waits for a commit, and takes nothing mor
   await t.rejects(store.create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
   await t.rejects(store.open(), { name: 'LocalStoreError', error_code: 'io_error' })
   await store.close()
+})
+
+t.test('a directory that the system does not let be made is an error, and Node does not try for ever', { skip: process.platform === 'linux' ? false : 'there is no /proc' }, async t => {
+  const { store } = build(t, { dir: '/proc/nope/below' })
+  await t.rejects(store.open(), { name: 'LocalStoreError', code: 'ENOENT', syscall: 'mkdir' })
 })
 
 t.test('a directory that is a file is an error without a path in its message', async t => {

@@ -28,6 +28,7 @@ const BAD: [unknown, RegExp][] = [
   [{ preHandler: [() => {}, 'x'] }, /option preHandler must be a function, or a list of functions/],
   [{ keyPrefix: '../' }, /option keyPrefix must be a relative prefix/],
   [{ keyPrefix: 1 }, /option keyPrefix must be a text$/],
+  [{ missing: 'B2_BUCKET' }, /option missing must be a list of names/],
   [{ maxBytes: 0 }, /option maxBytes/],
   [{ maxConcurrent: 1.5 }, /option maxConcurrent must be a whole number of at least 1/],
   [{ allowedTypes: 'audio/*' }, /option allowedTypes must be a list of media types/],
@@ -36,7 +37,7 @@ const BAD: [unknown, RegExp][] = [
   [{ idleTimeoutMs: 2 ** 31 }, /option idleTimeoutMs/],
   [{ minRate: -1 }, /option minRate/],
   [{ windowBytes: 1_000 }, /option windowBytes/],
-  [{ memoryBudgetBytes: 33_554_432 }, /memoryBudgetBytes must be at least windowBytes and two parts/],
+  [{ memoryBudgetBytes: 33_554_432 }, /option memoryBudgetBytes must be at least windowBytes and two parts: 35651584$/],
   [{ breakerThreshold: '5' }, /option breakerThreshold must be a whole number of at least 0/],
   [{ breakerResetMs: 0 }, /option breakerResetMs/],
   [{ promoteIntervalMs: 50 }, /option promoteIntervalMs must be 0, or a whole number/],
@@ -63,7 +64,7 @@ const GOOD: Partial<B2UploadsOptions>[] = [
   { allowedTypes: ['audio/*', 'image/svg+xml', 'application/vnd.a-b_c.d^e'] },
   { idleTimeoutMs: 100, breakerResetMs: 100, promoteIntervalMs: 100, shutdownGraceMs: 0 },
   { idleTimeoutMs: LONGEST_MS, breakerResetMs: LONGEST_MS, promoteIntervalMs: LONGEST_MS, shutdownGraceMs: LONGEST_MS },
-  { windowBytes: 1_048_576, memoryBudgetBytes: 33_554_432 },
+  { windowBytes: 1_048_576, memoryBudgetBytes: 33_554_432, missing: ['B2_BUCKET'] },
   { onStored: nothing, onPromoted: nothing },
   ...['', ':a_Z9', 'b'].map(prefix => ({ metrics: { registry: new Registry(), prefix } })),
   { b2: { ...B2, endpoint: 'http://127.0.0.1:9000' } },
@@ -89,6 +90,26 @@ for (const [index, options] of GOOD.entries()) {
     await t.resolves(async () => { await app.ready() })
   })
 }
+
+t.test('a directory is refused to a second registration with another bucket, as long as the first is there', async t => {
+  const dir = t.testdir()
+  const start = async (b2: typeof B2 | undefined) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.register(b2Uploads, { b2, local: { dir } })
+    await app.ready()
+    return app
+  }
+  const first = await start(B2)
+  const again = await start(B2)
+  for (const b2 of [{ ...B2, bucket: 'others' }, undefined]) {
+    await t.rejects(start(b2), { name: 'TypeError', message: /option local\.dir must be another directory: this one is in use with another bucket/ })
+  }
+  await first.close()
+  await t.rejects(start(undefined), { message: /option local\.dir/ })
+  await again.close()
+  await t.resolves(start(undefined))
+})
 
 t.test('options of other plugins, and undefined, are let be', async t => {
   const app = Fastify()

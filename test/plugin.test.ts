@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:http2'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import multipart from '@fastify/multipart'
 import Fastify from 'fastify'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import b2Uploads, { optionsFromEnv } from '../index.ts'
@@ -119,7 +121,7 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
 
 t.test('the option preHandler guards the routes and nothing else', async t => {
   const { media, url } = await startHost(t, {
-    preHandler: async (_request: FastifyRequest, reply: FastifyReply) => reply.code(402).send({ message: 'pay first' }),
+    preHandler: async (_request, reply) => reply.code(402).send({ message: 'pay first' }),
   }, app => app.get('/free', async () => 'free'))
   for (const answer of [await put(media, content), await postBody(media, form(filePart(content)))]) {
     t.equal(answer.status, 402)
@@ -180,6 +182,69 @@ t.test('app.uploads.store goes to B2, falls back, and leaves nothing of a source
   }
 })
 
+t.test('app.uploads.store says what it takes, and takes nothing else', async t => {
+  const { app, dir } = await startHost(t)
+  const readable = (): Readable => Readable.from(['x'])
+  for (const source of [undefined, null, 'text', content, new Blob(['x']), new Blob(['x']).stream(), [content]]) {
+    await t.rejects(app.uploads.store(source as never), { name: 'TypeError', message: /takes a Readable stream: use Readable\.from\(\)/ })
+  }
+  for (const [info, message] of [
+    [null, /info of store\(\) must be an object/],
+    ['song.mp3', /info of store\(\) must be an object/],
+    [{ filename: 5 }, /info\.filename of store\(\) must be a text/],
+    [{ contentType: null }, /info\.contentType of/],
+    [{ correlationId: 5 }, /info\.correlationId of/],
+    [{ size: -1 }, /info\.size of store\(\) must be a whole number of bytes/],
+    [{ size: 1.5 }, /info\.size of/],
+    [{ metadata: { track: 1 } }, /info\.metadata of store\(\) must be an object whose values are texts/],
+    [{ metadata: null }, /info\.metadata of/],
+    [{ metadata: 'x' }, /info\.metadata of/],
+  ] as const) await t.rejects(app.uploads.store(readable(), info as never), { name: 'TypeError', message })
+  t.same(await filesBelow(dir), [])
+  t.equal((await app.uploads.store(readable(), { filename: 'a', contentType: 'text/plain', correlationId: 'b', size: 1, metadata: { c: 'd' } })).track.size_bytes, 1)
+})
+
+t.test('app.uploads.store destroys a source that it did not store', async t => {
+  const { app } = await startHost(t, { maxBytes: 10 })
+  const source = Readable.from([bytes(11), bytes(1)])
+  await t.rejects(app.uploads.store(source), { name: 'UploadError', error_code: 'file_too_large' })
+  t.ok(source.destroyed)
+})
+
+t.test('app.uploads.store refuses a stream that somebody has read to its end', async t => {
+  const { app, dir } = await startHost(t)
+  const source = new PassThrough({ autoDestroy: false })
+  source.end(content)
+  await source.resume().on('end', () => {}).toArray().catch(() => {})
+  await t.rejects(app.uploads.store(source), { error_code: 'malformed_upload', cause: { message: 'The source had been read to its end before.' } })
+  t.same(await filesBelow(dir), [])
+})
+
+t.test('app.uploads.store refuses a file that the host\'s form parser has cut off', async t => {
+  const { url, dir } = await startHost(t, {}, async app => {
+    await app.register(multipart, { limits: { fileSize: 1_000_000 } })
+    app.post('/own', async request => await app.uploads.store((await request.file({ throwFileSizeLimit: false }))!.file))
+  })
+  const send = async (size: number) => await fetch(`${url}/own`, {
+    method: 'POST', body: form(filePart(bytes(size))), headers: { 'content-type': 'multipart/form-data; boundary=the-boundary-of-this-form' },
+  })
+  const cut = await send(1_000_001)
+  t.equal(cut.status, 413)
+  t.match(await cut.json(), { message: /cut off by the form parser/ })
+  t.same(await filesBelow(dir), [])
+  t.match(await (await send(1_000_000)).json(), { storage: 'local', track: { size_bytes: 1_000_000 } })
+})
+
+t.test('app.uploads.content refuses ranges that are not whole', async t => {
+  const { app } = await startHost(t)
+  const { track: { key } } = await app.uploads.store(Readable.from([content]))
+  const name = key.slice('tracks/'.length)
+  for (const [first, last] of [[0.5, 3], [0, 3.5], ['0', '3'], [0, NaN], [-1, 3], [3, 2], [0, content.byteLength]]) {
+    await t.rejects(app.uploads.content(name, { first, last } as never), { name: 'UploadError', error_code: 'range_not_satisfiable' })
+  }
+  t.equal((await app.uploads.content(name, { first: 0, last: content.byteLength - 1 })).stream.destroy().destroyed, true)
+})
+
 t.test('app.uploads.store takes strings, too, and says of all else that it is no bytes', async t => {
   const { app, dir } = await startHost(t)
   const receipt = await app.uploads.store(Readable.from(['Mü', 'sik']), { filename: 'a.txt' })
@@ -187,6 +252,40 @@ t.test('app.uploads.store takes strings, too, and says of all else that it is no
   const files = await filesBelow(dir)
   await t.rejects(app.uploads.store(Readable.from([{ an: 'object' }])), { error_code: 'malformed_upload', cause: { message: 'The source gives neither bytes nor strings.' } })
   t.same(await filesBelow(dir), files)
+})
+
+t.test('Location has the prefix, without its last slash, and with what stands in the URL for parameters', async t => {
+  for (const [prefix, base] of [['/media', '/media'], ['/media/', '/media'], ['/', ''], ['/:tenant/files', '/acme/files']] as const) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(b2Uploads, { prefix, local: { dir: t.testdir() } })
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    for (const { status, headers, body } of [await put({ url: `${url}${base}` }, content, 'uploads'), await postBody({ url: `${url}${base}` }, form(filePart(content)))]) {
+      t.equal(status, 201)
+      const location = headers.get('location')!
+      t.equal(location, `${base}/uploads/${body.track.key.slice('tracks/'.length)}`)
+      t.equal((await fetch(`${url}${location}`)).status, 200)
+    }
+  }
+})
+
+t.test('an app over HTTP/2 answers early refusals without a warning', async t => {
+  const warnings: Error[] = []
+  const onWarning = (warning: Error): void => { warnings.push(warning) }
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  await app.register(b2Uploads, { local: { dir: t.testdir() }, maxBytes: 10 })
+  const client = connect(await app.listen({ host: '127.0.0.1', port: 0 }))
+  t.teardown(() => client.destroy())
+  const request = client.request({ ':method': 'PUT', ':path': '/uploads/a' })
+  request.write(bytes(100))
+  const [headers] = await once(request, 'response')
+  t.equal(headers[':status'], 413)
+  request.end()
+  t.match(JSON.parse(Buffer.concat(await request.toArray()).toString()), { error_code: 'file_too_large' })
+  t.same(warnings.filter(({ message }) => message.includes('connection')), [])
 })
 
 t.test('two scopes of one app each have their own', async t => {

@@ -19,11 +19,12 @@ async function main (): Promise<void> {
     onStored: receipt => { stored.push(receipt) },
   }
   const app = Fastify()
-  await app.register(b2Uploads, options)
+  await app.register(b2Uploads, { ...options, preHandler: async (request, reply) => { reply.header('x-user', request.ip) } })
   const url = await app.listen({ port: 0 })
 
   const response = await fetch(`${url}/media/uploads/song.mp3`, { method: 'PUT', body: 'la la la' })
   const receipt = await response.json() as Receipt
+  if (!response.headers.has('x-user')) throw new Error('preHandler did not run')
   if (response.status !== 201 || receipt.storage !== 'b2') throw new Error(`not stored: ${JSON.stringify(receipt)}`)
   if (b2.read(receipt.location)?.toString() !== 'la la la') throw new Error('B2 has something else')
   if (stored[0]?.track.id !== receipt.track.id) throw new Error('the host was not told')

@@ -25,7 +25,7 @@ export interface B2Failure {
   /** Whether another try of the same request can win. */
   readonly retryable: boolean
   /** HTTP status of B2's answer, where there was one. */
-  readonly status?: number
+  readonly status?: number | undefined
 }
 
 interface Rule {

@@ -70,7 +70,9 @@ export class ReadRequests {
 
   failure (error: unknown): B2ReadError {
     if (error instanceof B2ReadError) return error
-    const failure = new B2ReadError(describeRedacted(error, this.#redact))
+    const described = describeRedacted(error, this.#redact)
+    // A page that says 404 is a proxy's or another server's, and tells nothing of the object.
+    const failure = new B2ReadError(isPage(error) ? { ...described, status: undefined } : described)
     if (!isMissing(failure)) this.#onFailure(failure.error_code)
     return failure
   }
@@ -81,6 +83,11 @@ export class ReadRequests {
     for (const controller of this.#open) controller.abort(closed())
     this.client.destroy()
   }
+}
+
+function isPage (error: unknown): boolean {
+  const { $response } = Object(error) as { $response?: { headers?: Record<string, string> } }
+  return /^text\/html/i.test($response?.headers?.['content-type'] ?? '')
 }
 
 /** True where B2 says that the object is not there. */
