@@ -158,6 +158,7 @@ class Exchange {
   async #act (body: Content): Promise<void> {
     const fault = this.#fault
     if (fault?.status !== undefined) {
+      if (fault.apply === true) this.#apply(body)
       const answer = scriptedAnswer(fault)
       return await this.#afterDelay(() => this.#answer(answer))
     }

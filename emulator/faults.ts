@@ -26,7 +26,7 @@ export interface Fault {
   /** Reading of the request's body, and writing of the answer's, in bytes per second. Default: the emulator's throttle. */
   bytesPerSecond?: number
 
-  /** Answer with this status, applying nothing. The body has been read, unless `early`. */
+  /** Answer with this status, applying nothing but with `apply: true`. The body has been read, unless `early`. */
   status?: number
   /** S3 error code, with `status` or 'error-in-200'. Default: what B2 usually sends with that status. */
   code?: string
@@ -58,7 +58,7 @@ export interface Fault {
   at?: 'before-body' | 'during-body' | 'after-body'
   /** Bytes into the body. Default: 0 for 'stop-reading', half the body otherwise. */
   atByte?: number
-  /** Whether the operation takes effect. Default: false for 'error-in-200', true for 'no-etag'; other actions say so in their names. */
+  /** Whether the operation takes effect. Default: false for `status` and 'error-in-200', true for 'no-etag'; other actions say so in their names. */
   apply?: boolean
 }
 

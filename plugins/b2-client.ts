@@ -17,7 +17,7 @@ declare module 'fastify' {
 }
 
 /** The bucket and how to reach it. @interface */
-export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted' | 'keyPrefix' | 'onFailure'>
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted' | 'isBusy' | 'keyPrefix' | 'onFailure'>
 
 export interface B2ClientPluginOptions {
   /** The bucket and how to reach it; undefined for local-only mode. */
@@ -49,6 +49,12 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, missing = [], keyPref
       ...(keyPrefix === '' ? {} : { keyPrefix }),
       leftoversDir: join(localStore.dir, '.leftovers'),
       isWanted: async key => await localStore.find(key) !== undefined,
+      async isBusy (key) {
+        if (!await localStore.isClaimedElsewhere(key)) return false
+        const claim = await localStore.claim(key) // takes over that of a process that died
+        await claim?.release()
+        return claim === undefined
+      },
       log: app.log,
       onFailure: error_code => observer?.b2Failed(error_code),
     })

@@ -1,4 +1,4 @@
-import { MAX_PARTS, MAX_TIMER_MS } from './config-schema.ts'
+import { MAX_PART_BYTES, MAX_PARTS, MAX_TIMER_MS } from './config-schema.ts'
 import { keyPrefixFault } from './file-names.ts'
 
 /** Says what an option must be where it isn't; undefined: it is. */
@@ -10,7 +10,8 @@ const optional = (inner: Rule): Rule => value => value === undefined ? undefined
 const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean => Number.isInteger(value) && Number(value) >= least && Number(value) <= most
 
 const count = (least = 1): Rule => optional(rule(`a whole number of at least ${least}`, value => isWhole(value, least)))
-const bytes = (least: number): Rule => optional(rule(`a whole number of bytes of at least ${least}`, value => isWhole(value, least)))
+const bytes = (least: number, most?: number): Rule =>
+  optional(rule(`a whole number of bytes of at least ${least}${most === undefined ? '' : ` and at most ${most}`}`, value => isWhole(value, least, most)))
 const milliseconds = (least = 100): Rule => optional(rule(`a whole number of milliseconds of at least ${least}`, value => isWhole(value, least, MAX_TIMER_MS)))
 const yesOrNo = optional(rule('true or false', value => typeof value === 'boolean'))
 const callback = optional(rule('a function', value => typeof value === 'function'))
@@ -25,7 +26,7 @@ const B2_RULES: Rules = {
   connectTimeoutMs: milliseconds(),
   stallTimeoutMs: milliseconds(),
   maxAttempts: count(),
-  partBytes: bytes(5_242_880), // 5 MiB, the smallest part B2 takes
+  partBytes: bytes(5_242_880, MAX_PART_BYTES), // 5 MiB, the smallest part B2 takes
   concurrency: count(),
   forcePathStyle: yesOrNo,
   signParts: yesOrNo,

@@ -2,7 +2,7 @@ import { Type, type IntegerOptions, type Static } from '@sinclair/typebox'
 
 /** Parts of one multipart upload, at most (a limit of the S3 API). */
 export const MAX_PARTS = 10_000
-const MAX_PART_BYTES = 5_368_709_120 // 5 GiB, the largest part B2 takes
+export const MAX_PART_BYTES = 2_147_483_647 // 2 GiB less a byte, the most that Node writes to a file at once; B2 takes 5 GiB
 export const MAX_TIMER_MS = 2_147_483_647 // a longer setTimeout fires at once
 
 type Bounded = IntegerOptions & { description: string, default: number }

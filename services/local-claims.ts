@@ -27,6 +27,8 @@ export interface Claim {
 export interface Claims {
   /** @throws LocalStoreError; TypeError on a bad key */
   claim (key: string): Promise<Claim | undefined>
+  /** @throws LocalStoreError; TypeError on a bad key */
+  isClaimedElsewhere (key: string): Promise<boolean>
   /** Releases all claims that are held. */
   close (): Promise<void>
 }
@@ -71,6 +73,16 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
     }
     ours.delete(key)
     return undefined
+  }
+
+  async function isClaimedElsewhere (key: string): Promise<boolean> {
+    const { claim: path } = placeOf(root, key)
+    if (ours.has(key)) return false
+    try {
+      return await look(path) !== undefined
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The file\'s claim could not be looked at in local storage')
+    }
   }
 
   async function take (place: LocalPlace): Promise<PartFile | undefined> {
@@ -158,5 +170,5 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
     await Promise.all(Array.from(held, claim => claim.release()))
   }
 
-  return { claim, close }
+  return { claim, isClaimedElsewhere, close }
 }

@@ -17,6 +17,8 @@ export class LocalStoreError extends Error {
   readonly error_code: LocalErrorCode
   declare readonly syscall?: string
   declare readonly code?: string
+  /** True where others may have seen the file before it failed: a pass may have promoted it. */
+  wasVisible = false
 
   constructor (message: string, options: LocalStoreErrorOptions) {
     super(message, options.cause === undefined ? {} : { cause: options.cause })

@@ -51,6 +51,8 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
   let receiptFile: PartFile | undefined
   /** Set once the writer has ended: what a later write or commit is told. */
   let ended: LocalStoreError | undefined
+  /** Whether the file may have its name, so that others see it. */
+  let mayBeVisible = false
   let nextRoomCheck = ROOM_CHECK_BYTES
   let turn: Promise<unknown> = Promise.resolve()
 
@@ -83,6 +85,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
       return await step()
     } catch (cause) {
       const error = toLocalStoreError(cause, FAILED)
+      error.wasVisible = mayBeVisible
       await removeAll(error)
       throw error
     }
@@ -105,6 +108,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     await receiptFile.sync()
     await receiptFile.rename(place.receipt)
     // The commit point. The part file was kept fresh up to here, so that no sweep took it while its receipt was made.
+    mayBeVisible = true
     await data.rename(place.data)
     await syncDirectory(fs, place.directory)
   }

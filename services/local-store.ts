@@ -109,6 +109,11 @@ export interface LocalStore {
    * @throws LocalStoreError
    */
   claim (key: string): Promise<Claim | undefined>
+  /**
+   * Whether there is a claim of another process, which may be dead: {@link claim} tells.
+   * @throws LocalStoreError
+   */
+  isClaimedElsewhere (key: string): Promise<boolean>
   /** Ends all timers, discards the writers still open (a commit under way is waited for). The store is of no use afterwards. */
   close (): Promise<void>
 }
@@ -235,6 +240,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),
     claim: async key => await work(() => claims.claim(key)),
+    isClaimedElsewhere: async key => await work(() => claims.isClaimedElsewhere(key)),
     close
   }
 }

@@ -113,6 +113,8 @@ export class PromotedFile {
       await local.takeUp(this.key)
     }
     if (!breaker.wouldPermit(true)) throw new CircuitOpen()
+    // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
+    if (b2.isUnfinished(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)
     return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
   }
@@ -141,7 +143,7 @@ export class PromotedFile {
     const { b2, local } = this.#stores
     const head = await b2.head(this.key, this.#stop.signal)
     if (head === undefined) await b2.track(this.key, this.#stop.signal) // which tells a missing bucket from a missing object
-    if (head === undefined) throw new DamagedFile('B2 does not have the object that this receipt was kept for')
+    if (head === undefined) throw new Unverified('B2 does not have the object that this receipt was kept for')
     if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
     const isFirst = await this.#upload(track).storeReceipt()
     if (!await this.#settle(!isFirst)) return { kind: 'gone' }

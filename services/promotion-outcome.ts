@@ -39,8 +39,12 @@ export class CircuitOpen extends Error {}
 /** What is here is not what was acknowledged: promoting it would make the damage look right. */
 export class DamagedFile extends Error {}
 
-/** B2 acknowledged the file, and shows another one, or none. */
-export class Unverified extends Error {}
+/** B2 acknowledged the file, and shows another one, or none: perhaps not yet. */
+export class Unverified extends Error {
+  constructor (message = 'B2 took the file, but does not show it with the right size and sha256') {
+    super(message)
+  }
+}
 
 /** The host's callback failed. */
 export class HookFailed extends Error {
@@ -64,7 +68,7 @@ export function outcomeOf (error: unknown): PromotionOutcome {
   if (error instanceof CircuitOpen) return { kind: 'blocked' }
   if (error instanceof DamagedFile) return { kind: 'set_aside', detail: error.message, error_code: 'checksum_mismatch' }
   if (error instanceof Unverified) {
-    return { kind: 'failed', fault: 'file', error_code: 'checksum_mismatch', detail: 'B2 took the file, but does not show it with the right size and sha256' }
+    return { kind: 'failed', fault: 'file', error_code: 'checksum_mismatch', detail: error.message }
   }
   if (error instanceof HookFailed) {
     return { kind: 'failed', fault: 'host', error_code: 'hook_failed', detail: 'The host\'s onPromoted failed', more: { err: error.cause } }

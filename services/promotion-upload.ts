@@ -74,7 +74,7 @@ export class PromotionUpload {
     this.#assertWhole(parts)
     return await this.#write(async permit => {
       await this.#putReceiptWhereNeeded(permit)
-      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, cut))
+      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: cut, isPatient: true }))
     })
   }
 
@@ -83,7 +83,7 @@ export class PromotionUpload {
       let onStored: (isFirst: boolean) => void = () => {}
       const upload = this.#stores.b2.begin(this.#object, {
         signParts: true,
-        mayFallBack: () => true,
+        mayFallBack: () => false, // no client waits for it
         onPartStored: (_number, isFirst) => onStored(isFirst),
       })
       upload.failed.addEventListener('abort', () => onStored(true))
@@ -135,7 +135,7 @@ export class PromotionUpload {
 
   async #putReceipt (permit: Permit): Promise<boolean> {
     const { track, cut, context } = this.#options
-    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: cut, ...(context === undefined ? {} : { context }) }))
+    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: cut, isPatient: true, ...(context === undefined ? {} : { context }) }))
   }
 
   /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */

@@ -67,7 +67,7 @@ type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'forget' | 'isForg
 export interface StoredFilesOptions {
   /** Undefined in local-only mode. */
   readonly b2: ReadableB2 | undefined
-  readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove'>
+  readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove' | 'isClaimedElsewhere'>
   /** Put before every name. */
   readonly keyPrefix: string
   readonly promoter: Pick<Promoter, 'release'>
@@ -152,6 +152,8 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
 
   async function removeFromB2 (key: string, wasHere: boolean, correlationId?: string): Promise<void> {
     if (b2 === undefined) return
+    // Another process may be promoting it just now, and end before it notices: what it still brings to B2 is removed after that.
+    if (await local.isClaimedElsewhere(key)) await b2.forget(key, correlationId)
     try {
       await b2.remove(key)
     } catch (error) {

@@ -134,7 +134,7 @@ export class Transfer {
     this.#held.add(this.#intake.takePart())
     const { context, cut } = this.#file
     if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context, signal: cut })
-    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, this.#held.bytes[0]!, track.sha256, cut)
+    const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, this.#held.bytes[0]!, track.sha256, { signal: cut })
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
     permit.succeeded()
     this.#held.stored(1, result.firstTry)
@@ -236,7 +236,7 @@ export class Transfer {
     }
   }
 
-  /** Once no receipt is under way any more: it would arrive after its removal. */
+  /** Once no receipt is under way any more: it would arrive after its removal. Neither of them rejects. */
   #forget (b2: B2Store): void {
     Promise.resolve(this.#companion).then(() => b2.forget(this.#file.key, this.#file.context.correlationId), () => {})
   }
@@ -258,6 +258,8 @@ export class Transfer {
       return receipt
     } catch (error) {
       await writer?.discard()
+      const { b2 } = this.#stores
+      if (b2 !== undefined && error instanceof LocalStoreError && error.wasVisible) this.#forget(b2)
       throw error instanceof LocalStoreError ? bothFailed(reason, error) : error
     }
   }

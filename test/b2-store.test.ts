@@ -82,7 +82,8 @@ t.test('begin gives every failure its code, whichever request meets it', async t
     const operation = ({ create: 'CreateMultipartUpload', part: 'UploadPart', complete: 'CompleteMultipartUpload' } as const)[step]
     for (const { name, fault, always } of FAULT_ROWS.filter(({ wordsOnly }) => wordsOnly === true)) {
       b2.fault({ operation, times: Infinity, ...fault })
-      t.match(await putParts(store, content), { ok: false, error_code: outcomeAt(always, step), attempts: 1, mayBeStored: false }, `${step}: ${name}`)
+      const mayBeStored = step === 'complete' && fault.status === 500 // who answers so may have done it
+      t.match(await putParts(store, content), { ok: false, error_code: outcomeAt(always, step), attempts: 1, mayBeStored }, `${step}: ${name}`)
       await settled(b2, () => b2.unfinishedUploads().length === 0)
       t.same(b2.versions(), [])
       b2.reset()

@@ -95,6 +95,20 @@ for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteM
   })
 }
 
+t.test('what is stored in spite of an answer that says that something failed is removed, too', async t => {
+  const b2 = await startB2(t)
+  const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000', BREAKER_THRESHOLD: '0' })
+  for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteMultipartUpload']] as const) {
+    for (const status of [500, 502, 504]) {
+      const faults = [b2.fault({ operation, key: /\.bin$/, status, apply: true }), b2.fault({ operation, key: /\.bin$/, status: 503 })]
+      checkUnavailable(t, await put(service, bytes(size)), '(service_unavailable|timeout)', 'disk_full')
+      await settled(b2, () => b2.versions().length === 0 && b2.unfinishedUploads().length === 0)
+      t.same(await settledFiles(service), [])
+      for (const fault of faults) fault.cancel()
+    }
+  }
+})
+
 t.test('the open circuit gives both codes, too', async t => {
   const b2 = await startB2(t)
   const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_STALL_TIMEOUT_MS: '10000' })

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { fallBackFor, hold, HOLDS } from './support/held-promotions.ts'
 import { CALM, setPromotionStage } from './support/promotion.ts'
 import type { PromotionStage } from './support/promotion.ts'
+import { runServer } from './support/server-process.ts'
 import { b2Env, startB2, startService } from './support/service.ts'
 import { isEmpty, isNotFound, remove } from './support/stored-files.ts'
 
@@ -74,6 +75,28 @@ t.test('and where the service that promotes it ends', async t => {
   const third = await startService(t, { ...b2Env(b2), ...CALM, LOCAL_STORAGE_DIR: service.dir })
   await isEmpty(t, b2, third)
   await isNotFound(t, third, name)
+})
+
+t.test('and where the process that promotes it is killed before it can notice', async t => {
+  const { b2, service, fallBack } = await setPromotionStage(t)
+  const { key } = await fallBack(1_000)
+  const name = key.slice('tracks/'.length)
+  // B2 has it once all of it came; its answer is late.
+  const fault = { operation: 'PutObject', bytesPerSecond: 2_000, delayMs: 3_600_000 } as const
+  b2.fault(fault)
+  const begun = b2.waitFor('request', record => record.fault === fault)
+  const applied = b2.waitFor('applied', ({ operation }) => operation === 'PutObject')
+  const other = runServer(t, { ...b2Env(b2), ...CALM, LOCAL_STORAGE_DIR: service.dir, PROMOTE_INTERVAL_MS: '100' })
+  await begun
+  t.equal((await remove(service, name)).status, 204)
+  t.same(b2.versions(), [], 'it is not there yet')
+  await isNotFound(t, service, name)
+  await applied
+  other.child.kill('SIGKILL')
+  await other.exited
+  await isNotFound(t, service, name)
+  while (b2.versions().length > 0) await b2.waitFor('response')
+  await isEmpty(t, b2, service)
 })
 
 t.test('a file that was deleted elsewhere is not promoted, nor does it count for long', async t => {

@@ -17,7 +17,8 @@ const BAD: [unknown, RegExp][] = [
   [{ b2: { ...B2, endpoint: 's3.us-west-004.backblazeb2.com' } }, /option b2\.endpoint must be an http/],
   ...[1, 'ftp://s3.example.com', 'xhttps://s3.example.com', 'httpsx://s3.example.com', ['https://s3.example.com']]
     .map((endpoint): [unknown, RegExp] => [{ b2: { ...B2, endpoint } }, /option b2\.endpoint must be an http/]),
-  [{ b2: { ...B2, partBytes: 1_048_576 } }, /option b2\.partBytes must be a whole number of bytes of at least 5242880/],
+  ...[1_048_576, 2_147_483_648].map((partBytes): [unknown, RegExp] =>
+    [{ b2: { ...B2, partBytes } }, /option b2\.partBytes must be a whole number of bytes of at least 5242880 and at most 2147483647/]),
   [{ b2: { ...B2, stallTimeoutMs: 99 } }, /option b2\.stallTimeoutMs must be a whole number of milliseconds of at least 100/],
   [{ b2: { ...B2, secretKey: 'a secret' } }, /no option b2\.secretKey/],
   [{ b2: B2, maxBytes: 10_000 * 8_388_608 + 1 }, /option maxBytes must be at most 83886080000/],

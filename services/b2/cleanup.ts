@@ -22,6 +22,8 @@ export interface B2CleanupOptions {
    * wanted one is not, nor is one of which that can't be told.
    */
   isWanted? (key: string): Promise<boolean>
+  /** Whether somebody may be writing the object of `key` just now; asked as `isWanted` is. What he writes would stay. */
+  isBusy? (key: string): Promise<boolean>
 }
 
 const FIRST_PAUSE_MS = 1_000
@@ -100,6 +102,11 @@ export class B2Cleanup {
   /** True while the object `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean {
     return this.#list.isForgotten(key)
+  }
+
+  /** True while an upload of `key`, whose id is known, is to be ended. */
+  isUnfinished (key: string): boolean {
+    return this.#list.isUnfinished(key)
   }
 
   /** Works off what is waiting now, rather than after the pause; also what other processes on the directory noted. */
@@ -195,8 +202,10 @@ export class B2Cleanup {
 
   async #mayRemove (entry: Waiting): Promise<boolean> {
     const { key } = entry.leftover
+    const fileKey = key.endsWith(COMPANION_SUFFIX) ? key.slice(0, -COMPANION_SUFFIX.length) : key
     try {
-      entry.wanted = await this.#options.isWanted?.(key.endsWith(COMPANION_SUFFIX) ? key.slice(0, -COMPANION_SUFFIX.length) : key) ?? false
+      entry.wanted = await this.#options.isWanted?.(fileKey) ?? false
+      if (await this.#options.isBusy?.(fileKey) === true) return false
     } catch (err) {
       if (entry.told !== 'local') this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, err }, 'whether the file is wanted can\'t be told')
       entry.told = 'local'

@@ -1,7 +1,7 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { onNewConnection, withSignedBody } from './client.ts'
+import { onNewConnection, watchingTries, withSignedBody } from './client.ts'
 import type { B2Client, B2Command } from './client.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
@@ -122,6 +122,11 @@ export class ClientView {
   async #settle (command: PutObjectCommand | CompleteMultipartUploadCommand, size: number, tries: Tries): Promise<object> {
     let stalls = 0
     let unknown = false
+    watchingTries(command, error => {
+      if (!isBroken(error)) return
+      unknown = true
+      if (command instanceof PutObjectCommand) this.mayHaveDoubles = true
+    })
     for (let round = 1; ; round++) {
       let error: unknown
       // Until its answer tells: it may be cancelled at any moment.
@@ -179,6 +184,15 @@ export class ClientView {
 function isRefusal (error: unknown): boolean {
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
   return status >= 400 && status < 500
+}
+
+/**
+ * True for an answer of a server, or of something in front of it, that failed in the middle: it may have stored the object all
+ * the same. A 503 of B2's says that it is too busy to begin, a 501 that it can't.
+ */
+function isBroken (error: unknown): boolean {
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
+  return status >= 500 && status !== 501 && status !== 503
 }
 
 interface Tries { count: number }

@@ -66,6 +66,18 @@ export function withStreamedAnswer<Command extends B2Command> (command: Command)
   return command
 }
 
+const FAILED_TRY = Symbol('failed try')
+
+interface TryWatch {
+  [FAILED_TRY]?: (error: unknown) => void
+}
+
+/** Calls `onFailedTry` with what each try of the command failed with, those included after which it is sent again. Returns the command. */
+export function watchingTries<Command extends B2Command> (command: Command, onFailedTry: (error: unknown) => void): Command {
+  Object.assign(command.input, { [FAILED_TRY]: onFailedTry } satisfies TryWatch)
+  return command
+}
+
 const SIGNED_BODY = Symbol('signed body')
 
 /** Asks for the hash of the body to be signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
@@ -125,9 +137,12 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   }, { name: 'userAgentAndPayloadHash', step: 'build' })
 
   client.middlewareStack.add((next, context) => async args => {
-    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed } = args.input as HandlerWishes
+    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
     Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed })
-    const result = await next(args)
+    const result = await next(args).catch((error: unknown) => {
+      onFailedTry?.(error)
+      throw Object.defineProperty(Object(error), CANCEL_SIGNAL, { value: signal, configurable: true })
+    })
     // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
     // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)
     const output = result.output as { ETag?: string, UploadId?: string }

@@ -131,6 +131,12 @@ export class LeftoverList {
     return false
   }
 
+  /** True while an upload of `key`, whose id is known, is on the list. */
+  isUnfinished (key: string): boolean {
+    for (const { leftover } of this.#waiting.values()) if (leftover.kind === 'upload' && leftover.key === key) return true
+    return false
+  }
+
   #take (note: Note, isForeign: boolean): Waiting {
     const entry = { ...note, underWay: false, wanted: false, told: undefined, isForeign, isWritten: isForeign, writing: undefined }
     this.#waiting.set(entry.id, entry)

@@ -9,7 +9,7 @@ import { companionBody, companionKey } from './object-receipt.ts'
 import { PartFeed } from './part-feed.ts'
 import { partUpload } from './part-upload.ts'
 import { describeRedacted } from './read-error.ts'
-import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, PartsOptions } from './store.ts'
+import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, PartsOptions, PutOptions } from './store.ts'
 
 export interface ObjectWriterOptions {
   readonly client: B2Client
@@ -83,9 +83,9 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     return { ok: false, ...described, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
   }
 
-  async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, signal?: AbortSignal): Promise<B2Result> {
+  async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, { signal, isPatient = false }: PutOptions = {}): Promise<B2Result> {
     const own = view(object.key, () => {})
-    const watch = watchAcknowledgements(own, () => true)
+    const watch = watchAcknowledgements(own, () => !isPatient)
     const cancel = (): void => own.fail(new Cancelled('The upload was cancelled.'))
     if (signal?.aborted === true) cancel()
     signal?.addEventListener('abort', cancel)
@@ -152,11 +152,11 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       }
     },
 
-    async putReceipt (known, { signal, context } = {}) {
+    async putReceipt (known, { context, ...how } = {}) {
       const body = companionBody(known)
       const hash = createHash('sha256').update(body).digest('hex')
       const companion = { key: companionKey(known.key), contentType: 'application/json', ...(context === undefined ? {} : { context }) }
-      const result = await put(companion, body, hash, signal)
+      const result = await put(companion, body, hash, how)
       if (!result.ok) {
         const { error_code, detail, attempts, raw } = result
         const log = context?.log ?? options.log

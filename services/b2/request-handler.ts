@@ -30,7 +30,7 @@ export interface RequestHandlerOptions {
   readonly stallTimeoutMs: number
 }
 
-/** Property of a request that holds the `AbortSignal` which ends it. */
+/** Property of a request, and of what one of its tries failed with, that holds the `AbortSignal` which ends it. */
 export const CANCEL_SIGNAL = Symbol('cancel signal')
 
 /** Property of a request that must not go over a connection that was used before. */

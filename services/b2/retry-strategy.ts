@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RetryErrorInfo, RetryStrategyV2, RetryToken } from '@smithy/types'
 import { describeFailure } from './error-codes.ts'
-import { TransportError } from './request-handler.ts'
+import { CANCEL_SIGNAL, TransportError } from './request-handler.ts'
 
 const FIRST_DELAY_MS = 100
 const STALLS_ALLOWED = 1
@@ -32,25 +33,30 @@ interface Token extends RetryToken {
  *
  * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not
  * sent again here: whoever sent it looks first (see client-view.ts).
+ *
+ * It pauses by itself, and not the SDK, whose pause nothing ends: it would hold the request's body in memory, and the end of
+ * the process up. The error has the request's {@link CANCEL_SIGNAL}.
  */
-export function createRetryStrategy (maxAttempts: number, patience = FOR_UPLOADS): RetryStrategyV2 {
+export function createRetryStrategy (maxAttempts: number, patience = FOR_UPLOADS, pause: typeof sleep = sleep): RetryStrategyV2 {
   return {
     async acquireInitialRetryToken () {
-      return token(0, 0, 0)
+      return token(0, 0)
     },
     async refreshRetryTokenForRetry (previous, info) {
       const { stalls } = previous as Token
       const count = previous.getRetryCount() + 1
       const stalled = isStall(info.error) || (patience.countsConnects && isConnectTimeout(info.error)) ? stalls + 1 : stalls
       if (count >= maxAttempts || stalled > STALLS_ALLOWED || !mayRetry(info)) throw info.error
-      return token(count, delayMs(count, info, patience), stalled)
+      const { [CANCEL_SIGNAL]: signal } = info.error as { [CANCEL_SIGNAL]?: AbortSignal }
+      await pause(delayMs(count, info, patience), undefined, { signal })
+      return token(count, stalled)
     },
     recordSuccess () {},
   }
 }
 
-function token (count: number, delay: number, stalls: number): Token {
-  return { getRetryCount: () => count, getRetryDelay: () => delay, stalls }
+function token (count: number, stalls: number): Token {
+  return { getRetryCount: () => count, getRetryDelay: () => 0, stalls }
 }
 
 function mayRetry (info: RetryErrorInfo): boolean {

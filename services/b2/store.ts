@@ -15,7 +15,7 @@ import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './retry-strategy.ts'
 
 export interface B2StoreOptions extends B2ConnectionOptions {
-  /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB. */
+  /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB, less than 2 GiB. */
   readonly partBytes?: number
   /** Parts of one upload under way at once. Default 5. */
   readonly concurrency?: number
@@ -23,6 +23,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   readonly leftoversDir?: string
   /** Whether a key still has a file or a receipt elsewhere, so that nothing of it may be removed. Default: none has. */
   isWanted? (key: string): Promise<boolean>
+  /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
+  isBusy? (key: string): Promise<boolean>
   /** Put before every key; unfinished uploads below it are ended when they are a day old. Default: none are. */
   readonly keyPrefix?: string
   readonly log?: Log
@@ -65,6 +67,13 @@ export interface B2PartsUpload {
   abort (): void
 }
 
+export interface PutOptions {
+  /** Ends the request, without a word on what B2 made of it. */
+  readonly signal?: AbortSignal
+  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for 45 s. */
+  readonly isPatient?: boolean
+}
+
 export interface PartsOptions {
   /** Called for each part that B2 acknowledged, by its number from 1 on; `firstTry` is false where it was sent again. */
   onPartStored (partNumber: number, firstTry: boolean): void
@@ -81,12 +90,12 @@ export interface B2Store {
   readonly partBytes: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
-  /** Stores an object in one request; `sha256` (hex) is that of `body`. `signal` ends it, without a word on what B2 made of it. Never rejects. */
-  put (object: B2ObjectInfo, body: Uint8Array, sha256: string, signal?: AbortSignal): Promise<B2Result>
+  /** Stores an object in one request; `sha256` (hex) is that of `body`. Never rejects. */
+  put (object: B2ObjectInfo, body: Uint8Array, sha256: string, options?: PutOptions): Promise<B2Result>
   /** Begins a multipart upload. */
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
   /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
-  putReceipt (track: Track, options?: { readonly signal?: AbortSignal, readonly context?: UploadContext }): Promise<B2Result>
+  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
   /** What B2 has under `key`; undefined where there is nothing. @throws {B2ReadError} as all that read; the reason of `signal` where that fires. */
   head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
   /** What is known of the file, from the object's metadata or its companion; undefined where there is no such object, or none that was acknowledged. @throws {B2ReadError} */
@@ -115,6 +124,8 @@ export interface B2Store {
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
   /** True while `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean
+  /** True while a multipart upload of `key` that failed is to be ended: until then it may still become an object. */
+  isUnfinished (key: string): boolean
   /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
   retryCleanup (): void
   /** Ends all requests; what is still to be removed from B2 is logged. */
@@ -139,6 +150,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     ...log,
     ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
+    ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
   })
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
   const { head, track, read } = createObjectReader(requests, bucket)
@@ -163,6 +175,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     isForgotten: key => cleanup.isForgotten(key),
+    isUnfinished: key => cleanup.isUnfinished(key),
 
     retryCleanup () {
       cleanup.retry()
