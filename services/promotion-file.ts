@@ -114,7 +114,7 @@ export class PromotedFile {
     }
     if (!breaker.wouldPermit(true)) throw new CircuitOpen()
     // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
-    if (b2.isUnfinished(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
+    if (b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)
     return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
   }

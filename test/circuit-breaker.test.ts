@@ -114,6 +114,13 @@ t.test('a probe whose client leaves gives its place to the next', async t => {
   t.equal(breaker.state, 'closed')
 })
 
+t.test('an upload whose client leaves while the circuit is closed is no verdict either', async t => {
+  const { breaker, changes, ask } = create()
+  ask().released()
+  t.equal(breaker.state, 'closed')
+  t.same(changes, [])
+})
+
 t.test('only the first outcome of a permit counts', async t => {
   const { breaker, ask } = create(1)
   const permit = ask()

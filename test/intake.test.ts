@@ -197,7 +197,7 @@ t.test('a source that ended or failed before is noticed', async t => {
   const ended = Readable.from([])
   ended.resume()
   await until(() => ended.readableEnded)
-  t.equal(await setUp(t, ended).intake.gather(PART), 'end')
+  await t.rejects(setUp(t, ended).intake.gather(PART), { name: 'SourceError', cause: { message: 'The source had been read to its end before.' } }, 'what it gave is gone')
 
   const failed = new PassThrough()
   failed.on('error', () => {}).destroy(new Error('broken'))

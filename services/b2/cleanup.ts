@@ -104,9 +104,9 @@ export class B2Cleanup {
     return this.#list.isForgotten(key)
   }
 
-  /** True while an upload of `key`, whose id is known, is to be ended. */
-  isUnfinished (key: string): boolean {
-    return this.#list.isUnfinished(key)
+  /** True while an upload of `key` is to be ended that may still be completed, unless B2 refuses to end it. */
+  mayComplete (key: string): boolean {
+    return this.#list.mayComplete(key)
   }
 
   /** Works off what is waiting now, rather than after the pause; also what other processes on the directory noted. */

@@ -45,6 +45,8 @@ export class ClientView {
   begun: Promise<void> = Promise.resolve()
   /** True where a multipart upload may have been begun of which only B2 knows the id. */
   mayHaveStrays = false
+  /** True where the completion of the multipart upload was sent. */
+  mayComplete = false
   /** True where the object may be stored although this upload failed. */
   mayBeStored = false
   /** True where the object may have been stored more than once, as several versions. */
@@ -92,6 +94,7 @@ export class ClientView {
       return this.#settle(command, (command.input.Body as Uint8Array).byteLength, tries)
     }
     if (command instanceof CompleteMultipartUploadCommand) {
+      this.mayComplete = true
       return this.#settle(command, this.#sentBytes, tries)
     }
     if (command instanceof CreateMultipartUploadCommand) return this.#create(command, tries)

@@ -131,9 +131,11 @@ export class LeftoverList {
     return false
   }
 
-  /** True while an upload of `key`, whose id is known, is on the list. */
-  isUnfinished (key: string): boolean {
-    for (const { leftover } of this.#waiting.values()) if (leftover.kind === 'upload' && leftover.key === key) return true
+  /** True while an upload of `key` that may still be completed is on the list, unless B2 refuses to end it. */
+  mayComplete (key: string): boolean {
+    for (const { leftover, told = 'local' } of this.#waiting.values()) {
+      if (leftover.kind === 'upload' && leftover.mayComplete === true && leftover.key === key && told === 'local') return true
+    }
     return false
   }
 

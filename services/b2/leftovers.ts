@@ -11,8 +11,8 @@ export type Leftover = {
   /** Of the upload that failed, where it is known. */
   readonly correlation_id?: string
 } & (
-  /** One unfinished multipart upload. */
-  | { readonly kind: 'upload', readonly key: string, readonly uploadId: string }
+  /** One unfinished multipart upload; with `mayComplete` its completion was sent, and may be carried out until it is ended. */
+  | { readonly kind: 'upload', readonly key: string, readonly uploadId: string, readonly mayComplete?: true }
   /** All unfinished multipart uploads of a key that were begun before this was noted, whose ids only B2 knows. */
   | { readonly kind: 'uploads', readonly key: string }
   /** All versions of an object and of its companion. */
@@ -170,11 +170,11 @@ export class Leftovers {
 
   #parse (id: string, text: string): Note | undefined {
     try {
-      const { bucket, noted_at, kind, key, uploadId, correlation_id } = JSON.parse(text)
+      const { bucket, noted_at, kind, key, uploadId, mayComplete, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
       if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('this is no note')
       const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
-      if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...common }, notedAt }
+      if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...(mayComplete === true ? { mayComplete } : {}), ...common }, notedAt }
       if (kind === 'uploads' || kind === 'object' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
       throw new TypeError('this is no note')
     } catch {

@@ -61,7 +61,9 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   /** Removes the multipart upload that failed, once it is known which one that is. */
   function clear (own: ClientView, object: B2ObjectInfo): void {
     const cleared = own.begun.then(() => {
-      if (own.uploadId !== undefined) cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...leftoverOf(object) })
+      if (own.uploadId !== undefined) {
+        cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...(own.mayComplete ? { mayComplete: true } : {}), ...leftoverOf(object) })
+      }
       if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
       clearing.delete(cleared)
     })

@@ -124,8 +124,8 @@ export interface B2Store {
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
   /** True while `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean
-  /** True while a multipart upload of `key` that failed is to be ended: until then it may still become an object. */
-  isUnfinished (key: string): boolean
+  /** True while a multipart upload of `key` is to be ended whose completion was sent, and may still be carried out. */
+  mayComplete (key: string): boolean
   /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
   retryCleanup (): void
   /** Ends all requests; what is still to be removed from B2 is logged. */
@@ -175,7 +175,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     isForgotten: key => cleanup.isForgotten(key),
-    isUnfinished: key => cleanup.isUnfinished(key),
+    mayComplete: key => cleanup.mayComplete(key),
 
     retryCleanup () {
       cleanup.retry()
