@@ -73,6 +73,9 @@ export interface Receiver {
   close (graceMs: number): Promise<void>
 }
 
+/** Milliseconds that the host's callback has for a file that was stored when the grace was over. */
+const HOOK_GRACE_MS = 1_000
+
 /** An upload under way, as seen by those who may end it. */
 interface Running {
   /** Ends it unless the whole request has come: then nobody but the stores has a say any more. */
@@ -147,11 +150,19 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
   /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
   async function tellHost (receipt: Receipt, log: Log, cut: AbortSignal): Promise<void> {
+    const end = new AbortController()
+    let timer: NodeJS.Timeout | undefined
+    const onCut = (): void => { timer = setTimeout(() => end.abort(cut.reason), HOOK_GRACE_MS) }
+    if (cut.aborted) onCut()
+    cut.addEventListener('abort', onCut)
     try {
-      await untilAborted(onStored(receipt), cut)
+      await untilAborted(onStored(receipt), end.signal)
     } catch (err) {
       log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err },
-        cut.aborted ? 'the host\'s onStored had not ended when the app had to close' : 'the host\'s onStored failed')
+        end.signal.aborted ? 'the host\'s onStored had not ended when the app had to close' : 'the host\'s onStored failed')
+    } finally {
+      cut.removeEventListener('abort', onCut)
+      clearTimeout(timer)
     }
   }
 
