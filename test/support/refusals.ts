@@ -6,6 +6,8 @@ import { put, startService } from './service.ts'
 import type { TestService } from './service.ts'
 
 const MIB = 1_048_576
+// Longer than any test: what makes a service refuse has to last.
+const LONG_MS = '3600000'
 const KEY = 'a-key-that-is-long-enough'
 const AUTHORIZATION: Record<string, string> = { authorization: `Bearer ${KEY}` }
 
@@ -38,9 +40,9 @@ export async function startRefusals (t: Test): Promise<Refusal[]> {
   const [strict, narrow, limited, full, closing, storeless] = await Promise.all([
     startService(t, { API_KEYS: KEY, UPLOAD_ALLOWED_TYPES: 'audio/*' }),
     startService(t, { UPLOAD_MAX_BYTES: String(MIB) }),
-    startService(t, { RATE_LIMIT_MAX: '1' }),
-    startService(t, { UPLOAD_MAX_CONCURRENT: '1' }),
-    startService(t, { SHUTDOWN_GRACE_MS: '60000' }),
+    startService(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_WINDOW_MS: LONG_MS }),
+    startService(t, { UPLOAD_MAX_CONCURRENT: '1', UPLOAD_IDLE_TIMEOUT_MS: LONG_MS }),
+    startService(t, { SHUTDOWN_GRACE_MS: LONG_MS, UPLOAD_IDLE_TIMEOUT_MS: LONG_MS }),
     startService(t, { LOCAL_MIN_FREE_BYTES: String(2 ** 52) }),
   ])
   await put(limited, Buffer.from('the one of this minute'))
