@@ -4,14 +4,10 @@ import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { launchBrowser, NO_BROWSER } from '../scripts/chromium.ts'
 import { isError } from './support/raw-http.ts'
-import { startRefusals } from './support/refusals.ts'
-import type { Refusal } from './support/refusals.ts'
+import { headersOf, isForm, LARGE, sizesOf, SMALL, startRefusals } from './support/refusals.ts'
 
 const MIB = 1_048_576
-const SMALL = 8 * MIB // all of it is read
-const LARGE = 80 * MIB // the connection is closed in the middle of it
 const run = promisify(execFile)
 const hasCurl = await run('curl', ['--version']).then(() => true, () => false)
 
@@ -26,18 +22,9 @@ async function fileOf (size: number): Promise<string> {
 const small = await fileOf(SMALL)
 const large = await fileOf(LARGE)
 const refusals = await startRefusals(t)
-const cases = refusals.flatMap(refusal => refusal.code === 'unauthorized' || refusal.looksAtBytes
-  ? [{ ...refusal, size: SMALL, file: small }, { ...refusal, size: LARGE, file: large }]
-  : [{ ...refusal, size: SMALL, file: small }])
+const cases = refusals.flatMap(refusal => sizesOf(refusal).map(size => ({ ...refusal, size, file: size === SMALL ? small : large })))
 
 type Case = typeof cases[number]
-
-const isForm = ({ headers }: Refusal): boolean => headers['content-type']!.startsWith('multipart/')
-/** Whoever makes a form chooses its boundary. */
-const headersOf = (refusal: Refusal): Record<string, string> => {
-  const { 'content-type': type, ...others } = refusal.headers
-  return isForm(refusal) ? others : { ...others, 'content-type': type! }
-}
 
 async function form (file: string): Promise<FormData> {
   const made = new FormData()
@@ -83,29 +70,4 @@ t.test('curl shows the answer and ends with 0', { skip: hasCurl ? false : 'there
     })
   }
   t.match(await ask(cases[0]!, '--fail-with-body').catch((error: unknown) => error), { code: 22, stdout: /"unauthorized"/ }, 'with --fail-with-body it ends with 22')
-})
-
-t.test('fetch in Chromium resolves with the answer', { skip: NO_BROWSER }, async t => {
-  const browser = await launchBrowser()
-  t.teardown(() => browser.close())
-  const pages = new Map(await Promise.all(Array.from(new Set(cases.map(({ service }) => service)), async service => {
-    const page = await browser.newPage({ bypassCSP: true })
-    await page.goto(`${service.url}/health`)
-    return [service, page] as const
-  })))
-  for (const refusal of cases) {
-    const { name, service, path, method, status, code, size } = refusal
-    await t.test(`to a file of ${size / MIB} MiB, ${name}`, async t => {
-      const before = service.log.of('upload.failed').length
-      const answer = await pages.get(service)!.evaluate(async ({ path, method, headers, size, isForm }) => {
-        const file = new Blob([new Uint8Array(size)])
-        const form = new FormData()
-        form.append('file', file, 'a.bin')
-        const response = await fetch(path, { method, headers, body: isForm ? form : file })
-        return { status: response.status, body: await response.json() }
-      }, { path, method, headers: headersOf(refusal), size, isForm: isForm(refusal) })
-      t.match(answer, { status, body: { error_code: code } })
-      t.equal(service.log.of('upload.failed').length, before + 1, 'and sends it once')
-    })
-  }
 })

@@ -6,6 +6,10 @@ import { put, startService } from './service.ts'
 import type { TestService } from './service.ts'
 
 const MIB = 1_048_576
+/** Bytes of a file of which all is read after the refusal. */
+export const SMALL = 8 * MIB
+/** Bytes of a file in whose middle the connection is closed. */
+export const LARGE = 80 * MIB
 // Longer than any test: what makes a service refuse has to last.
 const LONG_MS = '3600000'
 const KEY = 'a-key-that-is-long-enough'
@@ -33,6 +37,17 @@ interface Kind {
   readonly methods?: readonly Method[]
   readonly looksAtBytes?: boolean
   readonly type?: string
+}
+
+/** How large the files are that it is tried with: each kind of refusal that is given before the bytes once, and what takes longer. */
+export const sizesOf = ({ code, looksAtBytes }: Refusal): number[] => code === 'unauthorized' || looksAtBytes ? [SMALL, LARGE] : [SMALL]
+
+export const isForm = ({ headers }: Refusal): boolean => headers['content-type']!.startsWith('multipart/')
+
+/** Whoever makes a form chooses its boundary. */
+export function headersOf (refusal: Refusal): Record<string, string> {
+  const { 'content-type': type, ...others } = refusal.headers
+  return isForm(refusal) ? others : { ...others, 'content-type': type! }
 }
 
 /** One refusal of each kind, on each route that can give it; the services end with the test. */
