@@ -18,8 +18,6 @@ const FULL = new Set(['ENOSPC', 'EDQUOT'])
 
 /** A key that is this owner's alone until it is released. */
 export interface Claim {
-  /** False where another process may have the key, too: it took this claim over, or the disk was too full for one. Never rejects. */
-  isSole (): Promise<boolean>
   /** Never rejects, and may be called again. */
   release (): Promise<void>
 }
@@ -144,7 +142,6 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
     }
 
     const claim: Claim = {
-      isSole: async () => file !== undefined && await file.isAt(path).catch(() => false),
       release () {
         released ??= release()
         return released

@@ -1,6 +1,5 @@
 import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
 import type { ObjectHead } from './b2/object-reader.ts'
-import type { Claim } from './local-store.ts'
 import { withFields } from './log.ts'
 import type { Log, UploadContext } from './log.ts'
 import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './promotion-outcome.ts'
@@ -36,7 +35,6 @@ export class PromotedFile {
   #isBegun = false
   /** Whether the file was here when the claim was had: only then may B2 have got anything from here. */
   #wasHere = false
-  #claim: Claim | undefined
   /** Of the file; 0 until it is known. */
   size = 0
   /** Of its upload; undefined until it is known, or where nobody knows it any more. */
@@ -79,7 +77,6 @@ export class PromotedFile {
     try {
       const claim = await local.claim(this.key)
       if (claim === undefined) return { kind: 'skipped', detail: 'Another process has it' }
-      this.#claim = claim
       try {
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true
@@ -161,7 +158,7 @@ export class PromotedFile {
     })
   }
 
-  /** Makes sure that nobody removes the object from now on. False where it is not wanted any more: then it goes. */
+  /** Makes sure that nobody removes the object from now on. False where the file is gone. */
   async #settle (mayHaveDoubles: boolean): Promise<boolean> {
     const isGone = await this.#isGone()
     if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
@@ -170,14 +167,14 @@ export class PromotedFile {
   }
 
   /**
-   * Whether the file is here no more. Whoever deletes one removes it here first, and from B2 after that: what came to B2 in
-   * between is for us to remove, however the promotion ended, since nobody else knows of it. But where somebody else has the
-   * claim, too, he may have promoted it, and what is in B2 is the file. The same where it was gone before this began.
+   * Whether the file is here no more. Whoever deleted it sees to it that B2 has nothing of it once this is over. But another
+   * owner of the claim may have promoted it (see `LocalStore.claim`), and nothing tells which of the two it was: so what is
+   * in B2 stays, and only once.
    */
   async #isGone (): Promise<boolean> {
     const { b2, local } = this.#stores
     if (await local.find(this.key) !== undefined) return false
-    if (this.#wasHere && await this.#claim!.isSole()) await b2.forget(this.key, this.context?.correlationId)
+    if (this.#wasHere) b2.removeDoubles(this.key, this.context?.correlationId)
     return true
   }
 

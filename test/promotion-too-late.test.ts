@@ -11,10 +11,10 @@ async function runTooLate (finds: () => Promise<undefined>, stopsMeanwhile: bool
     find: finds,
     async claim () {
       if (stopsMeanwhile) file.stop()
-      return { isSole: async () => true, release: async () => {} }
+      return { release: async () => {} }
     },
   }
-  const b2 = { isForgotten: () => false, forget: async (key: string) => removed.push(key) }
+  const b2 = { isForgotten: () => false, removeDoubles: (key: string) => removed.push(key) }
   const file = new PromotedFile({ local, b2 } as never, { key: KEY, takeUp: false, onPromoted: undefined, onBytes: () => {} } as never)
   const { kind } = await file.run()
   t.equal(kind, 'gone')

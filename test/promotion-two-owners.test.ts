@@ -2,28 +2,46 @@ import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { fallBackFor, hold, HOLDS } from './support/held-promotions.ts'
-import { setPromotionStage, untilB2 } from './support/promotion.ts'
-import { receiptOf } from './support/stored-files.ts'
+import type { Hold } from './support/held-promotions.ts'
+import { setPromotionStage } from './support/promotion.ts'
 
-for (const at of ['a put on its way', 'a put that is done', 'the look whether B2 has got it', 'the completion that is done']) {
-  t.test(`a promotion that went on although another one had taken over removes nothing: ${at}`, async t => {
+/** The same trouble for longer. */
+function slower ({ fault: { delayMs, bytesPerSecond = 1, ...fault }, ...held }: Hold, times: number): Hold {
+  return { ...held, fault: { ...fault, ...(delayMs === undefined ? { bytesPerSecond: bytesPerSecond / times } : { delayMs: delayMs * times }) } }
+}
+
+// Where the first is held when the second takes over, and where the second is held then, for longer; undefined: the first is.
+for (const [at, then] of [
+  ['a put on its way', undefined],
+  ['a put that is done', undefined],
+  ['the look whether B2 has got it', undefined],
+  ['the completion that is done', undefined],
+  ['a put on its way', 'the look whether B2 has it'],
+  ['a put on its way', 'a put on its way'],
+  ['the first part on its way', 'the first part on its way'],
+  ['the last part that is done', 'the last part that is done'],
+] as const) {
+  t.test(`of two promotions of a file neither removes what the other one stored: ${at}, ${then ?? 'for long'}`, async t => {
     const first = await setPromotionStage(t)
-    const { b2, service, uploads } = first
+    const { b2, service } = first
     const second = await setPromotionStage(t, { LOCAL_STORAGE_DIR: service.dir }, b2)
     const held = HOLDS.find(({ name }) => name === at)!
     const name = await fallBackFor(held, first)
-    const { delayMs, bytesPerSecond = 1 } = held.fault
-    const begun = hold(b2, { ...held, fault: { ...held.fault, ...(delayMs === undefined ? { bytesPerSecond: bytesPerSecond / 4 } : { delayMs: delayMs * 4 }) } })
-    const promoting = uploads.promote()
-    await begun
+    const firstBegun = hold(b2, then === undefined ? slower(held, 4) : held)
+    const firstReport = first.uploads.promote()
+    await firstBegun
     // To the second service as if the first one had died: it can claim the file.
     await unlink(join(service.dir, 'tracks', `.${name}.claim`))
-    t.match(await second.uploads.promote(), { promoted: 1 })
-    t.match(await promoting, { failed: 0, pending: 0 })
-    await service.app.close() // which ends what it has begun to remove
-    await untilB2(b2, () => b2.unfinishedUploads().length === 0)
-    t.match(await receiptOf(second.service, name), { status: 200, body: { storage: 'b2' } })
-    t.same(await second.service.localFiles(), [])
+    const secondBegun = then === undefined ? undefined : hold(b2, slower(HOLDS.find(({ name }) => name === then)!, 4))
+    const secondReport = second.uploads.promote()
+    await secondBegun
+    const [quick, slow] = then === undefined ? [secondReport, firstReport] : [firstReport, secondReport]
+    t.match(await quick, { promoted: 1 })
+    t.match(await slow, { failed: 0, pending: 0 })
+    for (const { service } of [first, second]) await service.app.close() // which ends what it has begun to remove
+    t.same(b2.unfinishedUploads(), [])
+    t.same(b2.versions().map(({ key }) => key), [`tracks/${name}`], 'it is there, and once')
+    t.same(await service.localFiles(), [])
   })
 }
 

@@ -122,6 +122,11 @@ export interface B2Store {
    * @param correlationId of the upload, for what is logged of it
    */
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
+  /**
+   * Removes all versions but the newest of an object and of its companion, in the background.
+   * @param correlationId of the upload, for what is logged of it
+   */
+  removeDoubles (key: string, correlationId?: string): void
   /** True while `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean
   /** True while a multipart upload of `key` is to be ended whose completion was sent, and may still be carried out. */
@@ -174,6 +179,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
+    removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     isForgotten: key => cleanup.isForgotten(key),
     mayComplete: key => cleanup.mayComplete(key),
 
