@@ -1,145 +1,28 @@
 import { fork } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createLocalStore } from '../services/local-store.ts'
-import { sweepLeftovers, type SweepOptions } from '../services/local-sweep.ts'
+import { sweepLeftovers } from '../services/local-sweep.ts'
 import { filesBelow, newKey, recordingLog, uuidV7 } from './fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
 
-function sweep (root: string, options: Partial<SweepOptions> = {}) {
-  const log = recordingLog()
-  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log, ...options })
-}
-
-/** Runs `between` between the two looks: the first look is over when the last file that it judges has been. */
-function fsWithPause (lastPath: string, between: () => void): typeof nodeFs {
-  let looked = false
-  const lstat = async (path: string, options: object) => {
-    const stats = await nodeFs.lstat(path, options)
-    if (path === lastPath && !looked) {
-      looked = true
-      between()
-    }
-    return stats
-  }
-  return { ...nodeFs, lstat: lstat as typeof nodeFs.lstat }
+function sweep (root: string) {
+  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })
 }
 
 function write (root: string, ...names: string[]): void {
   for (const name of names) {
     mkdirSync(join(root, name, '..'), { recursive: true })
-    writeFileSync(join(root, name), name.endsWith('.receipt.json') ? '{"storage":"local"}' : name)
+    writeFileSync(join(root, name), name)
   }
 }
-
-t.test('only part files of our own naming go, wherever they lie', async t => {
-  const root = t.testdir()
-  const [a, b, c] = [uuidV7(), uuidV7(), uuidV7()]
-  const stale = [`tracks/.${a}.mp3.part`, `tracks/deep/.${b}.part`, `.${c}.receipt.json.part`, `tracks/.${a}.mp3.receipt.json.part`, `.probe-${randomUUID()}.part`]
-  const foreign = [
-    'song.part', '.song.part', '.part', `tracks/${uuidV7()}.part.bak`, `tracks/.${uuidV7()}.mp3`, `tracks/.${uuidV7()}.MP3.part`,
-    `tracks/x.${uuidV7()}.part`, `tracks/.${randomUUID()}.part`, 'tracks/notes.receipt.json', `tracks/${randomUUID()}.receipt.json`
-  ]
-  const whole = [`tracks/${uuidV7()}.part`, `tracks/${uuidV7()}`]
-  write(root, ...stale, ...foreign, ...whole, ...whole.map(name => `${name}.receipt.json`))
-  mkdirSync(join(root, `.${uuidV7()}.part`))
-
-  t.same(await sweep(root), { partFilesRemoved: stale.length, receiptsRemoved: 0, filesWithoutReceipt: 0 })
-  t.same(filesBelow(root), [...foreign, ...whole, ...whole.map(name => `${name}.receipt.json`)].sort())
-})
-
-t.test('a part file that changes between the looks has an owner', async t => {
-  const root = t.testdir()
-  const name = `.${uuidV7()}.mp3.part`
-  write(root, name)
-  const path = join(root, name)
-  // Into the past: what counts is the change, not the clock.
-  const report = await sweep(root, { fs: fsWithPause(path, () => utimesSync(path, 1_000, 1_000)) })
-  t.equal(report.partFilesRemoved, 0)
-  t.same(filesBelow(root), [name])
-  t.equal((await sweep(root)).partFilesRemoved, 1, 'until it does no more')
-})
-
-t.test('a part file that this process is writing stays, and one that vanishes is no error', async t => {
-  const root = t.testdir()
-  const [own, vanishing] = [`.${uuidV7()}.part`, `.${uuidV7()}.part`]
-  write(root, own, vanishing)
-  const log = recordingLog()
-  const report = await sweep(root, {
-    isOpenHere: path => path === join(root, own),
-    fs: fsWithPause(join(root, vanishing), () => rmSync(join(root, vanishing))),
-    log
-  })
-  t.equal(report.partFilesRemoved, 0)
-  t.same(filesBelow(root), [own])
-  t.same(log.lines, [])
-})
-
-t.test('a receipt without its file goes, unless the file can still come', async t => {
-  const root = t.testdir()
-  const [lost, stale, living, arriving, changing] = Array.from({ length: 5 }, () => uuidV7()) as [string, string, string, string, string]
-  const receipts = [lost, stale, living, arriving, changing].map(name => `${name}.receipt.json`)
-  write(root, ...receipts, `.${stale}.part`, `.${living}.part`)
-  const report = await sweep(root, {
-    isOpenHere: path => path === join(root, `.${living}.part`),
-    fs: fsWithPause(join(root, `${changing}.receipt.json`), () => {
-      write(root, arriving)
-      writeFileSync(join(root, `${changing}.receipt.json`), '{ "storage": "local" }')
-    })
-  })
-  t.same(report, { partFilesRemoved: 1, receiptsRemoved: 2, filesWithoutReceipt: 0 })
-  t.same(filesBelow(root), [`.${living}.part`, `${living}.receipt.json`, arriving, `${arriving}.receipt.json`, `${changing}.receipt.json`].sort())
-})
-
-t.test('a commit that comes between the questions for part file and data file does not lose its receipt', async t => {
-  const root = t.testdir()
-  const name = uuidV7()
-  const [part, data] = [join(root, `.${name}.part`), join(root, name)]
-  write(root, `.${name}.part`, `${name}.receipt.json`)
-  let secondLook = false
-  const lstat = async (path: string, options: object) => {
-    const answer = await nodeFs.lstat(path, options).finally(async () => {
-      if (secondLook && (path === part || path === data)) await nodeFs.rename(part, data).catch(() => {})
-    })
-    if (path.endsWith('.receipt.json')) secondLook = true // the last of the first look
-    return answer
-  }
-  await sweep(root, { isOpenHere: path => path === part, fs: { ...nodeFs, lstat: lstat as typeof nodeFs.lstat } })
-  t.same(filesBelow(root), [name, `${name}.receipt.json`])
-})
-
-t.test('a file without a receipt is counted and left alone', async t => {
-  const root = t.testdir()
-  const [one, two] = [`tracks/${uuidV7()}.mp3`, `tracks/${uuidV7()}`]
-  write(root, one, two)
-  t.equal((await sweep(root)).filesWithoutReceipt, 2)
-  t.same(filesBelow(root), [one, two].sort())
-})
-
-t.test('what cannot be removed or searched is reported, and the rest still goes', async t => {
-  const root = t.testdir()
-  const [first, second] = [`.${uuidV7()}.part`, `closed/.${uuidV7()}.part`]
-  const third = `.${uuidV7()}.part`
-  write(root, first, second, third)
-  const log = recordingLog()
-  const denied = Object.assign(new Error('no'), { code: 'EACCES' })
-  const fs = {
-    ...nodeFs,
-    unlink: async (path: string) => { if (path.endsWith(first)) throw denied; await nodeFs.unlink(path) },
-    readdir: async (path: string, options: object) => { if (path.endsWith('closed')) throw denied; return await nodeFs.readdir(path, options) }
-  } as unknown as typeof nodeFs
-  t.equal((await sweep(root, { fs, log })).partFilesRemoved, 1)
-  t.same(filesBelow(root), [first, second].sort())
-  t.same(log.lines.map(line => line.level), ['warn', 'warn'])
-})
 
 t.test('opening a store sweeps it once, and says what it found', async t => {
   const dir = t.testdir()
