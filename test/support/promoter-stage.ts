@@ -1,0 +1,72 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { CircuitBreaker } from '../../services/circuit-breaker.ts'
+import type { FoundFile, PendingFile } from '../../services/local-store.ts'
+import { createPromoter } from '../../services/promotion.ts'
+import type { PromoterOptions } from '../../services/promotion.ts'
+import { newKey, newReceipt, recordingLog } from '../fixtures/local-files.ts'
+
+export const REPORT = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 }
+
+/** Resolves once everything that can go on without a timer has. */
+export async function settled (): Promise<void> {
+  for (let count = 0; count < 10; count++) await turn()
+}
+
+/** A gate that what is tested waits at. */
+export function gate () {
+  let open = (): void => {}
+  const opened = new Promise<void>(resolve => { open = resolve })
+  return { open, opened }
+}
+
+/** A promoter of a store with these files, all of them in B2 already; what it does is noted. */
+export function setPromoter (options: Partial<PromoterOptions> = {}) {
+  const files = new Map<string, FoundFile>()
+  const done: string[] = []
+  const stage = {
+    /** Of the next search, and of the next claim. */
+    searching: Promise.resolve(),
+    claiming: Promise.resolve(),
+  }
+  const local = {
+    async pending (): Promise<PendingFile[]> {
+      done.push('search')
+      await stage.searching
+      return Array.from(files, ([key, { kind, setAside }]) => ({ key, kind, setAside }))
+    },
+    async claim (key: string) {
+      done.push(`claim ${key}`)
+      await stage.claiming
+      return { isSole: async () => true, release: async () => {} }
+    },
+    find: async (key: string) => files.get(key),
+    async remove (key: string) {
+      done.push(`remove ${key}`)
+      files.delete(key)
+    },
+  }
+  const { track: { size_bytes: size, sha256 } } = newReceipt(newKey())
+  const b2 = {
+    isForgotten: () => false,
+    mayComplete: () => false,
+    head: async () => ({ size, sha256 }),
+    settle: async () => {},
+    retryCleanup: () => { done.push('clean up') },
+  }
+  const log = recordingLog()
+  const breaker = new CircuitBreaker({ threshold: 0, resetMs: 1 })
+  const promoter = createPromoter({ b2, local, breaker, log, intervalMs: 1_000, ...options } as unknown as PromoterOptions)
+  return {
+    files,
+    done,
+    stage,
+    log,
+    promoter,
+    /** Puts a file there; gives its key. */
+    add (setAside?: string): string {
+      const key = newKey()
+      files.set(key, { kind: 'file', receipt: newReceipt(key), setAside })
+      return key
+    },
+  }
+}
