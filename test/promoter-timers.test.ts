@@ -4,7 +4,7 @@ import { gate, REPORT, setPromoter, settled } from './support/promoter-stage.ts'
 
 t.test('it cleans up and promotes once in a while, counted from the end of a pass, also of one that failed', async t => {
   const clock = fakeClock(t)
-  const { done, stage, promoter } = setPromoter()
+  const { add, done, stage, promoter } = setPromoter()
   promoter.start()
   await settled()
   done.length = 0
@@ -21,9 +21,10 @@ t.test('it cleans up and promotes once in a while, counted from the end of a pas
   open()
   await settled()
   stage.searching = Promise.resolve()
+  const key = add()
   clock.advance(1_000)
   await settled()
-  t.same(done, ['clean up', 'search', 'clean up', 'search'])
+  t.same(done, ['clean up', 'search', 'clean up', 'search', `claim ${key}`, `remove ${key}`])
   await promoter.close()
   t.equal(clock.timers, 0)
 })
