@@ -3,16 +3,7 @@ import type { Dirent } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { sweepLeftovers } from '../services/local-sweep.ts'
-import { build, filesBelow, newKey, newReceipt, put, recordingLog, storeFile } from './fixtures/local-files.ts'
-
-// The sweep's own timer does not keep a process alive.
-const alive = setInterval(() => {}, 10_000)
-t.teardown(() => clearInterval(alive))
-
-async function sweep (root: string): Promise<void> {
-  await sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })
-}
+import { build, filesBelow, newKey, newReceipt, put, storeFile } from './fixtures/local-files.ts'
 
 /** A key whose id is of the given time. */
 function keyAt (time: number, directory = 'tracks/'): string {
@@ -150,24 +141,4 @@ t.test('a directory that may not be read is passed over and told once; the store
   t.equal(log.lines.length, 1)
   closed = 'storage'
   await t.rejects(store.pending(), { name: 'LocalStoreError', error_code: 'permission_denied' })
-})
-
-t.test('the sweep leaves receipts that were kept or cannot be read, and takes notes that belong to nothing', async t => {
-  const { dir, store } = build(t)
-  const [kept, damaged, foreign, setAside, bare] = [newKey(), newKey(), newKey(), await storeFile(store), newKey()]
-  await store.keepReceipt(kept, newReceipt(kept, 'b2'))
-  await store.setAside(kept, 'because')
-  await store.setAside(setAside, 'because')
-  put(dir, `${damaged}.receipt.json`, '{"half')
-  put(dir, `${foreign}.receipt.json`, '{}')
-  put(dir, bare, 'a file without a receipt')
-  put(dir, `${bare}.set-aside.json`)
-  const before = filesBelow(dir)
-  const lost = newKey()
-  put(dir, `${lost}.receipt.json`, JSON.stringify(newReceipt(lost)))
-  for (const key of [lost, newKey()]) put(dir, `${key}.set-aside.json`)
-  put(dir, `.snapshot/.${newKey('').slice('tracks/'.length)}.part`)
-  await sweep(dir)
-  t.same(filesBelow(dir).filter(name => !name.startsWith('.snapshot')), before)
-  t.equal(filesBelow(dir).length, before.length + 1, 'what lies in a snapshot is not ours')
 })

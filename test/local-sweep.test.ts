@@ -4,7 +4,7 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { sweepLeftovers, type SweepOptions } from '../services/local-sweep.ts'
-import { filesBelow, recordingLog, uuidV7 } from './fixtures/local-files.ts'
+import { filesBelow, newKey, newReceipt, put, recordingLog, uuidV7 } from './fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
@@ -112,12 +112,56 @@ t.test('a commit that comes between the questions for part file and data file do
   t.same(filesBelow(root), [name, `${name}.receipt.json`])
 })
 
-t.test('a file without a receipt is counted and left alone', async t => {
+t.test('a receipt whose file was there at the first look is left to the next sweep', async t => {
   const root = t.testdir()
-  const [one, two] = [`tracks/${uuidV7()}.mp3`, `tracks/${uuidV7()}`]
-  write(root, one, two)
-  t.equal((await sweep(root)).filesWithoutReceipt, 2)
-  t.same(filesBelow(root), [one, two].sort())
+  const name = uuidV7()
+  const last = `.${uuidV7()}.part`
+  write(root, name, `${name}.receipt.json`, last)
+  t.same((await sweep(root, { fs: fsWithPause(join(root, last), () => rmSync(join(root, name))) })).receiptsRemoved, 0)
+  t.same(filesBelow(root), [`${name}.receipt.json`])
+  t.same((await sweep(root)).receiptsRemoved, 1)
+})
+
+t.test('receipts that were kept or cannot be read stay; notes that belong to nothing go', async t => {
+  const root = t.testdir()
+  const [kept, damaged, foreign, stored, bare] = [newKey(), newKey(), newKey(), newKey(), newKey()]
+  for (const [key, receipt] of [[kept, JSON.stringify(newReceipt(kept, 'b2'))], [damaged, '{"half'], [foreign, '{}'], [stored, JSON.stringify(newReceipt(stored))]] as const) {
+    put(root, `${key}.receipt.json`, receipt)
+  }
+  for (const key of [stored, bare]) put(root, key, 'data')
+  for (const key of [kept, stored, bare]) put(root, `${key}.set-aside.json`)
+  const before = filesBelow(root)
+  const [lost, changing] = [newKey(), newKey()]
+  put(root, `${lost}.receipt.json`, JSON.stringify(newReceipt(lost)))
+  for (const key of [lost, changing, newKey()]) put(root, `${key}.set-aside.json`)
+  const path = join(root, `${changing}.set-aside.json`)
+  put(root, `.snapshot/.${uuidV7()}.part`)
+  t.same(await sweep(root, { fs: fsWithPause(path, () => writeFileSync(path, 'changed')) }), { partFilesRemoved: 0, receiptsRemoved: 1, filesWithoutReceipt: 1 })
+  t.same(filesBelow(root).filter(name => !name.startsWith('.snapshot')), [...before, `${changing}.set-aside.json`].sort())
+  t.equal(filesBelow(root).length, before.length + 2, 'what lies in a snapshot is not ours')
+})
+
+t.test('a file without a receipt is counted and left alone, unless it is gone or has one by the second look', async t => {
+  const root = t.testdir()
+  const [one, two, gone, described] = [`tracks/${uuidV7()}.mp3`, `tracks/${uuidV7()}`, `tracks/${uuidV7()}`, `tracks/${uuidV7()}`]
+  const last = `tracks/.${uuidV7()}.part`
+  write(root, one, two, gone, described, last)
+  const fs = fsWithPause(join(root, last), () => {
+    rmSync(join(root, gone))
+    write(root, `${described}.receipt.json`)
+  })
+  t.equal((await sweep(root, { fs })).filesWithoutReceipt, 2)
+  t.same(filesBelow(root), [one, two, described, `${described}.receipt.json`].sort())
+})
+
+t.test('a signal ends it between the looks, and nothing is removed', async t => {
+  const root = t.testdir()
+  const name = `.${uuidV7()}.part`
+  write(root, name)
+  const stop = new AbortController()
+  const fs = fsWithPause(join(root, name), () => { setImmediate(() => stop.abort()) })
+  await t.rejects(sweep(root, { fs, delayMs: 3_600_000, signal: stop.signal }), { name: 'AbortError' })
+  t.same(filesBelow(root), [name])
 })
 
 t.test('what cannot be removed or searched is reported, and the rest still goes', async t => {
@@ -134,5 +178,6 @@ t.test('what cannot be removed or searched is reported, and the rest still goes'
   } as unknown as typeof nodeFs
   t.equal((await sweep(root, { fs, log })).partFilesRemoved, 1)
   t.same(filesBelow(root), [first, second].sort())
-  t.same(log.lines.map(line => line.level), ['warn', 'warn'])
+  t.match(log.lines, [{ level: 'warn', facts: { err: denied } }, { level: 'warn', facts: { err: denied } }])
+  t.equal(log.lines.length, 2)
 })
