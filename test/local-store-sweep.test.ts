@@ -1,13 +1,13 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { readFileSync, utimesSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createLocalStore } from '../services/local-store.ts'
 import { sweepLeftovers } from '../services/local-sweep.ts'
-import { filesBelow, newKey, recordingLog, uuidV7 } from './fixtures/local-files.ts'
+import { filesBelow, newKey, recordingLog } from './fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
@@ -16,41 +16,6 @@ t.teardown(() => clearInterval(alive))
 function sweep (root: string) {
   return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })
 }
-
-function write (root: string, ...names: string[]): void {
-  for (const name of names) {
-    mkdirSync(join(root, name, '..'), { recursive: true })
-    writeFileSync(join(root, name), name)
-  }
-}
-
-t.test('opening a store sweeps it once, and says what it found', async t => {
-  const dir = t.testdir()
-  write(dir, `tracks/.${uuidV7()}.part`, `tracks/${uuidV7()}`)
-  const log = recordingLog()
-  const store = createLocalStore({ dir, log, sweepDelayMs: 20 })
-  t.teardown(() => store.close())
-  const open = newKey()
-  const writer = await store.create(open)
-  await store.open()
-  t.match(await log.line(/leftovers/), { level: 'info', facts: { partFilesRemoved: 1, receiptsRemoved: 0 } })
-  t.match(await log.line(/without a receipt/), { level: 'warn', facts: { count: 1 } })
-  await writer.commit({})
-  t.equal(filesBelow(dir).length, 3)
-  t.equal(log.lines.length, 2)
-})
-
-t.test('closing a store ends its sweep', async t => {
-  const dir = t.testdir()
-  const name = `.${uuidV7()}.part`
-  write(dir, name)
-  const log = recordingLog()
-  const store = createLocalStore({ dir, log, sweepDelayMs: 3_600_000 })
-  await store.open()
-  await store.close()
-  t.same(filesBelow(dir), [name])
-  t.same(log.lines, [])
-})
 
 t.test('open part files are kept fresh, and only those', async t => {
   const touches: string[] = []
