@@ -49,3 +49,8 @@ t.test('an answer that is none counts as a failure', async t => {
   const store = await storeOnAnswer(t, 'HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n')
   t.match(await store.head('key').catch((error: unknown) => error), { error_code: 'service_unavailable' })
 })
+
+t.test('a body of unknown length is none, as it could be cut', async t => {
+  const store = await storeOnAnswer(t, 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n')
+  t.match(await store.read('key').catch((error: unknown) => error), { name: 'B2ReadError', error_code: 'service_unavailable' })
+})
