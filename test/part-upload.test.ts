@@ -37,7 +37,10 @@ t.test('without the worker the same parts are sent on the public path', async t 
   const parts = [Buffer.alloc(PART, 1), Buffer.alloc(PART, 2), Buffer.from('the end')]
   const sent = await sentFor(parts, false)
   t.same(sent.map(({ PartNumber }) => PartNumber), [1, 2, 3])
-  for (const [index, { Body }] of sent.entries()) t.ok(Buffer.from(Body!).equals(parts[index]!))
+  for (const [index, { Body }] of sent.entries()) {
+    t.ok(Buffer.from(Body!).equals(parts[index]!))
+    t.not(Body, parts[index], 'copied there, so that it was not the worker')
+  }
 })
 
 t.test('a worker that is gone, or takes something else, is not fed', async t => {
