@@ -50,10 +50,12 @@ t.test('a streamed answer stalls where nothing comes that is asked for, and not 
 })
 
 t.test('a streamed answer that is all there can be read whenever', async t => {
-  const { port } = await startScriptedServer(t, socket => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf'))
-  const { response } = await handlerOf(t, { stallTimeoutMs: 50 }).handle(Object.assign(requestTo(port, { method: 'GET' }), { [STREAMED_ANSWER]: true }))
-  await new Promise(resolve => { setTimeout(resolve, 150) }) // as above
-  t.equal(String(await buffer(response.body as Readable)), 'half')
+  for (const content of ['half', '']) {
+    const { port } = await startScriptedServer(t, socket => socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${content.length}\r\n\r\n${content}`))
+    const { response } = await handlerOf(t, { stallTimeoutMs: 50 }).handle(Object.assign(requestTo(port, { method: 'GET' }), { [STREAMED_ANSWER]: true }))
+    await new Promise(resolve => { setTimeout(resolve, 150) }) // as above
+    t.equal(String(await buffer(response.body as Readable)), content)
+  }
 })
 
 t.test('a connection that takes too long is given up, TLS included', async t => {
