@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { Fault } from '../emulator/index.ts'
 import { companionBody } from '../services/b2/object-receipt.ts'
@@ -48,6 +49,21 @@ t.test('put ends with its signal, which is no failure of B2\'s', async t => {
   await ended
   t.match(await put(INFO, { signal: controller.signal }), { ok: false })
   t.same([left, failures], [[], []])
+  t.same(getEventListeners(controller.signal, 'abort'), [])
+})
+
+t.test('put signs with the hash it is given', async t => {
+  const { b2, writer } = await setUpWriter(t)
+  t.match(await writer.put(INFO, BODY, sha256(PARTS[1])), { ok: false, error_code: 'checksum_mismatch' })
+  t.same(b2.objects(), [])
+})
+
+t.test('an upload that may have been begun twice leaves the other to the clean-up, though it is stored', async t => {
+  const { b2, left, putParts } = await setUpWriter(t, {}, { maxAttempts: 2 })
+  t.intercept(Math, 'random', { value: () => 0 }) // no pause before the second try
+  b2.fault({ operation: 'CreateMultipartUpload', status: 503 })
+  t.same(await putParts(), { ok: true, key: KEY, firstTry: false })
+  t.same(left, [{ kind: 'uploads', key: KEY }])
 })
 
 t.test('parts are stored as they come, and each is told', async t => {
