@@ -108,6 +108,8 @@ t.test('a failure tells who pushes, and takes no more', async t => {
   await upload.push(PARTS[0])
   t.match(await upload.result, { ok: false })
   t.equal(upload.failed.aborted, true)
+  // More than there are workers that could take one.
+  for (let count = 0; count < 6; count++) await upload.push(PARTS[0])
   await upload.push(PARTS[1], true)
 })
 
