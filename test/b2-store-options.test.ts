@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
+import { S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { createB2Store } from '../services/b2/store.ts'
 import type { B2StoreOptions } from '../services/b2/store.ts'
@@ -104,12 +105,13 @@ t.test('unfinished uploads that are a day old are ended below the prefix, where 
   ])
 })
 
-t.test('the end of the store closes its connections', async t => {
+t.test('the end of the store closes its connections, those of readers and of writers', async t => {
+  const destroyed = t.capture(S3Client.prototype, 'destroy', S3Client.prototype.destroy)
   const { b2, store } = await setB2Stage(t)
   await putObject(store, KEY, bytes(1))
   await store.head(KEY)
-  t.ok(b2.openConnections > 0)
   await store.close()
+  t.equal(destroyed().length, 2)
   while (b2.openConnections > 0) await turn()
   await t.rejects(store.head(KEY), { name: 'B2ReadError' })
 })
