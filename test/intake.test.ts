@@ -1,46 +1,15 @@
 import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import type { Test } from 'tap'
-import { BufferPool } from '../services/buffer-pool.ts'
-import { ClientPace } from '../services/client-pace.ts'
-import { Intake, mostMemory, SourceError } from '../services/intake.ts'
-import type { Part } from '../services/intake.ts'
+import { mostMemory, SourceError } from '../services/intake.ts'
+import type { Intake, Part } from '../services/intake.ts'
 import { MemoryAccount } from '../services/memory-account.ts'
-import type { MemoryLease } from '../services/memory-account.ts'
+import { chunks, PART, setIntake } from './support/intake-stage.ts'
 import { bytes, sha256 } from './support/service.ts'
 
 const KIB = 1_024
 const MIB = 1_048_576
 const SNIFF = 64 * KIB
-const PART = 5 * MIB
-
-interface Setup {
-  readonly account: MemoryAccount
-  readonly pool: BufferPool
-  readonly intake: Intake
-  readonly lease: MemoryLease
-}
-
-function setUp (t: Test, stream: Readable, { expectedBytes, maxBytes = 1_024 * MIB, rate, account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB }) }: {
-  expectedBytes?: number, maxBytes?: number, rate?: number, account?: MemoryAccount
-} = {}): Setup {
-  const pool = new BufferPool(64 * MIB)
-  const pace = new ClientPace({ idleTimeoutMs: 60_000, minRate: 0, received: () => 0, onStalled: () => {} })
-  pace.rate = () => rate
-  const lease = account.open({ need: expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, PART), rate: () => rate, end: () => {} })
-  const intake = new Intake({ stream, lease, pool, pace, maxBytes, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
-  t.teardown(() => {
-    intake.close()
-    lease.close()
-    pace.stop()
-  })
-  return { account, pool, intake, lease }
-}
-
-function chunks (content: Uint8Array, size: number): Uint8Array[] {
-  return Array.from({ length: Math.ceil(content.byteLength / size) }, (_none, index) => content.subarray(index * size, (index + 1) * size))
-}
 
 /** All parts of a source, as an upload takes them. */
 async function takeAll (intake: Intake): Promise<Part[]> {
@@ -70,7 +39,7 @@ t.test('parts of every size are whole, exactly as long as wanted, and given back
     for (const known of [true, false]) {
       for (const chunk of [1_000_003, 65_536]) {
         const content = bytes(size)
-        const { account, intake } = setUp(t, Readable.from(chunks(content, chunk)), known ? { expectedBytes: size } : {})
+        const { account, intake } = setIntake(t, Readable.from(chunks(content, chunk)), known ? { expectedBytes: size } : {})
         const parts = await takeAll(intake)
         const label = `${size} bytes, ${known ? 'announced' : 'not announced'}, in chunks of ${chunk}`
         t.equal(sha256(Buffer.concat(parts.map(part => part.bytes))), sha256(content), label)
@@ -87,7 +56,7 @@ t.test('parts of every size are whole, exactly as long as wanted, and given back
 
 t.test('a client that has sent little holds little', async t => {
   const stream = new PassThrough()
-  const { account, intake } = setUp(t, stream, { expectedBytes: 100 * MIB })
+  const { account, intake } = setIntake(t, stream, { expectedBytes: 100 * MIB })
   stream.write(bytes(10_000))
   const gathered = intake.gather(PART)
   await until(() => intake.received === 10_000)
@@ -98,7 +67,7 @@ t.test('a client that has sent little holds little', async t => {
 
 t.test('a slow client\'s buffers grow with what it sent', async t => {
   const stream = new PassThrough()
-  const { account, intake } = setUp(t, stream, { expectedBytes: 100 * MIB, rate: 10_000 })
+  const { account, intake } = setIntake(t, stream, { expectedBytes: 100 * MIB, rate: 10_000 })
   const gathered = intake.gather(PART)
   for (let sent = 0; sent < 2 * MIB; sent += 50_000) {
     stream.write(bytes(50_000))
@@ -112,7 +81,7 @@ t.test('a slow client\'s buffers grow with what it sent', async t => {
 t.test('an interrupt loses nothing, in the middle of a source and while it waits for memory', async t => {
   const { account, release } = fullAccount()
   const content = bytes(3 * PART)
-  const { intake } = setUp(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
+  const { intake } = setIntake(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
   await intake.gather(SNIFF)
   for (let time = 0; time < 3; time++) {
     const interrupt = new AbortController()
@@ -131,7 +100,7 @@ t.test('an interrupt loses nothing, in the middle of a source and while it waits
 t.test('memory that is granted in the moment of an interrupt is used or given back', async t => {
   const { account, release } = fullAccount()
   const content = bytes(PART)
-  const { intake, lease } = setUp(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
+  const { intake, lease } = setIntake(t, Readable.from(chunks(content, 100_000)), { expectedBytes: content.byteLength, account })
   await intake.gather(SNIFF)
   const interrupt = new AbortController()
   const gathered = intake.gather(PART, interrupt.signal)
@@ -156,7 +125,7 @@ t.test('a source that fails, closes or is ended while it waits for memory ends t
   for (const [name, end, message] of ways) {
     const { account, release } = fullAccount()
     const stream = Readable.from(chunks(bytes(3 * MIB), 100_000))
-    const { intake, lease } = setUp(t, stream, { expectedBytes: 3 * MIB, account })
+    const { intake, lease } = setIntake(t, stream, { expectedBytes: 3 * MIB, account })
     await intake.gather(SNIFF)
     const gathered = intake.gather(PART)
     await until(() => account.waiting === 1)
@@ -173,7 +142,7 @@ t.test('a source that fails, closes or is ended while it waits for memory ends t
 
 t.test('what fails while something else is awaited ends that wait', async t => {
   const stream = new PassThrough()
-  const { intake } = setUp(t, stream)
+  const { intake } = setIntake(t, stream)
   const waiting = intake.unlessFailed(new Promise(() => {}))
   stream.destroy(new Error('broken'))
   await t.rejects(waiting, SourceError)
@@ -182,7 +151,7 @@ t.test('what fails while something else is awaited ends that wait', async t => {
 
 t.test('an error after the end changes nothing', async t => {
   const stream = new PassThrough()
-  const { intake } = setUp(t, stream)
+  const { intake } = setIntake(t, stream)
   stream.end('all of it')
   t.equal(await intake.gather(PART), 'end')
   t.equal(await intake.finish(async () => 'complete'), 'complete')
@@ -197,28 +166,28 @@ t.test('a source that ended or failed before is noticed', async t => {
   const ended = Readable.from([])
   ended.resume()
   await until(() => ended.readableEnded)
-  await t.rejects(setUp(t, ended).intake.gather(PART), { name: 'SourceError', cause: { message: 'The source had been read to its end before.' } }, 'what it gave is gone')
+  await t.rejects(setIntake(t, ended).intake.gather(PART), { name: 'SourceError', cause: { message: 'The source had been read to its end before.' } }, 'what it gave is gone')
 
   const failed = new PassThrough()
   failed.on('error', () => {}).destroy(new Error('broken'))
   await until(() => failed.closed)
-  await t.rejects(setUp(t, failed).intake.gather(PART), SourceError)
+  await t.rejects(setIntake(t, failed).intake.gather(PART), SourceError)
 
   const closed = new PassThrough()
   closed.destroy()
-  await t.rejects(setUp(t, closed).intake.gather(PART), SourceError)
+  await t.rejects(setIntake(t, closed).intake.gather(PART), SourceError)
 })
 
 t.test('limits hold to the byte', async t => {
-  t.equal(await setUp(t, Readable.from([bytes(1_000)]), { maxBytes: 1_000 }).intake.gather(PART), 'end')
-  await t.rejects(setUp(t, Readable.from([bytes(1_001)]), { maxBytes: 1_000 }).intake.gather(PART), { message: 'The file has more than 1000 bytes.' })
-  t.equal(await setUp(t, Readable.from([bytes(1_000)]), { expectedBytes: 1_000 }).intake.gather(PART), 'end')
-  await t.rejects(setUp(t, Readable.from([bytes(1_001)]), { expectedBytes: 1_000 }).intake.gather(PART), SourceError, 'memory was set aside for no more')
+  t.equal(await setIntake(t, Readable.from([bytes(1_000)]), { maxBytes: 1_000 }).intake.gather(PART), 'end')
+  await t.rejects(setIntake(t, Readable.from([bytes(1_001)]), { maxBytes: 1_000 }).intake.gather(PART), { message: 'The file has more than 1000 bytes.' })
+  t.equal(await setIntake(t, Readable.from([bytes(1_000)]), { expectedBytes: 1_000 }).intake.gather(PART), 'end')
+  await t.rejects(setIntake(t, Readable.from([bytes(1_001)]), { expectedBytes: 1_000 }).intake.gather(PART), SourceError, 'memory was set aside for no more')
 })
 
 t.test('a part that somebody may still read is not lent again', async t => {
   for (const reuse of [true, false]) {
-    const { intake, pool } = setUp(t, Readable.from([bytes(SNIFF)]))
+    const { intake, pool } = setIntake(t, Readable.from([bytes(SNIFF)]))
     await intake.gather(PART)
     const part = intake.takePart()
     intake.release(part, reuse)
