@@ -5,8 +5,8 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { ClientPace } from '../services/client-pace.ts'
 import { mostMemory, SourceError } from '../services/intake.ts'
+import { bytes, sha256 } from './support/bytes.ts'
 import { PART, setIntake } from './support/intake-stage.ts'
-import { bytes, sha256 } from './support/service.ts'
 
 const KIB = 1_024
 const MIB = 1_048_576

@@ -4,8 +4,8 @@ import t from 'tap'
 import { mostMemory, SourceError } from '../services/intake.ts'
 import type { Intake, Part } from '../services/intake.ts'
 import { MemoryAccount } from '../services/memory-account.ts'
+import { bytes, sha256 } from './support/bytes.ts'
 import { chunks, PART, setIntake } from './support/intake-stage.ts'
-import { bytes, sha256 } from './support/service.ts'
 
 const KIB = 1_024
 const MIB = 1_048_576

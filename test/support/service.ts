@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +11,8 @@ import { startB2Emulator } from '../../emulator/index.ts'
 import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulator/index.ts'
 import { lookAt } from './secret-watch.ts'
 import { learn, learnFromEnv } from './secrets.ts'
+
+export { bytes, sha256 } from './bytes.ts'
 
 /** One line of the service's log. */
 export type LogLine = Record<string, unknown> & { event?: string, level: number, msg: string }
@@ -34,15 +35,6 @@ export interface TestService {
   readonly dir: string
   /** Names below the local directory, files only, sorted. */
   localFiles (): Promise<string[]>
-}
-
-export function sha256 (bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
-
-/** Reproducible bytes without a known type. */
-export function bytes (size: number): Buffer {
-  return randomBytes(size)
 }
 
 /** An emulator that ends with the test. */
