@@ -11,13 +11,15 @@ import { silentLog } from '../../services/log.ts'
 import type { Receipt } from '../../services/track.ts'
 import { Transfer } from '../../services/transfer.ts'
 import type { IncomingFile, TransferStores } from '../../services/transfer.ts'
-import { chunks, PART, setIntake } from './intake-stage.ts'
+import { chunks, setIntake } from './intake-stage.ts'
 import type { IntakeStage } from './intake-stage.ts'
 import { ScriptedB2 } from './scripted-b2.ts'
 
 const MIB = 1_048_576
 export const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
 export const KEY = `tracks/${ID}.mp3`
+/** Bytes of a part: less than B2 takes, so that the tests are quick. */
+export const PART = 2 * MIB
 /** Of the upload, for what is noted of it. */
 export const CORRELATION = 'the-correlation-id'
 
@@ -39,7 +41,7 @@ export interface Running extends IntakeStage {
   readonly failures: Pick<B2UploadFailure, 'error_code' | 'detail' | 'raw' | 'attempts'>[]
 }
 
-/** Transfers between a {@link ScriptedB2} and a real directory. The replay window is two parts of 5 MiB and a MiB more. */
+/** Transfers between a {@link ScriptedB2} and a real directory. The replay window is two parts and a MiB more. */
 export async function setTransferStage (t: Test, options: {
   stores?: Partial<TransferStores>, breaker?: Partial<CircuitBreakerOptions>, fs?: NonNullable<LocalStoreOptions['fs']>
 } = {}): Promise<TransferStage> {
