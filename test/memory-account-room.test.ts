@@ -44,6 +44,21 @@ t.test('the budget is used to its last byte, and no further', async t => {
   t.notOk(open(account).take(1))
 })
 
+t.test('what is paid loose is given back as it was taken, also by one that takes no more', async t => {
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
+  t.equal(account.budgetBytes, 64 * MIB)
+  const upload = slowOne(account, 3 * MIB)
+  upload.lease.give(MIB)
+  t.same([account.heldBytes, account.committedBytes], [2 * MIB, 2 * MIB])
+  upload.lease.takesNoMore()
+  t.same([account.heldBytes, account.committedBytes], [2 * MIB, 2 * MIB])
+  upload.lease.give(MIB)
+  t.same([account.heldBytes, account.committedBytes], [MIB, MIB])
+  upload.lease.close()
+  upload.lease.takesNoMore()
+  t.same([account.heldBytes, account.committedBytes], [0, 0])
+})
+
 t.test('one that asks for more than it said is admitted with that', async t => {
   const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
   const upload = open(account, { need: MIB, rate: FAST })
@@ -69,6 +84,8 @@ t.test('slow ones are served in the order in which they came', async t => {
   for (const upload of slow) t.notOk(upload.take(30 * MIB))
   holder.lease.close()
   t.same(slow.map(({ granted }) => granted.length), [2, 1, 1])
+  slow[0]!.lease.close()
+  t.same(slow.map(({ granted }) => granted.length), [2, 2, 1])
 })
 
 t.test('who waits for a second is not passed by anybody, neither by one that waits nor by one that comes', async t => {
