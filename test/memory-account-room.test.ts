@@ -54,9 +54,23 @@ t.test('what is paid loose is given back as it was taken, also by one that takes
   t.same([account.heldBytes, account.committedBytes], [2 * MIB, 2 * MIB])
   upload.lease.give(MIB)
   t.same([account.heldBytes, account.committedBytes], [MIB, MIB])
-  upload.lease.close()
-  upload.lease.takesNoMore()
-  t.same([account.heldBytes, account.committedBytes], [0, 0])
+  const other = admitted(account, 5 * MIB)
+  for (const { lease } of [upload, other]) {
+    lease.close()
+    lease.takesNoMore()
+    lease.give(MIB)
+  }
+  t.same([account.heldBytes, account.committedBytes], [0, 0], 'all of it, once')
+})
+
+t.test('one that comes with 64 KiB/s is not slow', async t => {
+  for (const [rate, committed] of [[65_535, 2 * MIB], [65_536, 40 * MIB], [undefined, 40 * MIB]] as const) {
+    const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
+    const upload = open(account, { rate })
+    upload.take(MIB)
+    upload.take(MIB)
+    t.equal(account.committedBytes, committed, `${rate}`)
+  }
 })
 
 t.test('one that asks for more than it said is admitted with that', async t => {
@@ -124,9 +138,11 @@ t.test('no more slow ones are ended than what is missing takes, to the byte', as
       const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
       for (const size of fast) admitted(account, size * MIB)
       const endable = slow.map((size, index) => slowOne(account, size * MIB, SLOW + index))
+      const idle = open(account, { rate: 1 })
       const first = open(account)
       t.notOk(first.take(wanted * MIB))
       clock.advance(1_000)
+      t.equal(idle.ends, 0, 'one that holds nothing is none of them')
       t.same(endable.map(({ ends }) => ends), ended)
       clock.advance(5_000)
       t.same(endable.map(({ ends }) => ends), ended, 'each is told once')
@@ -134,6 +150,31 @@ t.test('no more slow ones are ended than what is missing takes, to the byte', as
       t.same(first.granted, [wanted * MIB])
     })
   }
+})
+
+t.test('nobody loses anything before somebody has waited for a second', async t => {
+  const clock = fakeClock(t)
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
+  const slow = open(account, { need: 40 * MIB, rate: FAST })
+  slow.take(64 * KIB)
+  slow.take(20 * MIB - 64 * KIB)
+  slow.rate = SLOW
+  const [early, late] = [0, 500].map(begin => {
+    clock.advance(begin)
+    const upload = open(account, { need: 40 * MIB, rate: FAST })
+    upload.take(64 * KIB)
+    t.notOk(upload.take(30 * MIB - 64 * KIB))
+    return upload
+  })
+  early!.lease.close()
+  clock.advance(999)
+  t.equal(account.committedBytes, 40 * MIB + 64 * KIB, 'the first one that waited is gone')
+  clock.advance(501)
+  t.equal(late!.granted.length, 2)
+  t.equal(account.committedBytes, 60 * MIB)
+  t.equal(slow.ends, 0, 'what it did not use was enough')
+  t.notOk(slow.take(5 * MIB), 'and it has to ask for more as everybody else')
+  t.equal(account.heldBytes, 50 * MIB)
 })
 
 t.test('one that waits is not ended for itself, slow as it may be', async t => {
@@ -163,7 +204,12 @@ t.test('one that was slow while others waited is ended for them only where nobod
   t.equal(turned.ends, 0, 'that would not be enough')
   t.equal(account.committedBytes, 40 * MIB + 128 * KIB)
   turned.rate = FAST
+  newcomer.rate = FAST / 2
   clock.advance(2_000)
+  holder.lease.takesNoMore()
+  holder.lease.give(27 * MIB)
+  clock.advance(2_000)
+  t.equal(turned.ends, 0, 'the other one goes on, and will give more')
   holder.lease.close()
   t.equal(first.granted.length, 1)
   t.equal(turned.ends, 0)

@@ -93,7 +93,7 @@ t.test('a file that others may have seen before local storage failed is removed 
   await t.rejects(stage.transfer(bytes(10)).receipt, { error_code: 'storage_unavailable', message: /local storage: io_error .*rename EIO/ })
   await turn()
   t.same(stage.b2.forgotten, [[KEY, CORRELATION]])
-  await t.rejects(stage.transfer(bytes(10), { isLocalOnly: true }).receipt, { error_code: 'storage_unavailable' })
+  await t.rejects(stage.transfer(bytes(10), { isLocalOnly: true }).receipt, { name: 'UploadError', error_code: 'storage_unavailable' })
   await turn()
   t.equal(stage.b2.forgotten.length, 1)
 })
