@@ -28,6 +28,7 @@ t.test('what is said of an upload\'s length and type goes on to its stores', asy
   await stage.receive(Readable.from([bytes(10)]), { contentType: 'audio/FLAC' }).receipt
   t.match(stage.b2.puts[0]!.object, { key: /^music\/[0-9a-f-]+$/, contentType: 'audio/flac', metadata: { filename: 'file' } })
   await t.rejects(stage.receive(Readable.from([bytes(10)]), { expectedBytes: 11, isExact: true }).receipt, { name: 'UploadError', error_code: 'malformed_upload' })
+  await t.rejects(stage.receive(Readable.from([bytes(10)]), { expectedBytes: 9 }).receipt, { name: 'UploadError', error_code: 'malformed_upload' })
   t.match(await stage.receive(Readable.from([bytes(10)]), { expectedBytes: 11 }).receipt, { track: { size_bytes: 10 } })
 })
 

@@ -134,20 +134,30 @@ t.test('a client that sends nothing, or too little, is given up, also before its
   }
   stream.end()
   t.match(await good.receipt, { track: { size_bytes: 2_020 } })
+  t.match(stage.lines.at(-1), { event: 'upload.stored', duration_ms: 20_000 })
+  const broken = stage.receiver.receive({ ...stage.context, open: async () => { throw new ClientGoneError('gone') } })
+  t.match(await errorOf(t, broken), { name: 'ClientGoneError' })
   stage.pool.clear()
   t.equal(clock.timers, before, 'no watch is left')
 })
 
 t.test('one that is slow while others wait for its memory is ended with that', async t => {
+  const clock = fakeClock(t)
   const stage = await setReceiverStage(t)
   const borrowers: { rate (): number | undefined, end (): void }[] = []
   stage.account.open = (open => borrower => {
     borrowers.push(borrower)
     return open.call(stage.account, borrower)
   })(stage.account.open)
-  const { receipt } = stage.receive(new PassThrough())
+  const stream = new PassThrough()
+  const { receipt, received } = stage.receive(stream)
   await until(() => borrowers.length === 1)
   t.equal(borrowers[0]!.rate(), undefined, 'nothing is known of it yet')
+  stream.write(bytes(100))
+  await until(() => received() === 100)
+  for (let count = 0; count < 5; count++) await turn() // until it reads on
+  clock.advance(1_000)
+  t.equal(borrowers[0]!.rate(), 100)
   borrowers[0]!.end()
   t.match(await errorOf(t, receipt), { error_code: 'overloaded' })
   t.equal(stage.account.heldBytes, 0)

@@ -66,6 +66,8 @@ export class ScriptedB2 {
   readonly receipts: { track: Track, correlationId: string | undefined, signal: AbortSignal | undefined }[] = []
   /** What is to be removed, and for whose upload. */
   readonly forgotten: [key: string, correlationId: string | undefined][] = []
+  /** How often it was asked to work off what is to be removed. */
+  cleanups = 0
   onPut: (signal: AbortSignal | undefined) => Promise<B2Result> = async () => ({ ok: true, key: '', firstTry: true })
   onReceipt: (signal: AbortSignal | undefined) => Promise<B2Result> = async () => ({ ok: true, key: '', firstTry: true })
   onPart: (upload: ScriptedUpload, part: number, last: boolean) => void | Promise<void> = (upload, part, last) => {
@@ -78,7 +80,7 @@ export class ScriptedB2 {
   }
 
   get store (): B2Store {
-    const own: Pick<B2Store, 'partBytes' | 'concurrency' | 'put' | 'begin' | 'putReceipt' | 'forget'> = {
+    const own: Pick<B2Store, 'partBytes' | 'concurrency' | 'put' | 'begin' | 'putReceipt' | 'forget' | 'retryCleanup'> = {
       partBytes: this.partBytes,
       concurrency: this.concurrency,
       put: async (object: B2ObjectInfo, body: Uint8Array, sha256: string, { signal }: PutOptions = {}) => {
@@ -98,6 +100,7 @@ export class ScriptedB2 {
         this.forgotten.push([key, correlationId])
         return true
       },
+      retryCleanup: () => { this.cleanups++ },
     }
     return own as B2Store
   }
