@@ -2,7 +2,6 @@ import t from 'tap'
 import { Value } from '@sinclair/typebox/value'
 import { flac, m4a, mp3, ogg, wav } from '../scripts/sample-audio.ts'
 import { AudioTagsSchema, readAudioTags } from '../services/audio-tags.ts'
-import { PartTokenizer, ReadBudgetError } from '../services/part-tokenizer.ts'
 
 const TAGS = { title: 'Grüße', artist: 'Café Ünicode', album: 'Альбом', trackNumber: 7, year: 1999, genre: 'Rock' }
 const EXPECTED = { title: TAGS.title, artist: TAGS.artist, album: TAGS.album, track_number: 7, year: 1999, genre: 'Rock' }
@@ -202,27 +201,4 @@ t.test('lets other work run during a long parse', async t => {
   await read(Buffer.concat([m4a().subarray(0, 28), Buffer.alloc(MIB, Buffer.from('\0\0\0\x08free', 'latin1'))]), 'audio/mp4')
   done = true
   t.ok(turns > 10, `${turns} turns`)
-})
-
-t.test('a tokenizer gives out bytes across parts, to the end and within its budget', async t => {
-  const parts = [Buffer.from('abc'), Buffer.alloc(0), Buffer.from('d'), Buffer.from('efgh')]
-  const budget = { reads: 5, bytes: 20, readBytes: 8 }
-  const tokenizer = new PartTokenizer(parts, { size: 100 }, budget)
-  const target = Buffer.alloc(4)
-  t.equal(tokenizer.supportsRandomAccess(), false, 'of a beginning only')
-  t.equal(await tokenizer.peekBuffer(target, { position: 2 }), 4)
-  t.equal(target.toString(), 'cdef')
-  t.equal(tokenizer.position, 0, 'peeking does not move')
-  t.equal(await tokenizer.ignore(6), 6)
-  t.equal(await tokenizer.readBuffer(target, { mayBeLess: true }), 2)
-  t.equal(tokenizer.position, 8)
-  await t.rejects(tokenizer.readBuffer(target), { message: /End-Of-Stream/ }, 'beyond the parts')
-  t.equal(await tokenizer.ignore(1_000), 92, 'skipping goes to the real end')
-
-  const whole = new PartTokenizer(parts, { size: 8 }, budget)
-  t.equal(whole.supportsRandomAccess(), true)
-  for (let reads = 0; reads < 5; reads++) await whole.peekBuffer(target)
-  await t.rejects(whole.peekBuffer(target), ReadBudgetError)
-  await t.rejects(new PartTokenizer(parts, { size: 8 }, { ...budget, bytes: 3 }).peekBuffer(target), ReadBudgetError)
-  await t.rejects(new PartTokenizer(parts, { size: 8 }, { ...budget, readBytes: 3 }).peekBuffer(target), ReadBudgetError)
 })

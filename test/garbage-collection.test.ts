@@ -3,6 +3,7 @@ import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { collectWhenIdle, tuneGarbageCollection } from '../services/garbage-collection.ts'
+import { fakeClock } from './support/fake-clock.ts'
 
 t.test('buffers that nobody holds are collected, but only when no upload runs', async t => {
   const events = new EventEmitter()
@@ -20,6 +21,35 @@ t.test('buffers that nobody holds are collected, but only when no upload runs', 
   const [wasBusy] = await once(events, 'collected')
 
   t.equal(wasBusy, false)
+})
+
+t.test('with 32 MiB left or less nothing is collected, and nothing after the end', async t => {
+  const FORCED = constants.NODE_PERFORMANCE_GC_FLAGS_FORCED
+  let arrayBuffers = 0
+  let forced = 0
+  const clock = fakeClock(t)
+  t.intercept(process, 'memoryUsage', { value: () => ({ arrayBuffers }) })
+  const end = collectWhenIdle(() => false)
+  const observer = new PerformanceObserver(list => {
+    for (const { detail } of list.getEntries() as unknown as { detail: { flags: number } }[]) if ((detail.flags & FORCED) !== 0) forced++
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  t.teardown(() => { observer.disconnect() })
+  const forcedAfter = async (ms: number): Promise<number> => {
+    clock.advance(ms)
+    for (let turns = 0; turns < 50; turns++) await turn()
+    return forced
+  }
+
+  arrayBuffers = 33_554_432
+  t.equal(await forcedAfter(20_000), 0)
+  arrayBuffers += 1
+  t.equal(await forcedAfter(9_999), 0)
+  t.equal(await forcedAfter(1), 1)
+  t.equal(await forcedAfter(10_000), 2)
+  end()
+  t.equal(await forcedAfter(20_000), 2)
+  t.equal(clock.timers, 0)
 })
 
 t.test('what comes and goes like bytes from a socket does not begin to mark the heap', async t => {
