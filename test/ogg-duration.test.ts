@@ -10,6 +10,7 @@ function page (granule: number, body: Buffer, { serial = 7, version = 0, segment
   const header = Buffer.alloc(27 + segments)
   header.write('OggS')
   header[4] = version
+  header[5] = 2
   header.writeBigInt64LE(BigInt(granule), 6)
   header.writeUInt32LE(serial, 14)
   header[26] = segments
@@ -36,6 +37,7 @@ t.test('a stream is as long as its last page says, by its own clock', async t =>
   t.equal(oggDuration([page(0, speex, { segments: 255 }), page(16_000, sound)]), 1)
   t.equal(oggDuration([page(44_100 * 4_294_967_296, vorbis)]), 4_294_967_296, 'also of one page, and for a long time')
   t.equal(oggDuration([page(480, opus)]), 0)
+  t.equal(oggDuration([page(16_000, speex)]), 1)
 })
 
 t.test('a file in parts is as long as it is in one piece', async t => {
@@ -68,9 +70,10 @@ t.test('no duration is told where the pages don\'t say one', async t => {
   for (const [name, parts] of Object.entries({
     nothing: [],
     'a page without a packet': [page(0, Buffer.alloc(0), { segments: 0 })],
+    'a page that is torn': [page(0, vorbis).subarray(0, 10)],
     'no Ogg': [Buffer.from('x'), page(0, vorbis), last],
     'another magic number': [Buffer.from('Oggs'), page(0, vorbis).subarray(4), last],
-    'another codec': [page(0, packet('\x7fFLAC', 60)), last],
+    'another codec': [page(0, packet('\x7fFLAC', 60, [36, 44_100])), last],
     'chained streams': [page(0, vorbis), last, page(0, vorbis, { serial: 8 }), page(88_200, sound, { serial: 8 })],
     'a rate of nothing': [page(0, packet('\x01vorbis', 16)), last],
     'less than is skipped': [page(0, opus), page(479, sound)],
