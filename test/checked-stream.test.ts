@@ -22,11 +22,15 @@ t.test('as many bytes as were promised come through', async t => {
 })
 
 t.test('fewer are an error at the end', async t => {
-  t.match(await read([Buffer.from('ab')], 3), { text: 'ab', error: isDamaged })
+  const { text, error } = await read([Buffer.from('ab')], 3)
+  t.equal(text, 'ab')
+  t.match(error, isDamaged)
 })
 
 t.test('more are an error, and do not come through', async t => {
-  t.match(await read([Buffer.from('abc'), Buffer.from('d')], 3), { text: 'abc', error: isDamaged })
+  const { text, error } = await read([Buffer.from('abc'), Buffer.from('d')], 3)
+  t.equal(text, 'abc')
+  t.match(error, isDamaged)
 })
 
 t.test('a source that fails is explained; a reader that stops is not an error', async t => {
