@@ -102,6 +102,12 @@ t.test('a file is whole where its size is held, or unknown sizes are those of be
   t.equal(await durations(), null)
 })
 
+t.test('the name of a file leads to its parser where neither type nor beginning does', async t => {
+  const file = Buffer.concat([Buffer.alloc(5_000), AUDIO])
+  t.match(await read(file, 'audio/unheard-of', 'song.mp3'), { codec: 'MPEG 1 Layer 3' })
+  t.equal(await read(file, 'audio/unheard-of'), null)
+})
+
 const LARGE = m4a({ title: 'x'.repeat(200 * KIB), album: 'y' })
 const SMALL = m4a({ title: 'x', album: 'y' })
 
@@ -111,6 +117,7 @@ t.test('only the types that lead to the parser of MP4 have its budget', async t 
     t.match(await read(SMALL, type, 'song.m4a'), { title: 'x', album: 'y' }, type)
     t.match(await read(LARGE, type, 'song.m4a'), { title: null, album: null }, type)
   }
+  t.match(await read(m4a({ title: 'x'.repeat(4_097 * KIB) }), 'audio/mp4'), { title: null }, 'which ends, too')
 })
 
 function oggPage (number: number, flags: number, body: Buffer, granule = 0): Buffer {
