@@ -37,7 +37,7 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
     async claim (key: string) {
       done.push(`claim ${key}`)
       await stage.claiming
-      return { isSole: async () => true, release: async () => {} }
+      return { release: async () => {} }
     },
     find: async (key: string) => files.get(key),
     async remove (key: string) {
