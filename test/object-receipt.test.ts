@@ -1,5 +1,5 @@
 import t from 'tap'
-import { companionBody, needsCompanion, objectMetadata, sha256Of, trackFromCompanion, trackFromMetadata } from '../services/b2/object-receipt.ts'
+import { companionBody, companionKey, needsCompanion, objectMetadata, sha256Of, trackFromCompanion, trackFromMetadata } from '../services/b2/object-receipt.ts'
 import type { Track } from '../services/track.ts'
 
 const ID = '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001'
@@ -21,6 +21,11 @@ t.test('a receipt in the metadata is read back as it was', async t => {
   t.notOk(needsCompanion(metadata))
   t.match(Object.values(metadata).join(''), /^[\x21-\x7e]+$/, 'in printable US-ASCII')
   t.strictSame(trackFromMetadata(track.key, 3, metadata), track)
+})
+
+t.test('characters of two halves stay whole in it', async t => {
+  const sung = { ...track, metadata: { mood: '🎵🎶' } }
+  t.strictSame(trackFromMetadata(track.key, 3, objectMetadata(sung)), sung)
 })
 
 t.test('metadata that is damaged has no receipt', async t => {
@@ -45,7 +50,17 @@ t.test('a name goes there up to a thousand characters, encoded', async t => {
   }
 })
 
+t.test('all headers together have at most 2,048 bytes, names and prefixes among them', async t => {
+  const withField = (length: number): Record<string, string> => objectMetadata({ ...track, metadata: { a: 'x'.repeat(length) } })
+  const bytesOf = (metadata: Record<string, string>): number => Object.entries(metadata).map(([name, value]) => `x-amz-meta-${name}${value}`).join('').length
+  const room = 2_048 - bytesOf(withField(0))
+  t.equal(bytesOf(withField(room)), 2_048)
+  t.notOk(needsCompanion(withField(room)))
+  t.ok(needsCompanion(withField(room + 1)))
+})
+
 t.test('a receipt that makes the headers too large goes beside the file', async t => {
+  t.equal(companionKey(track.key), `${track.key}.receipt.json`)
   const large = { ...track, metadata: { a: 'x'.repeat(2_000) } }
   const metadata = objectMetadata(large)
   t.ok(needsCompanion(metadata))

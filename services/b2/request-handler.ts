@@ -38,7 +38,8 @@ export const NEW_CONNECTION = Symbol('new connection')
 
 /**
  * Property of a request whose answer's body is handed over as it comes, where it is a success. Its reader has to read it
- * to its end or destroy it; it fails with a {@link TransportError}, or as the request would when that is cancelled.
+ * to its end or destroy it; it fails with a {@link TransportError} where it stalls, with Node's own error where the connection breaks, or as
+ * the request would when that is cancelled.
  */
 export const STREAMED_ANSWER = Symbol('streamed answer')
 
