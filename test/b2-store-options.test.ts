@@ -62,6 +62,21 @@ t.test('a key is forgotten until it is removed, or settled', async t => {
   t.equal(store.mayComplete(KEY), false)
 })
 
+t.test('of an object that was stored twice the newest version can be kept alone', async t => {
+  const dir = t.testdir()
+  const { b2, store, log } = await setB2Stage(t, { leftoversDir: dir })
+  for (const text of ['one', 'two']) await putObject(store, KEY, Buffer.from(text))
+  b2.fault({ operation: 'ListObjectVersions', status: 503, times: 2 })
+  const refused = b2.waitFor('response', ({ status }) => status === 503)
+  store.removeDoubles(KEY, 'of-the-upload')
+  await refused
+  await settled(b2, () => b2.versions().length === 1)
+  t.match(b2.objects(), [{ key: KEY, sha256: sha256(Buffer.from('two')) }])
+  t.match(log.of('b2.cleanup_failed'), [{ kind: 'doubles', key: KEY, correlation_id: 'of-the-upload' }])
+  t.equal(await store.remove(KEY), undefined)
+  t.same(b2.versions(), [])
+})
+
 t.test('what is wanted, or busy, is not removed', async t => {
   for (const name of ['isWanted', 'isBusy'] as const) {
     const asked: string[] = []
