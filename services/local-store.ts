@@ -105,7 +105,8 @@ export interface LocalStore {
    *
    * At most one owner, except where a process stands still for seconds (paused, or its disk hangs) and goes on, or where the
    * disk is too full for the claim itself (then files must still leave it). Two owners then upload the same bytes under the
-   * same key, and each verifies what is there before it removes the file here, and removes nothing of the other's from B2: it costs traffic, no file.
+   * same key. Each verifies what is there before it removes the file here, and removes nothing of the other's from B2: it
+   * costs traffic, no file.
    * @throws LocalStoreError
    */
   claim (key: string): Promise<Claim | undefined>

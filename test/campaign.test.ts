@@ -11,7 +11,6 @@ import type { Script, Step } from '../campaign/script.ts'
 import { shrink } from '../campaign/shrink.ts'
 
 // Services are started in it, on a machine that has other things to do.
-t.setTimeout(300_000)
 
 const SEED = 235
 const STEPS = 24

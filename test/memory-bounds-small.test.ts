@@ -3,7 +3,6 @@ import { putAll, sharedFiles } from './support/memory-load.ts'
 import { startB2 } from './support/service.ts'
 
 // Gigabytes through two processes.
-t.setTimeout(300_000)
 
 const MIB = 1_048_576
 const MB = 1_000_000

@@ -4,7 +4,6 @@ import { filesIn, isPromoted, KIB, MIB, untilB2 } from './support/promotion.ts'
 import { setCommandStage } from './support/promote-command.ts'
 
 // Many processes are started one after the other, each of which loads all code anew.
-t.setTimeout(300_000)
 
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
   t.test(`${signal} in the middle ends it with ${code} at a safe point, and the next run does the rest`, async t => {

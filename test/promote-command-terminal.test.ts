@@ -7,7 +7,6 @@ import { isPromoted, KIB, MIB } from './support/promotion.ts'
 import { begin, COMMAND, setCommandStage } from './support/promote-command.ts'
 
 // Many processes are started one after the other, each of which loads all code anew.
-t.setTimeout(300_000)
 
 const KEY = 'tracks/0197a3f0-0000-7000-8000-000000000000.mp3'
 const ESCAPE = '\u001B['

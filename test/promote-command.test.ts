@@ -7,7 +7,6 @@ import { filesIn, isPromoted, KIB, MIB, PART } from './support/promotion.ts'
 import { emptyDirectory, promote, setCommandStage } from './support/promote-command.ts'
 
 // Many processes are started one after the other, each of which loads all code anew.
-t.setTimeout(300_000)
 
 t.test('all files go to B2, with a line for each, and a second time there is nothing to do', async t => {
   const { b2, service, fallBack, run } = await setCommandStage(t)

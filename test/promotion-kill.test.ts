@@ -3,7 +3,6 @@ import t from 'tap'
 import { atEvent, randomFrom, setKillStage } from './support/kills.ts'
 
 // So many services are started one after the other.
-t.setTimeout(300_000)
 
 const KILLS = 30
 const EVENTS = ['request', 'applied', 'response'] as const
