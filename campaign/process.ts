@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { program } from '../scripts/program.ts'
 import type { Order, Report } from './program.ts'
 import type { DiskFault } from './script.ts'
 import { Violation } from './violation.ts'
@@ -11,7 +11,7 @@ import { Violation } from './violation.ts'
 export type LogLine = Record<string, unknown> & { level: number, msg: string, event?: string, correlation_id?: string }
 
 const START_MS = 60_000
-// The SDK's opinion of Node versions to come, and Node's of the loader of the sources.
+// The SDK's opinion of Node versions to come.
 const ALLOWED_STDERR = /NodeVersionSupport|ExperimentalWarning|--trace-warnings|^$/
 
 /** The service or the command in a process of its own. */
@@ -35,10 +35,10 @@ export class Process {
 
   /** Begins to load the code. `directory` is where it works, so that it finds no settings of anybody else. */
   constructor (directory: string) {
-    this.#child = fork(fileURLToPath(new URL('program.ts', import.meta.url)), [], {
+    this.#child = fork(program('campaign/program.ts', 'external'), [], {
       cwd: directory,
       env: { PATH: process.env['PATH'], AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
-      execArgv: ['--no-warnings=ExperimentalWarning', `--import=${import.meta.resolve('tsx')}`],
+      execArgv: ['--no-warnings=ExperimentalWarning'],
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     this.#child.on('error', () => {}) // a message to a process that has just ended

@@ -13,7 +13,7 @@ import { connect } from './support/raw-http.ts'
 import { b2Env, bytes, put, sha256, startB2, startService } from './support/service.ts'
 
 const SIZE = 64 * MIB // more than sockets and streams can hold, so that its reader waits
-const LARGE = 128 * MIB
+const CONTENT = bytes(SIZE)
 // What is on its way to a reader that does not read: a few buffers of the kernel's, and the streams' own.
 const MOST_ON_ITS_WAY = 24 * MIB
 
@@ -30,27 +30,26 @@ for (const [storage, env] of [['b2', {}], ['local', { B2_ENDPOINT: '' }]] as con
     const service = await startService(t, { ...b2Env(b2), ...CALM, B2_ENDPOINT: proxy.endpoint, ...env })
     const sockets: Socket[] = []
     service.app.server.on('connection', (socket: Socket) => { sockets.push(socket) })
-    const content = bytes(LARGE)
-    const { body } = await put(service, content)
+    const { body } = await put(service, CONTENT)
     t.equal(body.storage, storage)
     const path = contentPath(body.track.key)
 
     const waiting = await request(service, path)
     const waitingSocket = sockets.at(-1)!
     // A whole download is time enough for everything that would be read ahead.
-    t.equal(await hashOf(await request(service, path)), sha256(content))
+    t.equal(await hashOf(await request(service, path)), sha256(CONTENT))
     t.ok(waitingSocket.bytesWritten < MOST_ON_ITS_WAY, `${waitingSocket.bytesWritten} bytes were given to a reader that does not read`)
     const large = proxy.received.filter(count => count > MOST_ON_ITS_WAY)
     t.equal(large.length, storage === 'b2' ? 1 : 0, `B2 sent ${proxy.received.join(', ')} bytes`)
 
-    t.equal(await hashOf(waiting), sha256(content), 'it gets all of them when it reads')
+    t.equal(await hashOf(waiting), sha256(CONTENT), 'it gets all of them when it reads')
     t.equal(service.app.uploads.heldBytes, 0)
   })
 }
 
 t.test('a download that is aborted ends the read from B2', async t => {
   const { b2, service } = await setPromotionStage(t)
-  const { body } = await put(service, bytes(SIZE))
+  const { body } = await put(service, CONTENT)
   const path = contentPath(body.track.key)
   for (const headers of [{}, { range: 'bytes=1-' }]) {
     const ended = b2.waitFor('response', ({ operation, key }) => operation === 'GetObject' && key!.endsWith('.bin'))
@@ -65,7 +64,7 @@ t.test('a download that is aborted ends the read from B2', async t => {
 
 t.test('a host that lets go of a stream ends the read from B2, too', async t => {
   const { b2, service, uploads } = await setPromotionStage(t)
-  const { body } = await put(service, bytes(SIZE))
+  const { body } = await put(service, CONTENT)
   const aborted = new AbortController()
   for (const letGo of [(stream: Readable) => { stream.destroy() }, () => { aborted.abort() }]) {
     const ended = b2.waitFor('response', ({ operation, key }) => operation === 'GetObject' && key!.endsWith('.bin'))
@@ -159,11 +158,10 @@ t.test('a file that was found here is read from B2 when it has gone there, and a
 t.test('a file that is deleted while it is read is read to its end, or cut', async t => {
   const { b2, service, fallBack } = await setPromotionStage(t)
   const here = await fallBack(SIZE)
-  const content = bytes(SIZE)
-  const there: string = (await put(service, content)).body.track.key
-  const broken: string = (await put(service, content)).body.track.key
+  const there: string = (await put(service, CONTENT)).body.track.key
+  const broken: string = (await put(service, CONTENT)).body.track.key
   b2.fault({ operation: 'GetObject', key: broken, action: 'truncate-answer', atByte: SIZE - PART })
-  for (const [key, expected, isWhole] of [[here.key, here.content, true], [there, content, true], [broken, content, false]] as const) {
+  for (const [key, expected, isWhole] of [[here.key, here.content, true], [there, CONTENT, true], [broken, CONTENT, false]] as const) {
     const reading = await request(service, contentPath(key))
     t.equal((await fetch(`${service.url}${contentPath(key).replace('/content', '')}`, { method: 'DELETE' })).status, 204)
     const answer = await rest(reading)
@@ -174,15 +172,14 @@ t.test('a file that is deleted while it is read is read to its end, or cut', asy
 })
 
 t.test('at shutdown a download gets the time of grace to end, and is cut then', async t => {
-  const content = bytes(SIZE)
   for (const [graceMs, isWhole] of [['60000', true], ['100', false]] as const) {
     const { service } = await setPromotionStage(t, { SHUTDOWN_GRACE_MS: graceMs })
-    const reading = await request(service, contentPath((await put(service, content)).body.track.key))
+    const reading = await request(service, contentPath((await put(service, CONTENT)).body.track.key))
     const closed = service.app.close()
     if (!isWhole) await closed
     const answer = await rest(reading)
     t.equal(answer.isWhole, isWhole)
-    t.ok(content.subarray(0, answer.body.byteLength).equals(answer.body))
+    t.ok(CONTENT.subarray(0, answer.body.byteLength).equals(answer.body))
     await closed
   }
 })

@@ -4,7 +4,10 @@ import type { Fault } from '../../emulator/index.ts'
 import { checkLeftovers, MIB, settled } from './fault-matrix.ts'
 import { b2Env, bytes, put, settledFiles, sha256, startB2, startService } from './service.ts'
 
-const SIZE = 120 * MIB
+/** The smallest that B2 takes, so that the window, and with it the file, is no larger than it has to be. */
+const PART = 5 * MIB
+const WINDOW = 4 * PART
+const SIZE = 15 * PART
 
 export interface BeyondRow { name: string, faults: Fault[], error_code: string, stalls?: true }
 
@@ -12,7 +15,13 @@ export interface BeyondRow { name: string, faults: Fault[], error_code: string, 
 export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRow): void {
   t.test(`${name}: fallback_impossible, and the retry is stored`, async t => {
     const b2 = await startB2(t)
-    const service = await startService(t, { ...b2Env(b2), B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: stalls === true ? '1000' : '10000' })
+    const service = await startService(t, {
+      ...b2Env(b2),
+      B2_PART_BYTES: String(PART),
+      REPLAY_WINDOW_BYTES: String(WINDOW),
+      B2_MAX_ATTEMPTS: '2',
+      B2_STALL_TIMEOUT_MS: stalls === true ? '1000' : '10000',
+    })
     const content = bytes(SIZE)
     for (const fault of faults) b2.fault(fault)
 
@@ -22,7 +31,7 @@ export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRo
       body: {
         error_code: 'fallback_impossible',
         error: 'B2 failed in the middle of a large upload.',
-        detail: /; the file had outgrown the replay window of 33554432 bytes\.$/,
+        detail: /; the file had outgrown the replay window of 20971520 bytes\.$/,
         hints: [/the next attempt goes to a store that works/],
         correlation_id: failed.headers.get('x-correlation-id'),
       },

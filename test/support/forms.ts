@@ -1,4 +1,6 @@
-import type { Answer, TestService } from './service.ts'
+import { send } from './answer.ts'
+import type { Answer } from './answer.ts'
+import type { TestService } from './service.ts'
 
 export const BOUNDARY = 'the-boundary-of-this-form'
 
@@ -27,12 +29,9 @@ export async function postBody (
   service: Pick<TestService, 'url'>, body: Uint8Array | ReadableStream,
   contentType = `multipart/form-data; boundary=${BOUNDARY}`, headers: Record<string, string> = {}
 ): Promise<Answer> {
-  const response = await fetch(`${service.url}/uploads`, {
-    method: 'POST',
-    body,
-    headers: { 'content-type': contentType, ...headers },
-    ...(body instanceof ReadableStream ? { duplex: 'half' } : {}),
-  } as RequestInit)
+  const all = { 'content-type': contentType, ...headers }
+  if (body instanceof Uint8Array) return await send(`${service.url}/uploads`, 'POST', body, all)
+  const response = await fetch(`${service.url}/uploads`, { method: 'POST', body, headers: all, duplex: 'half' } as RequestInit)
   return { status: response.status, headers: response.headers, body: await response.json() }
 }
 

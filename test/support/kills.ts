@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { B2Emulator, EmulatorEvent, FaultHandle } from '../../emulator/index.ts'
 import { B2Cleanup } from '../../services/b2/cleanup.ts'
 import { createB2Client } from '../../services/b2/client.ts'
-import { program } from './program.ts'
+import { program } from '../../scripts/program.ts'
 import { CALM, filesIn, KIB, MIB } from './promotion.ts'
 import { b2Env, bytes, filesBelow, put, sha256, startB2 } from './service.ts'
 

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
+import { answerTo } from './answer.ts'
+import type { Answer } from './answer.ts'
 import { b2Env, bytes } from './service.ts'
 import type { ProcessReport } from './service-process.ts'
 
@@ -81,13 +83,8 @@ export function sharedFiles (count: number, size: number): SharedFile[] {
   })
 }
 
-export interface LoadAnswer {
-  readonly status: number
-  readonly body: any
-}
-
 /** `PUT /uploads/{name}` on a connection of its own. */
-export async function upload ({ url }: Pick<ServiceProcess, 'url'>, { pieces, size }: SharedFile, announced = true): Promise<LoadAnswer> {
+export async function upload ({ url }: Pick<ServiceProcess, 'url'>, { pieces, size }: SharedFile, announced = true): Promise<Answer> {
   const request = http.request(`${url}/uploads/file.bin`, {
     method: 'PUT', agent: false, headers: announced ? { 'content-length': size } : {},
   })
@@ -99,7 +96,7 @@ export async function upload ({ url }: Pick<ServiceProcess, 'url'>, { pieces, si
 /** A client that sends something at once and then so many bytes a second, until it is answered or leaves. */
 export interface SlowClient {
   /** What it was answered; undefined where it left before. */
-  readonly answer: Promise<LoadAnswer | undefined>
+  readonly answer: Promise<Answer | undefined>
   leave (): void
 }
 
@@ -116,14 +113,6 @@ export function startSlowClient ({ url }: Pick<ServiceProcess, 'url'>, { size, a
     request.destroy()
   })
   return { answer, leave: () => { request.destroy() } }
-}
-
-async function answerTo (request: http.ClientRequest): Promise<LoadAnswer> {
-  const [response] = await once(request, 'response') as [http.IncomingMessage]
-  request.on('error', () => {}) // an answer that came before all was sent ends the connection
-  let text = ''
-  for await (const chunk of response.setEncoding('utf8')) text += chunk
-  return { status: response.statusCode ?? 0, body: JSON.parse(text) }
 }
 
 /** Puts all files at once; each must arrive in B2 as it is, and the memory must stay within its bound. */

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { program } from './program.ts'
+import { program } from '../../scripts/program.ts'
 import { filesBelow } from './service.ts'
 import type { LogLine } from './service.ts'
 

@@ -9,9 +9,12 @@ import type { Test } from 'tap'
 import service, { serverOptions } from '../../app.ts'
 import { startB2Emulator } from '../../emulator/index.ts'
 import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulator/index.ts'
+import { send } from './answer.ts'
+import type { Answer } from './answer.ts'
 import { lookAt } from './secret-watch.ts'
 import { learn, learnFromEnv } from './secrets.ts'
 
+export type { Answer } from './answer.ts'
 export { bytes, sha256 } from './bytes.ts'
 
 /** One line of the service's log. */
@@ -123,18 +126,9 @@ export function createLogBook (): LogBook & { stream: Writable } {
   }
 }
 
-/** An answer with its JSON body. */
-export interface Answer {
-  readonly status: number
-  readonly headers: Headers
-  // Tests look into bodies of all shapes.
-  readonly body: any
-}
-
 /** Uploads with `PUT /uploads/{name}`. */
 export async function put (service: Pick<TestService, 'url'>, content: Uint8Array, name = 'file.bin', headers: Record<string, string> = {}): Promise<Answer> {
-  const response = await fetch(`${service.url}/uploads/${encodeURIComponent(name)}`, { method: 'PUT', body: content, headers })
-  return { status: response.status, headers: response.headers, body: await response.json() }
+  return await send(`${service.url}/uploads/${encodeURIComponent(name)}`, 'PUT', content, headers)
 }
 
 /** Uploads with `POST /uploads`; `before` and `after` are text fields. */
