@@ -4,8 +4,8 @@ import type { LogLine, Process } from './process.ts'
 import { Violation } from './violation.ts'
 
 const MIB = 1_048_576
-/** What a process needs beside what uploads hold: 120 MB, half of the budget for what is no longer used, and the loader of the sources. */
-const OVERHEAD_BYTES = 200 * MIB
+/** What a process needs beside what uploads hold and half of the budget for what is no longer used; docs/operations.md has it. */
+const OVERHEAD_BYTES = 220_000_000
 const LOOK_MS = 50
 
 /** @throws {Violation} where a process ended by itself, failed in a way that no input may cause, or took too much memory */

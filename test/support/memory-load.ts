@@ -6,11 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
+import { program } from '../../scripts/program.ts'
 import { answerTo } from './answer.ts'
 import type { Answer } from './answer.ts'
+import { memoryFor } from './memory-limit.ts'
 import { b2Env, bytes } from './service.ts'
 import type { ProcessReport } from './service-process.ts'
 
@@ -33,8 +34,7 @@ export interface ServiceProcess {
 /** It ends with the test. */
 export async function startServiceProcess (t: Test, b2: B2Emulator, env: Record<string, string>): Promise<ServiceProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
-  const child = fork(fileURLToPath(new URL('./service-process.ts', import.meta.url)), [], {
-    execArgv: ['--import', 'tsx'],
+  const child = fork(program('test/support/service-process.ts', 'external'), [], {
     // Two slow cores do all the work here: nothing may seem to stall because they are busy.
     env: { PATH: process.env['PATH'] ?? '', ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', B2_CONNECT_TIMEOUT_MS: '30000', LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env },
   })
@@ -129,6 +129,7 @@ export async function putAll (t: Test, b2: B2Emulator, env: Record<string, strin
   t.ok(report.peakHeld > budgetBytes / 2, 'the budget was used')
   t.ok(report.peakHeld <= budgetBytes, 'the budget held')
   t.ok(report.peakArrayBuffers <= budgetBytes + OVERHEAD_BYTES, `${Math.round(report.peakArrayBuffers / MIB)} MiB in array buffers at most`)
+  t.ok(report.peakRss <= memoryFor(budgetBytes), `${Math.round(report.peakRss / 1_000_000)} MB resident at most, as documented`)
   t.equal(report.heldBytes, 0, 'all is given back')
   t.equal(report.inFlight, 0)
   t.same(b2.unfinishedUploads(), [])

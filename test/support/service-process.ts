@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import service, { serverOptions } from '../../app.ts'
+import { tuneGarbageCollection } from '../../services/garbage-collection.ts'
 import './secret-watch.ts'
 
 /** What the process reports of itself. */
@@ -18,6 +19,7 @@ const SAMPLE_MS = 20
 
 // The service alone in a process, so that its memory is nobody else's; it is asked for a report by any message, and ends
 // with the one that started it.
+tuneGarbageCollection()
 const app = Fastify({ ...serverOptions(process.env), logger: { level: 'silent' } })
 await app.register(service, { env: process.env })
 const url = await app.listen({ port: 0, host: '127.0.0.1' })
