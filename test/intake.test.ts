@@ -173,9 +173,17 @@ t.test('a source that ended or failed before is noticed', async t => {
   await until(() => failed.closed)
   await t.rejects(setIntake(t, failed).intake.gather(PART), SourceError)
 
+  // Nothing closes it, so nothing else will be heard of it.
+  const open = new Readable({ autoDestroy: false, read () { throw new Error('broken') } })
+  open.on('error', () => {}).resume()
+  await until(() => open.errored !== null)
+  await turn()
+  await t.rejects(setIntake(t, open).intake.gather(PART), { name: 'SourceError', cause: { message: 'broken' } })
+
   const closed = new PassThrough()
   closed.destroy()
   await t.rejects(setIntake(t, closed).intake.gather(PART), SourceError)
+  await t.rejects(setIntake(t, closed).intake.gather(PART), { name: 'SourceError', cause: { message: 'The source was closed before its end.' } }, 'also where it had said so')
 })
 
 t.test('limits hold to the byte', async t => {
