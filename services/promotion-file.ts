@@ -142,8 +142,9 @@ export class PromotedFile {
     if (head === undefined) await b2.track(this.key, this.#stop.signal) // which tells a missing bucket from a missing object
     if (head === undefined) throw new Unverified('B2 does not have the object that this receipt was kept for')
     if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
-    const isFirst = await this.#upload(track).storeReceipt()
-    if (!await this.#settle(!isFirst)) return { kind: 'gone' }
+    await this.#upload(track).storeReceipt()
+    // It is here because a request that was to store it failed. That one may have been carried out all the same.
+    if (!await this.#settle(true)) return { kind: 'gone' }
     await local.remove(this.key)
     return { kind: 'promoted' }
   }

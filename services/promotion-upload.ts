@@ -62,9 +62,9 @@ export class PromotionUpload {
     }
   }
 
-  /** Stores the receipt beside the object. False where B2 may have got it more than once. @throws {WriteFailed | CircuitOpen} */
-  async storeReceipt (): Promise<boolean> {
-    return await this.#write(permit => this.#putReceipt(permit))
+  /** Stores the receipt beside the object. @throws {WriteFailed | CircuitOpen} */
+  async storeReceipt (): Promise<void> {
+    await this.#write(permit => this.#putReceipt(permit))
   }
 
   async #putWhole (parts: PromotionParts): Promise<boolean> {

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { B2Emulator, Fault } from '../emulator/index.ts'
 import { settled } from './support/fault-matrix.ts'
 import { fieldPart, filePart, form, postBody } from './support/forms.ts'
-import { b2Env, bytes, post, sha256, startB2, startService } from './support/service.ts'
+import { b2Env, bytes, post, settledFiles, sha256, startB2, startService } from './support/service.ts'
 import type { TestService } from './support/service.ts'
 
 const MIB = 1_048_576
@@ -39,6 +39,20 @@ for (const { size, fields } of FILES) {
       b2.reset()
       await rm(join(service.dir, 'tracks'), { recursive: true })
     }
+  })
+
+  t.test(`a receipt that B2 took without saying so is there once, ${size} bytes`, async t => {
+    const { b2, service } = await setUp(t)
+    const lost = b2.fault({ operation: 'PutObject', key: COMPANION, action: 'lose-answer', times: Infinity })
+    const silent = b2.fault({ operation: 'HeadObject', key: COMPANION, status: 503, times: Infinity })
+    const { body } = await post(service, bytes(size), 'song.mp3', { after: fields })
+    t.same(await service.localFiles(), [`${body.location}.receipt.json`])
+    lost.cancel()
+    silent.cancel()
+    t.match(await service.app.uploads.promote(), { promoted: 1, pending: 0 })
+    await settled(b2, () => b2.versions().length === 2)
+    t.same(b2.versions().map(({ key }) => key), [body.location, `${body.location}.receipt.json`])
+    t.same(await settledFiles(service), [])
   })
 
   t.test(`a receipt that nobody takes is no upload, ${size} bytes`, async t => {
