@@ -110,6 +110,35 @@ t.test('texts are stored as UTF-8, and what is neither text nor bytes is refused
   }
 })
 
+t.test('of a source that does not heed a pause every byte comes, in its order', async t => {
+  const source = new Readable({ read () {} })
+  const { intake } = setIntake(t, source)
+  const given: Buffer[] = []
+  const give = (...sizes: number[]): void => {
+    for (const size of sizes) {
+      given.push(bytes(size))
+      source.emit('data', given.at(-1))
+    }
+  }
+  const first = intake.gather(KIB)
+  give(0, 100)
+  await until(() => intake.gathered.byteLength === 100)
+  // The second does not fit the buffer that there is, the third would.
+  give(200, 64 * KIB, 10)
+  t.equal(await first, 'full')
+  give(30)
+  const second = intake.gather(PART)
+  await until(() => intake.gathered.byteLength > 64 * KIB)
+  t.equal(await Promise.race([second, turn('waits')]), 'waits')
+  give(64 * KIB, 10, 20)
+  source.emit('end')
+  t.equal(await second, 'end')
+  t.equal(await intake.gather(PART), 'end')
+  const content = Buffer.concat(given)
+  t.ok(content.equals(intake.gathered))
+  t.equal(intake.digest(), sha256(content))
+})
+
 t.test('a source that gives too much is read no further', async t => {
   for (const [options, expected] of [
     [{ maxBytes: 2_000 }, { name: 'UploadError', error_code: 'file_too_large', message: 'The file has more than 2000 bytes.' }],

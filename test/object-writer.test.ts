@@ -27,6 +27,13 @@ t.test('put tells of a failure all that is known, without secrets', async t => {
   t.same([left, failures, hashes.has(BODY)], [[], ['access_denied'], false])
 })
 
+t.test('put tells how often it tried', async t => {
+  const { b2, put } = await setUpWriter(t, {}, { maxAttempts: 2 })
+  t.intercept(Math, 'random', { value: () => 0 }) // no pause before the second try
+  b2.fault({ status: 503, times: Infinity })
+  t.match(await put(), { ok: false, attempts: 2, mayBeStored: false })
+})
+
 t.test('an object that may be there twice is left to the clean-up', async t => {
   for (const [context, id] of [[{}, {}], [{ context: CONTEXT }, { correlation_id: 'of-the-upload' }]] as const) {
     const { b2, left, put } = await setUpWriter(t)
@@ -143,14 +150,18 @@ t.test('close ends all, and waits for what it leaves', async t => {
 })
 
 t.test('a receipt goes beside its file, and what B2 says to it is logged', async t => {
-  const { b2, writer } = await setUpWriter(t)
+  const { b2, writer, left } = await setUpWriter(t)
   const track = { id: '1', key: KEY, filename: 'song.mp3' } as Track
-  t.same(await writer.putReceipt(track), { ok: true, key: `${KEY}.receipt.json`, firstTry: true })
-  t.match(b2.objects(), [{ key: `${KEY}.receipt.json`, contentType: 'application/json', sha256: sha256(companionBody(track)), metadata: {} }])
   const told: object[] = []
   const log = { ...CONTEXT.log, warn: (fields: object) => { told.push(fields) } }
+  const context = { ...CONTEXT, log }
+  t.same(await writer.putReceipt(track, { context }), { ok: true, key: `${KEY}.receipt.json`, firstTry: true })
+  t.match(b2.objects(), [{ key: `${KEY}.receipt.json`, contentType: 'application/json', sha256: sha256(companionBody(track)), metadata: {} }])
+  b2.fault({ operation: 'PutObject', action: 'reset' })
+  t.match(await writer.putReceipt({ ...track, key: 'tracks/other' }, { context }), { ok: true, firstTry: false })
+  t.same([left, told], [[{ kind: 'doubles', key: 'tracks/other.receipt.json', correlation_id: 'of-the-upload' }], []])
   b2.fault({ status: 403, message: 'the secret word' })
-  t.match(await writer.putReceipt(track, { context: { ...CONTEXT, log } }), { ok: false })
+  t.match(await writer.putReceipt(track, { context }), { ok: false })
   t.same(told, [{ event: 'b2.receipt_failed', key: KEY, error_code: 'access_denied', detail: 'The B2 key may not do this: HTTP status 403', attempts: 1, b2_says: 'AccessDenied the *** word' }])
   t.match(await writer.putReceipt(track, { signal: AbortSignal.abort() }), { ok: false })
   const own = await setUpWriter(t, { log })
