@@ -2,7 +2,7 @@ import { rename } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { wav } from '../scripts/sample-audio.ts'
+import { ogg, wav } from '../scripts/sample-audio.ts'
 import { bytes, sha256 } from './support/bytes.ts'
 import { UNAVAILABLE } from './support/scripted-b2.ts'
 import { CORRELATION, KEY, PART, setTransferStage } from './support/transfer-stage.ts'
@@ -40,6 +40,18 @@ for (const [name, size] of [['of one request', MIB], ['within the window', 2 * P
     }
   })
 }
+
+t.test('what only the end of a file tells is read as long as all of it is in memory', async t => {
+  const { b2, transfer } = await setTransferStage(t)
+  b2.onPart = (upload, part, last) => {
+    upload.acknowledge(part)
+    if (last) upload.succeed()
+  }
+  for (const [size, isKnown] of [[2 * PART, true], [3 * PART, false]] as const) {
+    const { track } = await transfer(ogg({ ...TAGS, minBytes: size })).receipt
+    t.match(track.audio, { ...TAGS, duration_seconds: isKnown ? Number : null })
+  }
+})
 
 t.test('what only claims to be audio is not searched for tags', async t => {
   const stage = await setTransferStage(t)
