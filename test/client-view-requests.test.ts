@@ -19,17 +19,18 @@ async function sendPart ({ b2, view }: ViewStage, UploadId: string, PartNumber =
 }
 
 t.test('whoever begins an upload knows its id, and whether there may be others', async t => {
-  const cases: [string, Fault[], boolean, boolean][] = [
+  const cases: [string, Fault[], boolean, boolean, number?][] = [
     ['a success', [], true, false],
     ['a refusal', [{ status: 400 }], false, false],
     ['another refusal', [{ status: 403 }], false, false],
     ['a failure', [{ status: 500 }, { status: 500 }], false, true],
+    ['a failure at the only try', [{ status: 500 }], false, true, 1],
     ['an answer that is lost', [{ action: 'lose-answer' }, { action: 'lose-answer' }], false, true],
     ['a success at the second try', [{ status: 503 }], true, true],
     ['a refusal at the second try', [{ status: 503 }, { status: 403 }], false, true],
   ]
-  for (const [name, faults, hasId, mayHaveStrays] of cases) {
-    const stage = await setUpView(t, {}, { maxAttempts: 2 })
+  for (const [name, faults, hasId, mayHaveStrays, maxAttempts = 2] of cases) {
+    const stage = await setUpView(t, {}, { maxAttempts })
     for (const fault of faults) stage.b2.fault(fault)
     const id = await create(stage).catch(() => undefined)
     await stage.view.begun

@@ -103,6 +103,19 @@ t.test('an object of another size is not the one that was sent', async t => {
   t.ok(lost!.connection !== again!.connection, 'it is sent again on a new connection')
 })
 
+t.test('what is sent again goes over a new connection, all else over the one that there is', async t => {
+  const stage = await setUpView(t)
+  stage.b2.fault({ operation: PUT, action: 'no-etag', apply: false })
+  await sendPut(stage)
+  t.same(stage.operations(), [PUT, HEAD, PUT])
+  await sendPut(stage)
+  const [first, second, third, ...later] = stage.b2.requests.map(({ connection }) => connection)
+  t.equal(second, first)
+  t.not(third, first)
+  t.same(later, [later[0]])
+  t.ok(later[0] === first || later[0] === third)
+})
+
 t.test('a stall is waited for once more, however many rounds there are', async t => {
   const stage = await setUpView(t, { maxAttempts: 4 }, { stallTimeoutMs: 100 })
   stage.b2.fault({ operation: PUT, action: 'hang', times: Infinity })
