@@ -62,6 +62,7 @@ t.test('without B2 it says so, and nothing waits for promotion', async t => {
     accepting: true,
   })
   t.match(lines, [{ event: 'upload.stored', correlation_id: /^[0-9a-f]{8}-[0-9a-f]{4}-7/ }])
+  t.equal(lines.length, 1, 'and nothing else happened, as nobody asked to be told')
   t.same([uploads.inFlight, uploads.heldBytes], [0, 0])
 })
 
