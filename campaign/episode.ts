@@ -80,6 +80,7 @@ export async function runEpisode (script: Script, { say = () => {}, settleMs = 6
   } finally {
     await services.close()
     await uploads.close()
+    stage.trouble.close()
     await b2.close()
     await rm(base, { recursive: true, force: true })
   }
