@@ -87,7 +87,7 @@ const TESTS = {
   'promotion-parts': PROMOTION,
   'promotion-pass': PROMOTION,
   'promotion-queue': ['promotion-queue'],
-  'promotion-upload': PROMOTION,
+  'promotion-upload': ['promotion-upload', ...PROMOTION],
   receiver: ['receiver', 'receiver-end'],
   'stored-files': ['stored-files', 'stored-files-removal'],
   'string-enum': ['string-enum'],

@@ -114,7 +114,8 @@ export class PromotionUpload {
       }
       const stored = nextStored()
       await upload.push(bytes, isLast)
-      if (isLast) return
+      // It may have failed while the file was read: nobody acknowledges this part then.
+      if (isLast || upload.failed.aborted) return
       if (!await stored) parts.dropBuffer()
       onBytes(parts.bytesRead)
     }
