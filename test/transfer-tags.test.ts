@@ -58,6 +58,16 @@ t.test('what only claims to be audio is not searched for tags', async t => {
   t.match(await stage.transfer(bytes(1_000), { declaredType: 'audio/wav' }).receipt, { track: { content_type: 'audio/wav', audio: null } })
 })
 
+t.test('local storage is told how much will come, where that is known', async t => {
+  const stage = await setTransferStage(t)
+  const created = t.capture(stage.local, 'create', stage.local.create)
+  for (const known of [{ expectedBytes: 10 }, {}]) {
+    await stage.transfer(bytes(10), { isLocalOnly: true, ...known }).receipt
+    await stage.local.remove(KEY)
+  }
+  t.match(created().map(({ args }) => args[1]), [{ expectedBytes: 10 }, { expectedBytes: undefined }])
+})
+
 t.test('local storage keeps in memory what may have tags, up to the window, and nothing else', async t => {
   for (const [content, least, most] of [[song(4 * PART), 2 * PART, 2 * PART + 3 * MIB], [bytes(4 * PART), 0, 2 * MIB]] as const) {
     const stage = await setTransferStage(t)
