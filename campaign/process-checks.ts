@@ -5,7 +5,7 @@ import { Violation } from './violation.ts'
 
 const MIB = 1_048_576
 /** What a process needs beside what uploads hold and half of the budget for what is no longer used; docs/operations.md has it. */
-const OVERHEAD_BYTES = 220_000_000
+const OVERHEAD_BYTES = 260_000_000
 const LOOK_MS = 50
 
 /** @throws {Violation} where a process ended by itself, failed in a way that no input may cause, or took too much memory */

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { program } from '../scripts/program.ts'
+import { bundle } from '../scripts/bundle.ts'
 import type { Order, Report } from './program.ts'
 import type { DiskFault } from './script.ts'
 import { Violation } from './violation.ts'
@@ -35,7 +35,7 @@ export class Process {
 
   /** Begins to load the code. `directory` is where it works, so that it finds no settings of anybody else. */
   constructor (directory: string) {
-    this.#child = fork(program('campaign/program.ts', 'external'), [], {
+    this.#child = fork(bundle('campaign/program.ts', 'external'), [], {
       cwd: directory,
       env: { PATH: process.env['PATH'], AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
       execArgv: ['--no-warnings=ExperimentalWarning'],

@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import type { B2Emulator, EmulatorEvent, FaultHandle } from '../../emulator/index.ts'
 import { B2Cleanup } from '../../services/b2/cleanup.ts'
 import { createB2Client } from '../../services/b2/client.ts'
-import { program } from '../../scripts/program.ts'
+import { bundle } from '../../scripts/bundle.ts'
 import { CALM, filesIn, KIB, MIB } from './promotion.ts'
 import { b2Env, bytes, filesBelow, put, sha256, startB2 } from './service.ts'
 
@@ -52,7 +52,7 @@ export async function setKillStage (t: Test, random: (below: number) => number):
 
   /** One that has loaded its code, so that nobody waits for it. */
   function spawn () {
-    const child = fork(program('test/support/doomed-service.ts'), { env, execArgv: ['--no-warnings'] })
+    const child = fork(bundle('test/support/doomed-service.ts'), { env, execArgv: ['--no-warnings'] })
     const exited = once(child, 'exit')
     const ready = once(child, 'message')
     return {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
-import { program } from '../../scripts/program.ts'
+import { bundle } from '../../scripts/bundle.ts'
 import { answerTo } from './answer.ts'
 import type { Answer } from './answer.ts'
 import { memoryFor } from './memory-limit.ts'
@@ -34,7 +34,7 @@ export interface ServiceProcess {
 /** It ends with the test. */
 export async function startServiceProcess (t: Test, b2: B2Emulator, env: Record<string, string>): Promise<ServiceProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
-  const child = fork(program('test/support/service-process.ts', 'external'), [], {
+  const child = fork(bundle('test/support/service-process.ts', 'external'), [], {
     // Two slow cores do all the work here: nothing may seem to stall because they are busy.
     env: { PATH: process.env['PATH'] ?? '', ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', B2_CONNECT_TIMEOUT_MS: '30000', LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env },
   })

@@ -5,13 +5,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { program } from '../../scripts/program.ts'
+import { bundle } from '../../scripts/bundle.ts'
 import { CALM, setPromotionStage } from './promotion.ts'
 import type { PromotionStage } from './promotion.ts'
 import { b2Env } from './service.ts'
 
 /** Node's arguments that run the command from its source. */
-export const COMMAND = [program('promote.ts')]
+export const COMMAND = [bundle('promote.ts')]
 
 export interface Ended {
   readonly code: number | null

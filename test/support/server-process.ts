@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { program } from '../../scripts/program.ts'
+import { bundle } from '../../scripts/bundle.ts'
 import { filesBelow } from './service.ts'
 import type { LogLine } from './service.ts'
 
@@ -37,7 +37,7 @@ export interface ServerProcessOptions {
 /** Starts it; it ends with the test. */
 export function runServer (t: Test, env: Record<string, string> = {}, { preload, cwd = t.testdir() }: ServerProcessOptions = {}): ServerProcess {
   const preloads = preload === undefined ? [] : [`--import=${import.meta.resolve('tsx')}`, `--import=${preload}`]
-  const child = spawn(process.execPath, [...preloads, program('server.ts', 'external')], {
+  const child = spawn(process.execPath, [...preloads, bundle('server.ts', 'external')], {
     cwd,
     env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe', ...(preload === undefined ? [] : ['ipc' as const])],
