@@ -10,15 +10,15 @@ import { storeContract } from './store.ts'
 import type { Target } from './target.ts'
 
 /** What the service relies on, asked for by a client of its own, and its B2 store. */
-export async function protocolContract (t: Test, target: Target): Promise<void> {
+export function protocolContract (t: Test, target: Target): void {
   for (const part of [objectProtocol, versionProtocol, partProtocol, accessProtocol, storeContract]) {
-    await t.test(`${target.name}: ${part.name}`, async t => await part(t, target))
+    t.test(`${target.name}: ${part.name}`, async t => await part(t, target))
   }
 }
 
 /** The whole service over HTTP, with the server behind it. */
-export async function serviceContract (t: Test, target: Target): Promise<void> {
+export function serviceContract (t: Test, target: Target): void {
   for (const part of [uploadContract, refusalContract, outageContract]) {
-    await t.test(`${target.name}: ${part.name}`, async t => await part(t, target))
+    t.test(`${target.name}: ${part.name}`, async t => await part(t, target))
   }
 }

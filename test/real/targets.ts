@@ -12,7 +12,7 @@ import { swiftTargets } from './swift-targets.ts'
  * either they are skipped, which is a failure with `S3_REQUIRED`. In the end nothing may be left there.
  * @param kinds whether all kinds of buckets are tried, or the one that is most like B2's
  */
-export async function onRealServers (run: (t: Test, target: Target) => Promise<void>, kinds: 'all kinds' | 'like B2'): Promise<void> {
+export async function onRealServers (run: (t: Test, target: Target) => void, kinds: 'all kinds' | 'like B2'): Promise<void> {
   const named = serverOfEnv(process.env, `contract/${randomUUID()}/`)
   const missing = missingForSwift()
   if (named === undefined && missing.length > 0) {
@@ -24,7 +24,7 @@ export async function onRealServers (run: (t: Test, target: Target) => Promise<v
   const targets = named === undefined ? await swiftTargets(t) : [named]
   for (const target of kinds === 'all kinds' ? targets : targets.slice(0, 1)) {
     t.comment(`${target.name}: ${target.endpoint}`)
-    await run(t, target)
+    run(t, target)
     await t.test(`${target.name}: nothing is left of all this`, async t => {
       const s3 = new S3(target)
       t.teardown(() => s3.close())

@@ -1,3 +1,6 @@
+import type { Test } from 'tap'
+import { setEnv } from './env.ts'
+
 /** For 127.0.0.1 and made for the tests alone. */
 export const TLS = {
   key: `-----BEGIN PRIVATE KEY-----
@@ -18,4 +21,10 @@ zj0EAwIDSQAwRgIhAIisWf0rA/d8BEckz4c8d8X7nRIJjg3OyB0JfyLsA827AiEA
 x1PN7g4X3NvHrNa+MImKq7BIKplqqi1o7zHXzxxp7bg=
 -----END CERTIFICATE-----
 `,
+}
+
+/** The same, accepted by all clients of this process until the test is over. */
+export function acceptedTls (t: Test): typeof TLS {
+  setEnv(t, { NODE_TLS_REJECT_UNAUTHORIZED: '0' })
+  return TLS
 }

@@ -1,0 +1,117 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import { CASES, EMPTY_CASES, SIZE, headersFor } from '../support/conditional-cases.ts'
+import type { Case, Expected, Validators } from '../support/conditional-cases.ts'
+import { contentPath, download } from '../support/download.ts'
+import type { Download, Server } from '../support/download.ts'
+import { setEnv } from '../support/env.ts'
+import { findNginx, startNginx } from '../support/nginx.ts'
+import { setPromotionStage } from '../support/promotion.ts'
+import { bytes, put, sha256, startService } from '../support/service.ts'
+
+const CONTENT = bytes(SIZE)
+const EMPTY = Buffer.alloc(0)
+const METHODS = ['GET', 'HEAD'] as const
+
+async function validatorsOf (server: Server, path: string): Promise<Validators> {
+  const { headers } = await download(server, path, { method: 'HEAD' })
+  return { etag: headers.etag!, date: headers['last-modified']! }
+}
+
+function statusOf (expected: Expected): number {
+  return typeof expected === 'number' ? expected : 206
+}
+
+/** What an answer is about, whatever its server says beside it. */
+function gist ({ status, headers, body, isWhole }: Download) {
+  const isFile = status === 200 || status === 206
+  return {
+    status,
+    range: headers['content-range'],
+    // Errors have documents, each server its own.
+    length: isFile ? headers['content-length'] : undefined,
+    body: isFile ? sha256(body) : undefined,
+    isWhole,
+  }
+}
+
+function gistOf (expected: Exclude<Expected, 'multipart'>, content: Buffer, method: 'GET' | 'HEAD') {
+  const [first, last] = typeof expected === 'number' ? [0, content.byteLength - 1] : expected
+  const bytes = content.subarray(first, last + 1)
+  const isFile = expected === 200 || typeof expected !== 'number'
+  const size = content.byteLength
+  return {
+    status: statusOf(expected),
+    range: typeof expected !== 'number' ? `bytes ${first}-${last}/${size}` : expected === 416 ? `bytes */${size}` : undefined,
+    length: isFile ? String(bytes.byteLength) : undefined,
+    body: isFile ? sha256(method === 'HEAD' ? EMPTY : bytes) : undefined,
+    isWhole: true,
+  }
+}
+
+function nameOf (method: string, headers: Readonly<Record<string, string>>): string {
+  return `${method} ${Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('; ')}`
+}
+
+/** Runs all cases against the service. */
+async function runAll (t: Test, server: Server, path: string, content: Buffer, cases: readonly Case[]): Promise<void> {
+  setEnv(t, { TZ: 'Asia/Kolkata' }) // HTTP's dates don't depend on it
+  const validators = await validatorsOf(server, path)
+  for (const [headers, expected] of cases) {
+    for (const method of METHODS) {
+      const answer = await download(server, path, { method, headers: headersFor(headers, validators) })
+      const name = nameOf(method, headers)
+      t.same(gist(answer), gistOf(expected as Exclude<Expected, 'multipart'>, content, method), name)
+      isServiceAnswer(t, answer, validators, method, name)
+    }
+  }
+}
+
+const CODES: Record<number, string> = { 412: 'invalid_request', 416: 'range_not_satisfiable' }
+
+function isServiceAnswer (t: Test, { status, headers, body }: Download, { etag, date }: Validators, method: string, name: string): void {
+  const code = CODES[status]
+  if (code === undefined) {
+    t.match(headers, { etag, 'last-modified': date, 'cache-control': 'private' }, `${name}: the validators`)
+    if (status === 304) t.strictSame([headers['content-length'], headers['content-type'], body.byteLength], [undefined, undefined, 0], `${name}: nothing else`)
+    else t.match(headers, { 'accept-ranges': 'bytes', 'x-content-type-options': 'nosniff' }, `${name}: the file's headers`)
+    return
+  }
+  t.match(headers, { 'content-type': /^application\/json/, 'content-disposition': undefined, etag: undefined }, `${name}: an error`)
+  if (method === 'HEAD') t.ok(Number(headers['content-length']) > 0 && body.byteLength === 0, `${name}: without its body`)
+  else t.match(JSON.parse(body.toString()), { error_code: code, correlation_id: headers['x-correlation-id'] })
+}
+
+t.test('ranges and conditions, from B2', async t => {
+  const { service } = await setPromotionStage(t)
+  for (const [content, cases] of [[CONTENT, CASES], [EMPTY, EMPTY_CASES]] as const) {
+    const { body } = await put(service, content)
+    t.equal(body.storage, 'b2')
+    await runAll(t, service, contentPath(body.track.key), content, cases)
+  }
+})
+
+t.test('ranges and conditions, from local storage', async t => {
+  const service = await startService(t)
+  for (const [content, cases] of [[CONTENT, CASES], [EMPTY, EMPTY_CASES]] as const) {
+    const { body } = await put(service, content)
+    t.equal(body.storage, 'local')
+    await runAll(t, service, contentPath(body.track.key), content, cases)
+  }
+})
+
+const nginx = findNginx()
+
+t.test('nginx answers the same, but for what is known to differ', nginx === undefined ? { skip: 'there is no nginx on the PATH' } : {}, async t => {
+  const server = await startNginx(t, nginx!, { file: CONTENT, empty: EMPTY }, new Date('2026-01-02T03:04:05Z'))
+  for (const [name, content, cases] of [['/file', CONTENT, CASES], ['/empty', EMPTY, EMPTY_CASES]] as const) {
+    const validators = await validatorsOf(server, name)
+    for (const [headers, ours, [expected] = [ours]] of cases) {
+      for (const method of METHODS) {
+        const answer = await download(server, name, { method, headers: headersFor(headers, validators) })
+        if (expected === 'multipart') t.match(answer, { status: 206, headers: { 'content-type': /^multipart\/byteranges/ } }, nameOf(method, headers))
+        else t.same(gist(answer), gistOf(expected, content, method), nameOf(method, headers))
+      }
+    }
+  }
+})

@@ -1,0 +1,143 @@
+import { appendFile, rm, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Test } from 'tap'
+import type { Fault } from '../../emulator/index.ts'
+import { putObject, storeOn } from '../support/b2-stage.ts'
+import { contentPath, download, request, rest } from '../support/download.ts'
+import type { Download, DownloadOptions } from '../support/download.ts'
+import { KIB, MIB, setPromotionStage } from '../support/promotion.ts'
+import { isError } from '../support/raw-http.ts'
+import { bytes, put, sha256 } from '../support/service.ts'
+import type { TestService } from '../support/service.ts'
+
+const SIZE = 12 * MIB
+const FILE = /\.bin$/ // not the receipt beside it
+const RANGE = { headers: { range: 'bytes=1000-' } }
+const REQUESTS: readonly DownloadOptions[] = [{}, { method: 'HEAD' }, RANGE, { method: 'HEAD', ...RANGE }, { headers: { 'if-none-match': '*' } }]
+
+async function store (t: Test, service: TestService, storage: 'b2' | 'local', content = bytes(SIZE)): Promise<{ key: string, path: string, content: Buffer }> {
+  const { body } = await put(service, content)
+  t.equal(body.storage, storage)
+  return { key: body.track.key, path: contentPath(body.track.key), content }
+}
+
+function isUnavailable (t: Test, { status, headers, body, isWhole }: Download, { method = 'GET' }: DownloadOptions): void {
+  t.match({ status, isWhole }, { status: 503, isWhole: true })
+  t.match(headers['retry-after'], /^[1-9]\d*$/)
+  for (const name of ['etag', 'last-modified', 'content-disposition', 'content-range', 'accept-ranges']) t.notOk(name in headers, `no ${name}`)
+  if (method === 'GET') isError(t, { status, headers: new Headers(headers as Record<string, string>), body: JSON.parse(body.toString()) }, 503, 'storage_unavailable')
+  else t.equal(body.byteLength, 0)
+}
+
+t.test('while B2 is out of reach its files are unavailable, those here are served, and the circuit learns nothing', async t => {
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '2' })
+  const { path } = await store(t, service, 'b2')
+  const here = await fallBack(KIB) // a second failure would open the circuit
+  const outages: [() => void | Promise<void>, string][] = [
+    [() => { b2.fault({ status: 503, times: Infinity }) }, 'service_unavailable'],
+    [() => { b2.fault({ status: 403, code: 'AccessDenied', times: Infinity }) }, 'access_denied'],
+    [() => { b2.fault({ action: 'garbage', times: Infinity }) }, 'service_unavailable'],
+    // What a proxy says, or a server that is no S3 server, is no word on the file.
+    [() => { b2.fault({ status: 404, body: '<html>Not Found</html>', contentType: 'text/html; charset=utf-8', times: Infinity }) }, 'invalid_request'],
+    [async () => { await b2.refuseConnections() }, 'network_error'],
+  ]
+  for (const [begin, code] of outages) {
+    b2.clearFaults()
+    await begin()
+    const before = service.log.of('read.failed').length
+    for (const options of REQUESTS) isUnavailable(t, await download(service, path, options), options)
+    t.same(service.log.of('read.failed').slice(before).map(({ level, error_code: found }) => [level, found]), REQUESTS.map(() => [40, code]))
+    const answer = await download(service, contentPath(here.key))
+    t.same([answer.status, sha256(answer.body)], [200, sha256(here.content)])
+  }
+  t.match((await uploads.status()).b2, { state: 'closed' })
+})
+
+t.test('what fails before the first byte is answered as an error, without a header of the file', async t => {
+  const { b2, service } = await setPromotionStage(t)
+  const { path } = await store(t, service, 'b2')
+  const faults: Omit<Fault, 'operation'>[] = [{ status: 503 }, { action: 'reset', at: 'after-body' }, { action: 'truncate-answer', atByte: 0 }]
+  for (const fault of faults) {
+    b2.clearFaults()
+    b2.fault({ operation: 'GetObject', key: FILE, times: Infinity, ...fault })
+    for (const options of [{}, RANGE]) isUnavailable(t, await download(service, path, options), options)
+  }
+})
+
+const BREAKS: Record<string, readonly Omit<Fault, 'operation'>[]> = {
+  'an answer that ends early': [{ action: 'truncate-answer', atByte: 5 * MIB }],
+  'two answers that end early, and a refusal': [{ action: 'truncate-answer', atByte: 1_000 }, { status: 503 }, { action: 'truncate-answer', atByte: 5 * MIB }],
+  'a connection that is reset before the rest': [{ action: 'truncate-answer', atByte: 5 * MIB }, { action: 'reset', at: 'after-body' }],
+  'an answer that stalls': [{ bytesPerSecond: 10_000 }],
+}
+
+for (const [name, faults] of Object.entries(BREAKS)) {
+  t.test(`a reader gets all bytes in spite of ${name}`, async t => {
+    const { b2, service } = await setPromotionStage(t, { B2_STALL_TIMEOUT_MS: '1000' })
+    const { path, content } = await store(t, service, 'b2')
+    for (const [options, first] of [[{}, 0], [RANGE, 1_000]] as const) {
+      b2.clearFaults()
+      const before = b2.requests.length
+      for (const fault of faults) b2.fault({ operation: 'GetObject', key: FILE, ...fault })
+      const answer = await download(service, path, options)
+      t.equal(answer.isWhole, true)
+      t.equal(sha256(answer.body), sha256(content.subarray(first)))
+      const gets = b2.requests.slice(before).filter(({ operation, key }) => operation === 'GetObject' && FILE.test(key!))
+      t.ok(gets.length > faults.length, 'it broke')
+      t.equal(gets.at(-1)!.outcome, 'answered')
+    }
+    t.same(service.log.lines.filter(({ level }) => level >= 40), [])
+  })
+}
+
+t.test('where B2 fails for good in the middle the connection is cut', async t => {
+  const { b2, service } = await setPromotionStage(t)
+  const { path, content } = await store(t, service, 'b2')
+  for (const [options, first, status] of [[{}, 0, 200], [RANGE, 1_000, 206]] as const) {
+    b2.clearFaults()
+    b2.fault({ operation: 'GetObject', key: FILE, action: 'truncate-answer', atByte: 6 * MIB })
+    b2.fault({ operation: 'GetObject', key: FILE, status: 403, times: Infinity })
+    const answer = await download(service, path, options)
+    t.match(answer, { status, isWhole: false, headers: { 'content-length': String(SIZE - first) } })
+    t.ok(answer.body.equals(content.subarray(first, first + answer.body.byteLength)), 'what came is of the file')
+    t.ok(answer.body.byteLength > 0)
+  }
+  t.match(service.log.of('read.cut'), [{ level: 40, error_code: 'access_denied', name: String, correlation_id: String }, { level: 40 }])
+  t.equal(service.log.of('read.cut').length, 2)
+})
+
+const DAMAGES: Record<string, (path: string) => Promise<void>> = {
+  'is shorter than its receipt says': async path => { await truncate(path, SIZE - 1) },
+  'is empty': async path => { await truncate(path, 0) },
+  'is longer than its receipt says': async path => { await appendFile(path, 'x') },
+}
+
+for (const [name, damage] of Object.entries(DAMAGES)) {
+  t.test(`a local file that ${name} is no file to serve, but an outage, until B2 has it`, async t => {
+    const { b2, service, fallBack } = await setPromotionStage(t)
+    const { key, content } = await fallBack(SIZE)
+    await damage(join(service.dir, key))
+    for (const options of [{}, RANGE]) isUnavailable(t, await download(service, contentPath(key), options), options)
+    t.match(service.log.of('read.failed').map(({ detail }) => detail), [/damaged/, /damaged/])
+
+    await putObject(storeOn(t, b2), key, content)
+    const answer = await download(service, contentPath(key))
+    t.same([answer.status, answer.isWhole, sha256(answer.body)], [200, true, sha256(content)])
+  })
+}
+
+t.test('a local file that is lost or shrinks while it is read is never short and well-ended', async t => {
+  const { service, fallBack } = await setPromotionStage(t)
+  const { key, content } = await fallBack(64 * MIB)
+  const lost = await fallBack(64 * MIB)
+  const [shrunken, gone] = [await request(service, contentPath(key)), await request(service, contentPath(lost.key))]
+  await truncate(join(service.dir, key), 60 * MIB)
+  await rm(join(service.dir, lost.key))
+  const [cut, whole] = [await rest(shrunken), await rest(gone)]
+  t.match(cut, { status: 200, isWhole: false })
+  t.ok(cut.body.equals(content.subarray(0, cut.body.byteLength)), 'what came is of the file')
+  t.match(service.log.of('read.cut'), [{ level: 40, error_code: 'storage_unavailable', detail: /damaged/ }])
+  t.equal(whole.isWhole, true, 'an open file stays whole')
+  t.equal(sha256(whole.body), sha256(lost.content))
+})

@@ -1,0 +1,78 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { ConfigSchema } from '../../services/config.ts'
+import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/markdown.ts'
+import { scrape } from '../support/metrics.ts'
+import { CALM } from '../support/promotion.ts'
+import { selectorsIn } from '../support/promql.ts'
+import { quoted } from '../support/readme.ts'
+import { b2Env, bytes, put, startB2, startService } from '../support/service.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const PAGE = 'docs/operations.md'
+const page = readDocument(PAGE)
+const HAS_JQ = spawnSync('jq', ['--version']).status === 0
+const run = promisify(execFile)
+
+t.test('the table of metrics has each that the service adds to prom-client\'s own, with its type and labels', async t => {
+  const { text, samples } = await scrape(await startService(t, b2Env(await startB2(t))))
+  const expected = [...text.matchAll(/^# TYPE (?!process_|nodejs_)(\w+) (\w+)$/gm)].map(([, name, type]) => {
+    const labels = [...samples.keys()].filter(sample => new RegExp(`^${name}(_bucket)?{`).test(sample)).flatMap(sample => [...selectorsIn(sample)[0]!.labels.keys()])
+    return [name, type, ...new Set(labels.filter(label => label !== 'le'))]
+  })
+  const rows = rowsOf(page, 'metric', 'type', 'labels', '')
+  t.same(rows.map(([name, type, labels]) => [...quoted(name!), type, ...quoted(labels!)]).sort(), expected.sort())
+})
+
+t.test('the table of events has each that the sources log', async t => {
+  const sources = ['services', 'routes', 'plugins'].flatMap(dir => readdirSync(join(ROOT, dir), { recursive: true, encoding: 'utf8' }).map(file => join(dir, file)))
+  const logged = new Set<string>()
+  for (const file of [...sources, 'app.ts', 'server.ts'].filter(file => file.endsWith('.ts'))) {
+    for (const [, event] of readFileSync(join(ROOT, file), 'utf8').matchAll(/['`]((?:b2|breaker|hook|promotion|read|remove|service|upload)\.(?:[a-z_]+|\${state}))['`]/g)) {
+      for (const state of ['closed', 'half_open', 'open']) logged.add(event!.replace('${state}', state)) // eslint-disable-line no-template-curly-in-string -- of the sources
+    }
+  }
+  t.ok(logged.size > 20)
+  t.same(rowsOf(page, '`event`', 'level', '').flatMap(([events]) => quoted(events!)).sort(), [...logged].sort())
+})
+
+t.test('the variables, scripts, options, files and sections that the page names exist', async t => {
+  for (const name of new Set(page.match(/\b(?:[A-Z][A-Z0-9]*_)+[A-Z0-9]+\b/g))) t.ok(name in ConfigSchema.properties, name)
+  const { scripts } = JSON.parse(readDocument('package.json'))
+  for (const [, script] of page.matchAll(/npm run ([\w-]+)/g)) t.ok(scripts[script!], `npm run ${script}`)
+  const help = readDocument('promote.ts')
+  for (const [, option] of page.matchAll(/(?:npm run promote -- |promote\.js |`)(--[\w-]+)/g)) {
+    if (option !== '--duration') t.match(help, `  ${option} `, `${option} is an option of promote`)
+  }
+  for (const { path, anchor } of linksOf(page)) {
+    const file = path === '' ? PAGE : join(dirname(PAGE), path)
+    t.ok(existsSync(join(ROOT, file)), file)
+    if (anchor !== undefined) t.ok(sectionsOf(readDocument(file)).some(section => section.anchor === anchor), `${file}#${anchor}`)
+  }
+})
+
+t.test('the questions to the log work as they stand', { skip: HAS_JQ ? false : 'no jq here' }, async t => {
+  const b2 = await startB2(t)
+  const service = await startService(t, { ...b2Env(b2), ...CALM })
+  b2.fault({ status: 503, times: Infinity })
+  const { body } = await put(service, bytes(100), 'file.bin', { 'x-correlation-id': 'qa-1' })
+  await rm(service.dir, { recursive: true })
+  await writeFile(service.dir, 'in the way')
+  t.equal((await put(service, bytes(100), 'file.bin', { 'x-correlation-id': 'qa-2' })).status, 503)
+
+  const cwd = t.testdir()
+  await writeFile(join(cwd, 'service.log'), ['> npm says something', ...service.log.lines.map(line => JSON.stringify(line))].join('\n'))
+  const answers: string[] = []
+  for (const code of codeIn(page, 'sh')) answers.push((await run('bash', ['-euo', 'pipefail', '-c', code], { cwd })).stdout)
+  const [ofUpload, reasons, words, failures, lost] = answers
+  t.same(ofUpload!.trim().split('\n').map(line => JSON.parse(line).event), ['b2.failed', 'upload.stored'])
+  t.match(reasons, /^ *1 service_unavailable\n$/)
+  t.match(words, /^\["\d{4}-\d\d-\d\dT[\d:]+Z","service_unavailable","ServiceUnavailable .*"\]\n/)
+  t.match(JSON.parse(failures!), { correlation_id: 'qa-2', error_code: 'storage_unavailable' })
+  t.equal(lost, `${body.track.key.split('/').at(-1)}\n`)
+})

@@ -1,0 +1,52 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import Fastify from 'fastify'
+import t from 'tap'
+import type { Test } from 'tap'
+import localStore, { kLocalStore } from '../../plugins/local-store.ts'
+import { filesBelow, newKey } from '../fixtures/local-files.ts'
+
+function build (t: Test) {
+  const lines: Array<Record<string, unknown>> = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
+  t.teardown(() => app.close())
+  return { app, lines }
+}
+
+t.test('the app has a store that is open, and closes it', async t => {
+  const { app, lines } = build(t)
+  const dir = join(t.testdir(), 'storage')
+  await app.register(localStore, { dir, required: true })
+  await app.ready()
+  t.match(await app[kLocalStore].status(), { writable: true })
+  const key = newKey()
+  await (await app[kLocalStore].create(key)).commit({ key })
+  const open = await app[kLocalStore].create(newKey())
+  await open.write(Buffer.from('half'))
+  await app.close()
+  t.same(filesBelow(dir), [key, `${key}.receipt.json`])
+  await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError' })
+  t.same(lines, [])
+})
+
+t.test('a required directory that cannot be used stops the start and names itself', async t => {
+  const { app } = build(t)
+  const dir = join(t.testdir({ file: '' }), 'file')
+  await t.rejects(Promise.resolve(app.register(localStore, { dir, required: true })), {
+    message: `The local storage directory "${dir}" (LOCAL_STORAGE_DIR) cannot be created or written. The local directory cannot be used: the disk or file system reported an error (mkdir EEXIST)`,
+    cause: { name: 'LocalStoreError', error_code: 'io_error' }
+  })
+})
+
+t.test('without being required it is a warning, and the store works once the cause is gone', async t => {
+  const { app, lines } = build(t)
+  const dir = join(t.testdir({ file: '' }), 'file')
+  await app.register(localStore, { dir, required: false })
+  await app.ready()
+  t.match(lines, [{ level: 40, dir, err: { error_code: 'io_error' }, msg: /cannot be created or written/ }])
+  t.match(await app[kLocalStore].status(), { writable: false })
+  await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
+
+  rmSync(dir)
+  t.ok(await (await app[kLocalStore].create(newKey())).commit({}))
+})

@@ -1,0 +1,17 @@
+import t from 'tap'
+import { putAll, sharedFiles } from '../support/memory-load.ts'
+import { startB2 } from '../support/service.ts'
+
+// Gigabytes through two processes.
+
+const MIB = 1_048_576
+const MB = 1_000_000
+const BUDGET = 256 * MIB
+
+for (const [count, size] of [[200, 5 * MB], [64, 30 * MB]] as const) {
+  t.test(`${count} uploads of ${size / MB} MB at once against a slow B2 arrive intact, within the budget`, async t => {
+    const b2 = await startB2(t)
+    b2.throttle({ bytesPerSecond: 5 * MB })
+    await putAll(t, b2, {}, sharedFiles(count, size), BUDGET)
+  })
+}

@@ -1,0 +1,80 @@
+import { EventEmitter, once } from 'node:events'
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import { collectWhenIdle, tuneGarbageCollection } from '../../services/garbage-collection.ts'
+import { fakeClock } from '../support/fake-clock.ts'
+
+t.test('buffers that nobody holds are collected, but only when no upload runs', async t => {
+  const events = new EventEmitter()
+  const registry = new FinalizationRegistry(() => events.emit('collected', isBusy))
+  let isBusy = true
+  let looks = 0
+  t.teardown(collectWhenIdle(() => {
+    looks++
+    if (looks === 3) isBusy = false
+    return isBusy
+  }, 10))
+  t.teardown(keepAlive())
+
+  registry.register(Buffer.alloc(67_108_864), undefined)
+  const [wasBusy] = await once(events, 'collected')
+
+  t.equal(wasBusy, false)
+})
+
+t.test('with 32 MiB left or less nothing is collected, and nothing after the end', async t => {
+  const FORCED = constants.NODE_PERFORMANCE_GC_FLAGS_FORCED
+  let arrayBuffers = 0
+  let forced = 0
+  const clock = fakeClock(t)
+  t.intercept(process, 'memoryUsage', { value: () => ({ arrayBuffers }) })
+  const end = collectWhenIdle(() => false)
+  const observer = new PerformanceObserver(list => {
+    for (const { detail } of list.getEntries() as unknown as { detail: { flags: number } }[]) if ((detail.flags & FORCED) !== 0) forced++
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  t.teardown(() => { observer.disconnect() })
+  const forcedAfter = async (ms: number): Promise<number> => {
+    clock.advance(ms)
+    for (let turns = 0; turns < 50; turns++) await turn()
+    return forced
+  }
+
+  arrayBuffers = 33_554_432
+  t.equal(await forcedAfter(20_000), 0)
+  arrayBuffers += 1
+  t.equal(await forcedAfter(9_999), 0)
+  t.equal(await forcedAfter(1), 1)
+  t.equal(await forcedAfter(10_000), 2)
+  end()
+  t.equal(await forcedAfter(20_000), 2)
+  t.equal(clock.timers, 0)
+})
+
+t.test('what comes and goes like bytes from a socket does not begin to mark the heap', async t => {
+  const kinds: number[] = []
+  const observer = new PerformanceObserver(list => {
+    for (const { detail } of list.getEntries() as unknown as { detail: { kind: number } }[]) kinds.push(detail.kind)
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  t.teardown(() => { observer.disconnect() })
+
+  tuneGarbageCollection()
+  let held: Buffer[] = []
+  for (let chunk = 0; chunk < 8_192; chunk++) {
+    held.push(Buffer.allocUnsafeSlow(65_536))
+    if (held.length > 600) held = held.slice(400)
+    if (chunk % 16 === 0) await turn()
+  }
+  await turn()
+
+  t.not(kinds.length, 0, 'garbage was collected')
+  t.notOk(kinds.includes(constants.NODE_PERFORMANCE_GC_INCREMENTAL))
+})
+
+/** The timers that watch don't keep a process alive. */
+function keepAlive (): () => void {
+  const timer = setInterval(() => {}, 1_000)
+  return () => clearInterval(timer)
+}
