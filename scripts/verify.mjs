@@ -8,11 +8,14 @@ const { values: { minutes, seed }, positionals } = parseArgs({
   allowPositionals: true,
   options: { minutes: { type: 'string', default: '60' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } },
 })
+/** For the loops that say so, and for the fuzzing. */
+const LONG = { LONG_LOOPS: 'true', FUZZ_RUNS: '5000', FUZZ_SEED: seed }
 const STEPS = {
   'node-20': onNode(20, 'npm', 'test'),
   'node-22': onNode(22, 'npm', 'test'),
   'node-24': onNode(24, 'npm', 'test'),
   real: npm('run', 'test:real'),
+  loops: npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts'),
   coverage: npm('run', 'coverage'),
   campaign: npm('run', 'campaign', '--', '--seed', seed, '--minutes', minutes),
   mutation: npm('run', 'mutation'),
@@ -28,7 +31,7 @@ const failed = []
 for (const name of positionals.length > 0 ? positionals : Object.keys(STEPS)) {
   console.log(`\n=== ${name}`)
   const [program, args] = STEPS[name]
-  const { status, signal } = spawnSync(program, args, { stdio: 'inherit' })
+  const { status, signal } = spawnSync(program, args, { stdio: 'inherit', env: name === 'loops' ? { ...process.env, ...LONG } : process.env })
   if (signal !== null) process.exit(130)
   if (status !== 0) failed.push(name)
 }

@@ -1,10 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { randomFrom, setKillStage } from '../support/kills.ts'
+import { rounds } from '../support/loops.ts'
 
-// So many services are started one after the other.
-
-const KILLS = 30
+const KILLS = rounds(10, 100)
 
 t.test(`killed at ${KILLS} random moments of fallback writes, the service loses nothing and serves no half file`, async t => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)

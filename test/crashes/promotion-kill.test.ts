@@ -1,10 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { atEvent, randomFrom, setKillStage } from '../support/kills.ts'
+import { rounds } from '../support/loops.ts'
 
-// So many services are started one after the other.
-
-const KILLS = 30
+const KILLS = rounds(10, 100)
 const EVENTS = ['request', 'applied', 'response'] as const
 
 t.test(`killed at ${KILLS} random moments of promotions, the service loses nothing and doubles nothing`, async t => {

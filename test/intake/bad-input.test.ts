@@ -7,6 +7,7 @@ import { HostileClient } from '../support/hostile-client.ts'
 import { API_KEY, hostileRequest, INJECTED, WRONG_KEY } from '../support/hostile-requests.ts'
 import type { HostileRequest } from '../support/hostile-requests.ts'
 import { seeded } from '../support/leaving-client.ts'
+import { rounds } from '../support/loops.ts'
 import { scrape } from '../support/metrics.ts'
 import { quiet } from '../support/quiet.ts'
 import type { RawAnswer } from '../support/raw-http.ts'
@@ -14,7 +15,7 @@ import { runServer } from '../support/server-process.ts'
 import { b2Env, bytes, inB2, put, sha256, startB2 } from '../support/service.ts'
 
 const MIB = 1_048_576
-const REQUESTS = 10_000
+const REQUESTS = rounds(2_000, 20_000)
 const CLIENTS = 16
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20260131)
 const AUTHORIZATION = { authorization: `Bearer ${API_KEY}` }
