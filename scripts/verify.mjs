@@ -8,7 +8,7 @@ const { values: { minutes, seed }, positionals } = parseArgs({
   allowPositionals: true,
   options: { minutes: { type: 'string', default: '60' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } },
 })
-/** For the loops that say so, and for the fuzzing. */
+// For the loops that go by it (test/support/loops.ts), and for the fuzzing.
 const LONG = { LONG_LOOPS: 'true', FUZZ_RUNS: '5000', FUZZ_SEED: seed }
 const STEPS = {
   'node-20': onNode(20, 'npm', 'test'),

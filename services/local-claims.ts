@@ -23,8 +23,11 @@ export interface Claim {
 }
 
 export interface Claims {
-  /** @throws LocalStoreError; TypeError on a bad key */
-  claim (key: string): Promise<Claim | undefined>
+  /**
+   * @param stop ends the waiting for another owner
+   * @throws LocalStoreError; TypeError on a bad key
+   */
+  claim (key: string, stop?: AbortSignal): Promise<Claim | undefined>
   /** @throws LocalStoreError; TypeError on a bad key */
   isClaimedElsewhere (key: string): Promise<boolean>
   /** Releases all claims that are held. */
@@ -38,7 +41,7 @@ export interface ClaimsOptions {
   heartbeat: Heartbeat
   /** Time for which a claim must look the same to be taken over. */
   delayMs: number
-  /** Ends the waiting for other owners: `claim` rejects. */
+  /** Ends all waiting for other owners. */
   signal: AbortSignal
   log: Log
 }
@@ -54,17 +57,18 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
   const held = new Set<Claim>()
   const pauseMs = delayMs / LOOKS
 
-  async function claim (key: string): Promise<Claim | undefined> {
+  async function claim (key: string, stop?: AbortSignal): Promise<Claim | undefined> {
     const place = placeOf(root, key)
-    if (ours.has(key) || signal.aborted) return undefined
+    const stopped = stop === undefined ? signal : AbortSignal.any([signal, stop])
+    if (ours.has(key) || stopped.aborted) return undefined
     ours.add(key)
     try {
-      const file = await take(place)
+      const file = await take(place, stopped)
       if (file !== undefined) return hold(key, place.claim, file)
     } catch (cause) {
       // Promotion is what makes room on a full disk, so there it goes on without the others knowing.
       if (FULL.has(errnoOf(cause) ?? '')) return hold(key, place.claim, undefined)
-      if (errnoOf(cause) !== 'ENOENT' && !signal.aborted) {
+      if (errnoOf(cause) !== 'ENOENT' && !stopped.aborted) {
         ours.delete(key)
         throw toLocalStoreError(cause, 'The file could not be claimed in local storage')
       }
@@ -83,25 +87,25 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
     }
   }
 
-  async function take (place: LocalPlace): Promise<PartFile | undefined> {
+  async function take (place: LocalPlace, stopped: AbortSignal): Promise<PartFile | undefined> {
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
         return await PartFile.create(fs, place.claim)
       } catch (error) {
         if (errnoOf(error) !== 'EEXIST') throw error
       }
-      const state = await watch(place.claim)
+      const state = await watch(place.claim, stopped)
       if (state === 'alive') return undefined
-      if (state === 'dead') return await takeOver(place)
+      if (state === 'dead') return await takeOver(place, stopped)
     }
     return undefined
   }
 
-  async function watch (path: string): Promise<'alive' | 'dead' | 'gone'> {
+  async function watch (path: string, stopped: AbortSignal): Promise<'alive' | 'dead' | 'gone'> {
     const first = await look(path)
     if (first === undefined) return 'gone'
     for (let looks = 0; looks < LOOKS; looks++) {
-      await sleep(pauseMs, undefined, { signal })
+      await sleep(pauseMs, undefined, { signal: stopped })
       const now = await look(path)
       if (now !== first) return now === undefined ? 'gone' : 'alive'
     }
@@ -115,13 +119,13 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
     })
   }
 
-  async function takeOver (place: LocalPlace): Promise<PartFile | undefined> {
+  async function takeOver (place: LocalPlace, stopped: AbortSignal): Promise<PartFile | undefined> {
     const file = await PartFile.create(fs, join(place.directory, temporaryName('claim')))
     let won = false
     try {
       await file.rename(place.claim)
       // Somebody else may have found the claim dead at the same moment: the last to rename has it.
-      await sleep(pauseMs, undefined, { signal })
+      await sleep(pauseMs, undefined, { signal: stopped })
       won = await file.isAt(place.claim)
     } finally {
       if (!won) await drop(file, place.claim)

@@ -107,9 +107,10 @@ export interface LocalStore {
    * disk is too full for the claim itself (then files must still leave it). Two owners then upload the same bytes under the
    * same key. Each verifies what is there before it removes the file here, and removes nothing of the other's from B2: it
    * costs traffic, no file.
+   * @param stop ends the waiting for another owner: undefined
    * @throws LocalStoreError
    */
-  claim (key: string): Promise<Claim | undefined>
+  claim (key: string, stop?: AbortSignal): Promise<Claim | undefined>
   /**
    * Whether there is a claim of another process, which may be dead: {@link claim} tells.
    * @throws LocalStoreError
@@ -240,7 +241,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     keepReceipt: async (key, receipt, context) => await work(() => receipts.keep(key, receipt, context)),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),
-    claim: async key => await work(() => claims.claim(key)),
+    claim: async (key, stop) => await work(() => claims.claim(key, stop)),
     isClaimedElsewhere: async key => await work(() => claims.isClaimedElsewhere(key)),
     close
   }

@@ -75,8 +75,11 @@ export class PromotedFile {
   async run (): Promise<PromotionOutcome> {
     const { local } = this.#stores
     try {
-      const claim = await local.claim(this.key)
-      if (claim === undefined) return { kind: 'skipped', detail: 'Another process has it' }
+      const claim = await local.claim(this.key, this.#stop.signal)
+      if (claim === undefined) {
+        this.#stop.signal.throwIfAborted()
+        return { kind: 'skipped', detail: 'Another process has it' }
+      }
       try {
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true

@@ -50,3 +50,10 @@ t.test('services know neither Fastify nor the environment, and the SDK is known 
   t.same(strangers, [])
   t.same(sourcesIn('emulator/').filter(file => importsOf(file).some(path => /^(?:services|routes|plugins)\//.test(path))), [])
 })
+
+t.test('each directory with tests is an area that is run', async t => {
+  const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.ts'))
+  const directories = new Set(tests.filter(file => file.includes('/')).map(file => dirname(file)))
+  const areas = tests.filter(file => !file.includes('/')).map(file => /runArea\('(.+)'\)/.exec(readDocument(`test/${file}`))?.[1])
+  t.strictSame(new Set(areas), directories)
+})

@@ -88,6 +88,18 @@ for (const last of [2, 11]) {
   })
 }
 
+t.test('who is stopped does not wait for another owner, and may ask again', async t => {
+  const { key, path, claims } = build(t, { delayMs: 86_400_000 })
+  writeFileSync(path, '')
+  const stop = new AbortController()
+  const claiming = claims.claim(key, stop.signal)
+  stop.abort()
+  t.equal(await claiming, undefined)
+  rmSync(path)
+  t.equal(await claims.claim(key, stop.signal), undefined, 'nor claim what is free')
+  t.ok(await claims.claim(key))
+})
+
 t.test('who finds the claim gone, and made again by somebody else, twice, leaves it to them', async t => {
   let tries = 0
   const fs = fsWith('open', { before: () => { tries++; throw failure('EEXIST') } })

@@ -71,6 +71,18 @@ t.test('at the end a pass stops at a safe point, and is waited for; no other beg
   t.equal(clock.timers, 0)
 })
 
+t.test('at the end and for a removal nobody waits for another owner', async t => {
+  const { add, stage, promoter } = setPromoter()
+  const key = add()
+  stage.isClaimedElsewhere = true
+  for (const end of [() => promoter.release(key), () => promoter.close(60_000)]) {
+    const promoting = promoter.promote()
+    await settled()
+    await end()
+    t.match(await promoting, { promoted: 0, failed: 0, skipped: 0 })
+  }
+})
+
 t.test('a pass that began by itself is waited for, too, and is the last', async t => {
   const clock = fakeClock(t)
   const { done, stage, promoter } = setPromoter()

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { CircuitBreaker } from '../../services/circuit-breaker.ts'
 import type { FoundFile, PendingFile } from '../../services/local-store.ts'
@@ -27,6 +28,8 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
     /** Of the next search, and of the next claim. */
     searching: Promise.resolve(),
     claiming: Promise.resolve(),
+    /** Another process may have the file: a claim takes until it is stopped. */
+    isClaimedElsewhere: false,
   }
   const local = {
     async pending (): Promise<PendingFile[]> {
@@ -34,8 +37,9 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
       await stage.searching
       return Array.from(files, ([key, { kind, setAside }]) => ({ key, kind, setAside }))
     },
-    async claim (key: string) {
+    async claim (key: string, stop: AbortSignal) {
       done.push(`claim ${key}`)
+      if (stage.isClaimedElsewhere) return await once(stop, 'abort').then(() => undefined)
       await stage.claiming
       return { release: async () => {} }
     },
