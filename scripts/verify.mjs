@@ -15,7 +15,7 @@ const STEPS = {
   'node-22': onNode(22, 'npm', 'test'),
   'node-24': onNode(24, 'npm', 'test'),
   real: npm('run', 'test:real'),
-  loops: npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts'),
+  loops: npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts', 'test/memory.test.ts'),
   coverage: npm('run', 'coverage'),
   campaign: npm('run', 'campaign', '--', '--seed', seed, '--minutes', minutes),
   mutation: npm('run', 'mutation'),

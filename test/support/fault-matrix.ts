@@ -12,10 +12,10 @@ export const MIB = 1_048_576
 
 /** The smallest that B2 takes: the moments are those of larger ones, and there are many rows. */
 const PART = 5 * MIB
-const WINDOW = 20 * MIB
-export const TWO_PARTS = 8 * MIB
+const WINDOW = 17 * MIB
+export const TWO_PARTS = 6 * MIB
 /** Nearly the window. */
-export const FOUR_PARTS = 19 * MIB
+export const FOUR_PARTS = 16 * MIB
 
 const OPERATIONS = {
   put: 'PutObject', create: 'CreateMultipartUpload', part: 'UploadPart', complete: 'CompleteMultipartUpload',
