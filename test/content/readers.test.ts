@@ -12,7 +12,7 @@ import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts
 import { connect } from '../support/raw-http.ts'
 import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service.ts'
 
-const SIZE = 64 * MIB // more than sockets and streams can hold, so that its reader waits
+const SIZE = 40 * MIB // more than sockets and streams can hold, so that its reader waits
 const CONTENT = bytes(SIZE)
 // What is on its way to a reader that does not read: a few buffers of the kernel's, and the streams' own.
 const MOST_ON_ITS_WAY = 24 * MIB

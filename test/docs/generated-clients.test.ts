@@ -13,7 +13,7 @@ const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const KEY = 'a-key-that-is-long-enough'
 
 async function run (...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', '--import=tsx', ...args]).catch((error: Error & { stdout: string, stderr: string }) => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...args]).catch((error: Error & { stdout: string, stderr: string }) => {
     throw new Error(`${args.join(' ')}\n${error.stdout}${error.stderr}`)
   })
   return stdout
@@ -40,13 +40,13 @@ t.test('openapi-typescript and openapi-fetch: the example uploads, asks and read
   await writeFile(song, content)
 
   const lines = `50000 bytes, sha256 ${sha256(content)}\nread 50000 bytes\n`
-  t.match(await run(program, song, url, KEY), new RegExp(`^in B2: tracks/.+\n${lines}$`))
+  t.match(await run('--import=tsx', program, song, url, KEY), new RegExp(`^in B2: tracks/.+\n${lines}$`))
   const down = b2.fault({ status: 503, times: Infinity })
-  t.match(await run(program, song, url, KEY), new RegExp(`^in local storage: .+ \\(service_unavailable\\)\n${lines}$`))
+  t.match(await run('--import=tsx', program, song, url, KEY), new RegExp(`^in local storage: .+ \\(service_unavailable\\)\n${lines}$`))
   down.cancel()
-  await t.rejects(run(program, song, url, 'a-wrong-key-that-is-long-enough'), /unauthorized: /)
+  await t.rejects(run('--import=tsx', program, song, url, 'a-wrong-key-that-is-long-enough'), /unauthorized: /)
   await writeFile(song, bytes(200_000))
-  await t.rejects(run(program, song, url, KEY), /file_too_large: /)
+  await t.rejects(run('--import=tsx', program, song, url, KEY), /file_too_large: /)
 })
 
 t.test('@hey-api/openapi-ts: a whole client does the same', async t => {
@@ -56,8 +56,8 @@ t.test('@hey-api/openapi-ts: a whole client does the same', async t => {
   await createClient({ input: root('openapi.json'), output: join(dir, 'client'), logs: { level: 'silent' } })
   await cp(root('test/fixtures/whole-client.ts'), join(dir, 'whole-client.ts'))
   const program = await check(dir, 'whole-client.ts')
-  t.equal(await run(program, url, KEY), 'b2: ok\n')
+  t.equal(await run('--import=tsx', program, url, KEY), 'b2: ok\n')
   const down = b2.fault({ status: 503, times: Infinity })
-  t.equal(await run(program, url, KEY), 'local, service_unavailable: ok\n')
+  t.equal(await run('--import=tsx', program, url, KEY), 'local, service_unavailable: ok\n')
   down.cancel()
 })

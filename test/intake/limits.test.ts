@@ -24,14 +24,19 @@ const ways: Record<string, (service: TestService, content: Buffer) => Promise<An
   'POST without a length': (service, content) => postBody(service, streamOf(form(filePart(content)))),
 }
 
-const SIZES = [1, 1_000, 8 * MIB - 1, 8 * MIB, 9 * MIB + 17, 40 * MIB]
+const PART = 5 * MIB
+const WINDOW = 10 * MIB
+const SIZES = [1, 1_000, PART - 1, PART, PART + MIB + 17, WINDOW + 2 * MIB]
 
 for (const mode of ['B2', 'local-only']) {
   t.test(`UPLOAD_MAX_BYTES is exact to the byte in ${mode} mode, and nothing is left of a larger file`, async t => {
     const b2 = await startB2(t)
     for (const max of SIZES) {
       const service = await startService(t, {
-        UPLOAD_MAX_BYTES: String(max), ...(mode === 'B2' ? { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' } : {}),
+        UPLOAD_MAX_BYTES: String(max),
+        B2_PART_BYTES: String(PART),
+        REPLAY_WINDOW_BYTES: String(WINDOW),
+        ...(mode === 'B2' ? { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' } : {}),
       })
       const most = bytes(max)
       const tooMuch = Buffer.concat([most, Buffer.from('x')])

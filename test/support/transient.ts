@@ -3,7 +3,9 @@ import type { Fault } from '../../emulator/index.ts'
 import { checkAnswer, checkLeftovers, checkLog, KIB, MIB } from './fault-matrix.ts'
 import { b2Env, bytes, put, startB2, startService } from './service.ts'
 
-const SIZES = [100 * KIB, 12 * MIB, 40 * MIB]
+const PART = 5 * MIB
+/** Of one request, of two parts, and beyond the window. */
+const SIZES = [100 * KIB, 7 * MIB, 18 * MIB]
 
 /** Every request of an upload that stores something. */
 export const STEPS: Pick<Fault, 'operation' | 'part'>[] = [
@@ -14,9 +16,9 @@ export const STEPS: Pick<Fault, 'operation' | 'part'>[] = [
 interface Conditions { stallMs?: string, sizes?: number[], partBytes?: number, bytesPerSecond?: number }
 
 /** Uploads files into troubles that pass, and checks that B2 has them once and nothing else is left. */
-export async function reachesB2 (t: Test, faults: Fault[], { stallMs = '10000', sizes = SIZES, partBytes = 8 * MIB, bytesPerSecond }: Conditions = {}): Promise<void> {
+export async function reachesB2 (t: Test, faults: Fault[], { stallMs = '10000', sizes = SIZES, partBytes = PART, bytesPerSecond }: Conditions = {}): Promise<void> {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: stallMs, B2_PART_BYTES: String(partBytes) })
+  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: stallMs, B2_PART_BYTES: String(partBytes), REPLAY_WINDOW_BYTES: String(3 * partBytes) })
   for (const size of sizes) {
     const before = service.log.lines.length
     const content = bytes(size)

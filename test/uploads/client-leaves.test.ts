@@ -13,16 +13,22 @@ const leave: ((socket: Awaited<ReturnType<typeof begin>>) => void)[] = [
 const uncaught: unknown[] = []
 for (const event of ['unhandledRejection', 'uncaughtException'] as const) process.on(event, error => { uncaught.push(error) })
 
-const content = bytes(40 * MIB)
+const PART = 5 * MIB
+const WINDOW = 10 * MIB
+const TWO_PARTS = 7 * MIB
+const BEYOND_WINDOW = 18 * MIB
+const content = bytes(BEYOND_WINDOW)
 const plans: [mode: string, method: Method, size: number, times: number][] = []
 for (const mode of ['B2', 'local-only']) {
-  for (const method of ['PUT', 'POST'] as const) plans.push([mode, method, 12 * MIB, 46], [mode, method, 40 * MIB, 6])
+  for (const method of ['PUT', 'POST'] as const) plans.push([mode, method, TWO_PARTS, 46], [mode, method, BEYOND_WINDOW, 6])
 }
 
 for (const [mode, method, size, times] of plans) {
   t.test(`a client that leaves at one of ${times} places of a ${method} of ${size / MIB} MiB in ${mode} mode leaves nothing behind`, async t => {
     const b2 = await startB2(t)
-    const service = await startService(t, mode === 'B2' ? { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' } : {})
+    const service = await startService(t, mode === 'B2'
+      ? { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_PART_BYTES: String(PART), REPLAY_WINDOW_BYTES: String(WINDOW) }
+      : {})
     const body = bodyOf(method, content.subarray(0, size))
     const random = seeded(size + method.length)
     const offsets = Array.from({ length: times }, () => Math.floor(random() * body.byteLength))
