@@ -15,7 +15,7 @@ const STEPS = {
   'node-22': onNode(22, 'npm', 'test'),
   'node-24': onNode(24, 'npm', 'test'),
   real: npm('run', 'test:real'),
-  loops: npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts', 'test/memory.test.ts'),
+  loops: [...npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts', 'test/memory.test.ts'), LONG],
   coverage: npm('run', 'coverage'),
   campaign: npm('run', 'campaign', '--', '--seed', seed, '--minutes', minutes),
   mutation: npm('run', 'mutation'),
@@ -30,8 +30,8 @@ if (unknown.length > 0) {
 const failed = []
 for (const name of positionals.length > 0 ? positionals : Object.keys(STEPS)) {
   console.log(`\n=== ${name}`)
-  const [program, args] = STEPS[name]
-  const { status, signal } = spawnSync(program, args, { stdio: 'inherit', env: name === 'loops' ? { ...process.env, ...LONG } : process.env })
+  const [program, args, env] = STEPS[name]
+  const { status, signal } = spawnSync(program, args, { stdio: 'inherit', env: { ...process.env, ...env } })
   if (signal !== null) process.exit(130)
   if (status !== 0) failed.push(name)
 }

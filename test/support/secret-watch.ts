@@ -6,7 +6,7 @@ import { format } from 'node:util'
 import { findSecret, learnFromEnv, learnFromHeader, withoutSecret } from './secrets.ts'
 
 // Looks at all that a test process and the processes that it starts write, and fails the test where a secret is in it. It is
-// loaded before each test file, and asks nothing of the tests.
+// loaded before the tests, and asks nothing of them.
 
 const LONGEST_LINE = 65_536
 

@@ -5,7 +5,7 @@ import { b2Env, bytes, inB2, post, put, sha256, startB2, startService } from '..
 const MIB = 1_048_576
 const PART = 8 * MIB
 const WINDOW = 32 * MIB
-const SIZES = [0, 1, PART - 1, PART, PART + 1, WINDOW - 1, WINDOW, WINDOW + 1, 100 * MIB]
+const SIZES = [0, 1, PART - 1, PART, PART + 1, WINDOW - 1, WINDOW, WINDOW + 1, 300 * MIB]
 
 t.test('every size arrives in B2 whole, and nothing is created on the local disk meanwhile', async t => {
   const b2 = await startB2(t)
