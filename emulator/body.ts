@@ -4,7 +4,7 @@ import type { Pacer } from './pace.ts'
 import type { Content } from './store.ts'
 
 /** Chunks of a body up to this size are joined, so that small objects don't pin the larger buffers they arrived in. */
-const COMPACT_BYTES = 67_108_864 // 64 MiB
+const COMPACT_BYTES = 1_048_576 // 1 MiB
 
 export interface ReceiveOptions {
   pacer: Pacer
@@ -31,9 +31,8 @@ function nextEvent (request: IncomingMessage): Promise<void> {
   })
 }
 
-/** Reads a request's body, hashing while it arrives. Never rejects. */
+/** Reads a request's body, with its MD5 (its ETag) computed while it arrives. Never rejects. */
 export async function receiveBody (request: IncomingMessage, { pacer, keep, stopAt = Infinity, onBytes }: ReceiveOptions): Promise<Received> {
-  const sha256 = createHash('sha256')
   const md5 = createHash('md5')
   const chunks: Buffer[] = []
   let size = 0
@@ -48,7 +47,6 @@ export async function receiveBody (request: IncomingMessage, { pacer, keep, stop
     }
     if (keep) {
       chunks.push(chunk)
-      sha256.update(chunk)
       md5.update(chunk)
     }
     if (!await pass(chunk.length)) return { end: 'vanished' }
@@ -71,7 +69,7 @@ export async function receiveBody (request: IncomingMessage, { pacer, keep, stop
       chunks: size <= COMPACT_BYTES ? [Buffer.concat(chunks)] : chunks,
       size,
       md5: md5.digest('hex'),
-      sha256: sha256.digest('hex'),
+      sha256: undefined,
     }
   }
 }

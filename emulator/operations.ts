@@ -3,6 +3,7 @@ import { emptyAnswer, xmlAnswer } from './answer.ts'
 import { deleteObject, getObject, headObject, putObject } from './object-operations.ts'
 import { abortUpload, completeUpload, createUpload, putPart } from './multipart-operations.ts'
 import { listObjects, listParts, listUploads, listVersions } from './list-operations.ts'
+import { sha256Of } from './store.ts'
 import type { Answer } from './answer.ts'
 import type { MultipartUploads } from './multipart.ts'
 import type { DistinctHeaders } from './signature.ts'
@@ -50,7 +51,7 @@ const RUN: Partial<Record<Operation, Run>> = {
 
 function checkPayload ({ headers, body }: Call): void {
   const claimed = headers['x-amz-content-sha256']?.[0]?.toLowerCase()
-  if (claimed !== undefined && claimed.length === 64 && claimed !== body.sha256) {
+  if (claimed !== undefined && claimed.length === 64 && claimed !== sha256Of(body)) {
     throw new S3Error(400, 'XAmzContentSHA256Mismatch', 'The provided \'x-amz-content-sha256\' header does not match what was computed.')
   }
   const md5 = headers['content-md5']?.[0]

@@ -5,7 +5,7 @@ export interface Content {
   chunks: readonly Buffer[]
   size: number
   md5: string
-  /** Hex; undefined for content put together from parts, where it is computed when asked for. */
+  /** Hex; undefined until sha256Of computes it. */
   sha256: string | undefined
 }
 
