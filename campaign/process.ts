@@ -35,7 +35,7 @@ export class Process {
 
   /** Begins to load the code. `directory` is where it works, so that it finds no settings of anybody else. */
   constructor (directory: string) {
-    this.#child = fork(bundle('campaign/program.ts', 'external'), [], {
+    this.#child = fork(bundle('campaign/program.ts'), [], {
       cwd: directory,
       env: { PATH: process.env['PATH'], AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
       execArgv: ['--no-warnings=ExperimentalWarning'],

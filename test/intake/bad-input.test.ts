@@ -54,7 +54,7 @@ t.test(`${REQUESTS} requests of bad input leave the service healthy`, async t =>
   const around = t.testdir()
   const cwd = join(around, 'cwd')
   await mkdir(cwd)
-  const server = runServer(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', API_KEYS: API_KEY, UPLOAD_MAX_BYTES: String(MIB) }, { cwd, preload: new URL('../fixtures/collects-when-told.ts', import.meta.url).href })
+  const server = runServer(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', API_KEYS: API_KEY, UPLOAD_MAX_BYTES: String(MIB) }, { cwd, preload: 'test/fixtures/collects-when-told.ts' })
   const service = { url: await server.url() }
   const whole = bytes(1_000)
   const { body: { track: known } } = await put(service, whole, 'known.bin', AUTHORIZATION)

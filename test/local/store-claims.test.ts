@@ -5,6 +5,7 @@ import nodeFs from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { bundle } from '../../scripts/bundle.ts'
 import { createLocalStore, type LocalStoreOptions } from '../../services/local-store.ts'
 import { filesBelow, newKey, recordingLog } from '../fixtures/local-files.ts'
 
@@ -135,7 +136,7 @@ t.test('after a kill the claim is taken over, or swept at the next start', async
   const { dir, store } = build(t, { claimDelayMs: 3_000 })
   const key = newKey()
   mkdirSync(join(dir, 'tracks'), { recursive: true })
-  const child = fork(join(import.meta.dirname, '../fixtures', 'local-store-process.ts'), [dir, 'claiming', key], { execArgv: ['--import=tsx'] })
+  const child = fork(bundle('test/fixtures/local-store-process.ts'), [dir, 'claiming', key], { execArgv: [] })
   t.teardown(() => { child.kill('SIGKILL') })
   t.same((await once(child, 'message'))[0], { claimed: true })
   t.equal(await store.claim(key), undefined, 'while it lives')

@@ -5,6 +5,7 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { bundle } from '../../scripts/bundle.ts'
 import { createLocalStore } from '../../services/local-store.ts'
 import { sweepLeftovers } from '../../services/local-sweep.ts'
 import { filesBelow, newKey, recordingLog } from '../fixtures/local-files.ts'
@@ -47,7 +48,7 @@ t.test('open part files are kept fresh, and only those', async t => {
 })
 
 function start (t: Test, dir: string, role: 'doomed' | 'living') {
-  const child = fork(join(import.meta.dirname, '../fixtures', 'local-store-process.ts'), [dir, role], { execArgv: ['--import=tsx'] })
+  const child = fork(bundle('test/fixtures/local-store-process.ts'), [dir, role], { execArgv: [] })
   t.teardown(() => { child.kill('SIGKILL') })
   const message = async () => (await once(child, 'message'))[0] as Record<string, unknown>
   return { child, message }

@@ -6,7 +6,7 @@ import { isError } from '../support/raw-http.ts'
 import { runServer } from '../support/server-process.ts'
 import { b2Env, bytes, put, sha256, startB2 } from '../support/service.ts'
 
-const preload = new URL('../fixtures/throws-when-told.ts', import.meta.url).href
+const preload = 'test/fixtures/throws-when-told.ts'
 const MESSAGE = 'an error that nobody caught'
 
 t.test('errors that nobody catches are logged, what is under way comes to its end, and the exit code is 1', async t => {

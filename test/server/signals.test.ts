@@ -5,13 +5,13 @@ import http from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { bundle } from '../../scripts/bundle.ts'
 import { outputOf } from '../support/demo.ts'
 
 t.test('an upload under way is finished after a Ctrl-C that comes twice at once, from the terminal and from npm', async t => {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
-  const child = spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, fileURLToPath(new URL('../../server.ts', import.meta.url))], {
+  const child = spawn(process.execPath, [bundle('server.ts')], {
     cwd: dir, // without a .env
     env: { PATH: process.env['PATH'], PORT: '0' },
     stdio: ['ignore', 'pipe', 'pipe'],

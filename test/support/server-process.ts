@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import type { Test } from 'tap'
 import { bundle } from '../../scripts/bundle.ts'
 import { filesBelow } from './service.ts'
@@ -28,7 +29,7 @@ export interface ServerProcess {
 }
 
 export interface ServerProcessOptions {
-  /** A module that is loaded before the service; it can be sent messages. */
+  /** A module that is loaded before the service, by its path from the project's root; it can be sent messages. */
   readonly preload?: string
   /** Working directory, where an earlier process had one. Default: an empty one, so that no .env file is found. */
   readonly cwd?: string
@@ -36,8 +37,8 @@ export interface ServerProcessOptions {
 
 /** Starts it; it ends with the test. */
 export function runServer (t: Test, env: Record<string, string> = {}, { preload, cwd = t.testdir() }: ServerProcessOptions = {}): ServerProcess {
-  const preloads = preload === undefined ? [] : [`--import=${import.meta.resolve('tsx')}`, `--import=${preload}`]
-  const child = spawn(process.execPath, [...preloads, bundle('server.ts', 'external')], {
+  const preloads = preload === undefined ? [] : [`--import=${pathToFileURL(bundle(preload)).href}`]
+  const child = spawn(process.execPath, [...preloads, bundle('server.ts')], {
     cwd,
     env: { PATH: process.env['PATH'], NODE_NO_WARNINGS: '1', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe', ...(preload === undefined ? [] : ['ipc' as const])],
