@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 // The package as it would be published, installed in an empty project, for each kind of project.
 const root = fileURLToPath(new URL('../', import.meta.url))
 const { devDependencies: versions, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+// The compiler that is written anew, beside the one that the project is built with.
+const NATIVE_TYPESCRIPT = 'typescript-7@npm:typescript@^7.0.2'
 const project = mkdtempSync(join(tmpdir(), 'fastify-b2-uploads-consumer-'))
 const run = (program, args, options = {}) => execFileSync(program, args, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options })
 
@@ -16,7 +18,7 @@ try {
   cpSync(join(root, '.ci/consumer'), project, { recursive: true })
   writeFileSync(join(project, 'package.json'), '{ "private": true }')
   const install = fastify => run('npm', ['install', '--no-save', '--loglevel=error', `./${filename}`, `fastify@${fastify}`,
-    `typescript@${versions.typescript}`, `@types/node@${versions['@types/node']}`])
+    `typescript@${versions.typescript}`, NATIVE_TYPESCRIPT, `@types/node@${versions['@types/node']}`])
 
   install(peerDependencies.fastify.replace('^', ''))
   check('ESM, with the oldest Fastify', ['upload.mjs'])
@@ -27,10 +29,11 @@ try {
   cpSync(join(project, 'upload.ts'), join(project, 'upload.cts'))
   const base = ['--strict', '--skipLibCheck', 'false']
   const strictest = ['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noPropertyAccessFromIndexSignature']
-  compile('ESM of Node.js, the strictest settings', ['upload.mts', ...base, ...strictest, '--module', 'nodenext'], 'upload.mjs')
-  compile('CommonJS of Node.js', ['upload.cts', ...base, '--module', 'node16', '--esModuleInterop'], 'upload.cjs')
-  compile('CommonJS of old', ['upload.ts', ...base, '--module', 'commonjs', '--esModuleInterop'], 'upload.js')
-  compile('for a bundler', ['upload.ts', ...base, '--module', 'esnext', '--moduleResolution', 'bundler'])
+  compile('5', 'ESM of Node.js, the strictest settings', ['upload.mts', ...base, ...strictest, '--module', 'nodenext'], 'upload.mjs')
+  compile('7', 'ESM of Node.js, the strictest settings', ['upload.mts', ...base, ...strictest, '--module', 'nodenext'], 'upload.mjs')
+  compile('7', 'CommonJS of Node.js', ['upload.cts', ...base, '--module', 'node16', '--esModuleInterop'], 'upload.cjs')
+  compile('5', 'CommonJS of old', ['upload.ts', ...base, '--module', 'commonjs', '--esModuleInterop'], 'upload.js')
+  compile('7', 'for a bundler', ['upload.ts', ...base, '--module', 'esnext', '--moduleResolution', 'bundler'])
 } finally {
   rmSync(project, { recursive: true, force: true })
 }
@@ -44,11 +47,12 @@ function check (kind, [program]) {
   console.log(`${kind}: ok`)
 }
 
-/** @param program what to run then */
-function compile (kind, args, program) {
+/** @param version of the compiler @param program what to run then */
+function compile (version, kind, args, program) {
   const out = join(project, 'out')
-  run(process.execPath, ['node_modules/typescript/bin/tsc', ...args, '--outDir', out], { stdio: 'inherit' })
-  if (program === undefined) console.log(`TypeScript, ${kind}: ok`)
-  else check(`TypeScript, ${kind}`, [join(out, program)])
+  const compiler = version === '5' ? 'typescript' : 'typescript-7'
+  run(process.execPath, [`node_modules/${compiler}/bin/tsc`, ...args, '--outDir', out], { stdio: 'inherit' })
+  if (program === undefined) console.log(`TypeScript ${version}, ${kind}: ok`)
+  else check(`TypeScript ${version}, ${kind}`, [join(out, program)])
   rmSync(out, { recursive: true })
 }
