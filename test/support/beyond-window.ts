@@ -6,8 +6,8 @@ import { b2Env, bytes, put, settledFiles, sha256, startB2, startService } from '
 
 /** The smallest that B2 takes, so that the window, and with it the file, is no larger than it has to be. */
 const PART = 5 * MIB
-const WINDOW = 4 * PART
-const SIZE = 15 * PART
+const WINDOW = 2 * PART
+const SIZE = 8 * PART
 
 export interface BeyondRow { name: string, faults: Fault[], error_code: string, stalls?: true }
 
@@ -31,7 +31,7 @@ export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRo
       body: {
         error_code: 'fallback_impossible',
         error: 'B2 failed in the middle of a large upload.',
-        detail: /; the file had outgrown the replay window of 20971520 bytes\.$/,
+        detail: /; the file had outgrown the replay window of 10485760 bytes\.$/,
         hints: [/the next attempt goes to a store that works/],
         correlation_id: failed.headers.get('x-correlation-id'),
       },

@@ -34,7 +34,7 @@ export interface ServiceProcess {
 /** It ends with the test. */
 export async function startServiceProcess (t: Test, b2: B2Emulator, env: Record<string, string>): Promise<ServiceProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
-  const child = fork(bundle('test/support/service-process.ts', 'external'), [], {
+  const child = fork(bundle('test/support/service-process.ts'), [], {
     // Two slow cores do all the work here: nothing may seem to stall because they are busy.
     env: { PATH: process.env['PATH'] ?? '', ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', B2_CONNECT_TIMEOUT_MS: '30000', LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env },
   })
@@ -66,7 +66,7 @@ async function nextReport (child: ChildProcess): Promise<ProcessReport> {
   }
 }
 
-/** A file that shares all but its first bytes with others, as a thousand of them would not fit this process either. */
+/** A file that shares all but its last bytes with others, as a thousand of them would not fit this process either. */
 export interface SharedFile {
   readonly pieces: readonly [Uint8Array, Uint8Array]
   readonly size: number
@@ -75,11 +75,10 @@ export interface SharedFile {
 
 export function sharedFiles (count: number, size: number): SharedFile[] {
   const body = bytes(size - 16)
+  const hash = createHash('sha256').update(body)
   return Array.from({ length: count }, () => {
-    const pieces = [bytes(16), body] as const
-    const hash = createHash('sha256')
-    for (const piece of pieces) hash.update(piece)
-    return { pieces, size, sha256: hash.digest('hex') }
+    const end = bytes(16)
+    return { pieces: [body, end] as const, size, sha256: hash.copy().update(end).digest('hex') }
   })
 }
 
