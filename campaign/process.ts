@@ -11,8 +11,6 @@ import { Violation } from './violation.ts'
 export type LogLine = Record<string, unknown> & { level: number, msg: string, event?: string, correlation_id?: string }
 
 const START_MS = 60_000
-// The SDK's opinion of Node versions to come.
-const ALLOWED_STDERR = /NodeVersionSupport|ExperimentalWarning|--trace-warnings|^$/
 
 /** The service or the command in a process of its own. */
 export class Process {
@@ -38,7 +36,7 @@ export class Process {
     this.#child = fork(bundle('campaign/program.ts'), [], {
       cwd: directory,
       env: { PATH: process.env['PATH'], AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
-      execArgv: ['--no-warnings=ExperimentalWarning'],
+      execArgv: [], // not those of this process
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     this.#child.on('error', () => {}) // a message to a process that has just ended
@@ -52,7 +50,7 @@ export class Process {
       return { code, signal }
     })
     createInterface({ input: this.#child.stdout! }).on('line', line => this.#take(line))
-    createInterface({ input: this.#child.stderr! }).on('line', line => { if (!ALLOWED_STDERR.test(line)) this.output.push(line) })
+    createInterface({ input: this.#child.stderr! }).on('line', line => { this.output.push(line) })
   }
 
   /** Whether it may have ended before it could clean up what had failed. */

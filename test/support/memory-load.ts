@@ -35,6 +35,7 @@ export interface ServiceProcess {
 export async function startServiceProcess (t: Test, b2: B2Emulator, env: Record<string, string>): Promise<ServiceProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
   const child = fork(bundle('test/support/service-process.ts'), [], {
+    execArgv: [], // a loader of this process would hold the code, too
     // Two slow cores do all the work here: nothing may seem to stall because they are busy.
     env: { PATH: process.env['PATH'] ?? '', ...b2Env(b2), B2_STALL_TIMEOUT_MS: '30000', B2_CONNECT_TIMEOUT_MS: '30000', LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env },
   })
