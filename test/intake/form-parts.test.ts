@@ -40,6 +40,14 @@ t.test('a file with the boundary in it, and more behind that, is not stored as f
   t.equal((await postBody(service, form(filePart(like)))).body.track.sha256, sha256(Buffer.from(like)))
 })
 
+t.test('a header that goes on in the next line is one header', async t => {
+  const service = await startService(t)
+  for (const folded of ['Content-Disposition:\r\n form-data; name="file"; filename="song.mp3"', 'Content-Disposition: form-data;\r\n\tname="file";\r\n  filename="song.mp3"']) {
+    const { status, body } = await postBody(service, form(fieldPart('a', 'b'), part([folded], content)))
+    t.match({ status, ...body.track }, { status: 201, filename: 'song.mp3', sha256: sha256(content), metadata: { a: 'b' } })
+  }
+})
+
 t.test('a field without a name is invalid_request', async t => {
   const service = await startService(t)
   for (const type of ['text/plain', 'application/json']) {

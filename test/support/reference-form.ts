@@ -40,8 +40,9 @@ export function referenceParts (body: Buffer, boundary: string): ReferencePart[]
 
 function partOf (head: string, content: Buffer): ReferencePart | undefined {
   const headers = new Map<string, string>()
-  // What follows the first line that is no header says nothing; white space before a name makes it another one.
-  for (const line of head.split('\r\n')) {
+  // A header may go on in the next line (RFC 5322 §2.2.3). What follows the first line that is no header says nothing; white
+  // space before the first name makes it another one.
+  for (const line of head.replaceAll(/\r\n(?=[ \t])/g, '').split('\r\n')) {
     const [, name, value] = /^([^:\r\n]+):[ \t]?([^\r\n]*)$/.exec(line) ?? []
     if (name === undefined || value === undefined) break
     if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), value)
