@@ -67,6 +67,17 @@ t.test('an upload that is refused is answered before its body has come', async t
   })
 })
 
+t.test('a client whose headers come too slowly is told so', async t => {
+  const service = await startService(t)
+  const accepted = once(service.app.server, 'connection') as Promise<[Socket]>
+  const client = await connect(t, service)
+  const [socket] = await accepted
+  await client.send('PUT /uploads/song.mp3 HTTP/1.1\r\nhost: ')
+  // As Node.js does when they have taken a minute; it looks twice a minute.
+  service.app.server.emit('clientError', Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
+  isError(t, await client.answer(), 408, 'upload_stalled')
+})
+
 t.test('a client whose request can\'t be read has 5 seconds to close its side, too', async t => {
   const clock = fakeClock(t)
   const service = await startService(t)
