@@ -39,18 +39,21 @@ export function referenceParts (body: Buffer, boundary: string): ReferencePart[]
 }
 
 function partOf (head: string, content: Buffer): ReferencePart | undefined {
-  const headers = new Map<string, string>()
+  const headers: { name: string, value: string }[] = []
   // A header may go on in the next line (RFC 5322 §2.2.3). What follows the first line that is no header says nothing; white
   // space before the first name makes it another one.
-  for (const line of head.replaceAll(/\r\n(?=[ \t])/g, '').split('\r\n')) {
+  for (const line of head.split('\r\n')) {
     const [, name, value] = /^([^:\r\n]+):[ \t]?([^\r\n]*)$/.exec(line) ?? []
-    if (name === undefined || value === undefined) break
-    if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), value)
+    const last = headers.at(-1)
+    if (last !== undefined && /^[ \t][^\r\n]*$/.test(line)) last.value += line
+    else if (name !== undefined && value !== undefined) headers.push({ name: name.toLowerCase(), value })
+    else break
   }
-  const disposition = headers.get('content-disposition')
+  const first = (wanted: string): string | undefined => headers.find(({ name }) => name === wanted)?.value
+  const disposition = first('content-disposition')
   if (disposition === undefined || !/^form-data(?:;|$)/i.test(disposition.replaceAll(/[ \t]/g, ''))) return undefined
   const [, name, filename] = DISPOSITION.exec(disposition) ?? []
   const isUnclear = !PARAMETERS.test(disposition) || (name === undefined && content.byteLength === 0)
-  const isFile = isUnclear ? undefined : /;\s*filename\*?\s*=/i.test(disposition) || /^\s*application\/octet-stream\s*(?:;|$)/i.test(headers.get('content-type') ?? '')
+  const isFile = isUnclear ? undefined : /;\s*filename\*?\s*=/i.test(disposition) || /^\s*application\/octet-stream\s*(?:;|$)/i.test(first('content-type') ?? '')
   return { names: name === undefined ? undefined : { name, ...(filename === undefined ? {} : { filename }) }, isFile, content }
 }
