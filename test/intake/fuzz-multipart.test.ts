@@ -9,7 +9,7 @@ import { CALM } from '../support/promotion.ts'
 import type { RawAnswer } from '../support/raw-http.ts'
 import { referenceParts } from '../support/reference-form.ts'
 import type { ReferencePart } from '../support/reference-form.ts'
-import { b2Env, sha256, startB2, startService } from '../support/service.ts'
+import { b2Env, inB2, sha256, startB2, startService } from '../support/service.ts'
 
 const sizes = fc.oneof(fc.constant([]), fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }))
 
@@ -38,7 +38,10 @@ async function setStage (t: Test): Promise<Stage> {
     async takeStored () {
       assert.deepEqual(await service.localFiles(), [], 'nothing is stored locally')
       assert.deepEqual(b2.unfinishedUploads(), [])
-      const stored = b2.versions().map(({ key }) => ({ key, sha256: sha256(b2.read(key)!) }))
+      const { files, receipts } = inB2(b2)
+      const stored = files.map(({ key }) => ({ key, sha256: sha256(b2.read(key)!) }))
+      // Where the metadata is too long for headers.
+      for (const { key } of receipts) assert(stored.some(file => key === `${file.key}.receipt.json`), 'a receipt has its file')
       b2.reset()
       return stored
     },
