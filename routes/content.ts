@@ -9,6 +9,7 @@ import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import { emptyAnswer, errorAnswers, fileAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
+import { servedType } from './served-type.ts'
 
 const text = (description: string) => ({ type: 'string', description })
 const VALIDATORS = { etag: text('The file\'s sha256 in quotes; moving to B2 does not change it.'), 'last-modified': text('When the file was uploaded.') }
@@ -22,7 +23,7 @@ function schema (operationId: string, summary: string, hasBody: boolean) {
   return {
     operationId,
     summary,
-    description: 'The answer has the file\'s own content type. A range of bytes and the conditions of RFC 9110 are honoured.',
+    description: 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out. A range of bytes and the conditions of RFC 9110 are honoured.',
     tags: ['uploads'],
     params: NameParams,
     headers: Type.Object({
@@ -86,8 +87,9 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     const known = {
       etag: validators.etag,
       'last-modified': new Date(validators.modifiedAt).toUTCString(),
-      // It may need a key, and may be deleted: nothing between us and the client may keep it for others.
-      'cache-control': 'private',
+      // It may need a key or a cookie: nothing between us and the client may keep it for others. And it may be deleted, or its
+      // reader be another one by then: the client asks each time, which its ETag makes cheap.
+      'cache-control': 'private, no-cache',
     }
     if (verdict === 'not_modified') return await reply.code(304).headers(known).send()
 
@@ -121,9 +123,11 @@ function described <Schema extends object> ({ schema, url }: { schema: Schema, u
 
 function describe ({ filename, content_type: type }: Track): Record<string, string> {
   return {
-    'content-type': type,
+    'content-type': servedType(type),
     'content-disposition': contentDisposition(filename), // RFC 6266
     'x-content-type-options': 'nosniff',
+    // If something makes a page of it all the same (a proxy that drops the disposition), that page may do nothing.
+    'content-security-policy': "default-src 'none';frame-ancestors 'none';sandbox",
     'accept-ranges': 'bytes',
   }
 }

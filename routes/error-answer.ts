@@ -55,7 +55,8 @@ export function answerError (caught: unknown, request: FastifyRequest, reply: Fa
   }
   const error = toUploadError(caught)
   if (error.error_code === 'internal_error' && !(caught instanceof UploadError)) request.log.error({ err: caught }, 'a request failed')
-  reply.code(error.statusCode).type('application/json; charset=utf-8')
+  // Caches may keep a 404 or a 405 that says nothing of it (RFC 9111 §4.2.2), and what is not there may be there soon.
+  reply.code(error.statusCode).type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110 §11.6.1
   if (error.retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', error.retryAfter)
   const payload = Buffer.from(JSON.stringify(errorBody(error, correlationIdOf(request.raw))))

@@ -28,7 +28,10 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
   }, async (request, reply) => {
     const over = whenOver(reply)
     try {
-      return (await uploads.find(nameOf(request), over)).receipt
+      const { receipt } = await uploads.find(nameOf(request), over)
+      // It changes when the file moves, has no ETag, and says more of the file than its bytes do.
+      reply.header('cache-control', 'no-store')
+      return receipt
     } catch (error) {
       if (over.aborted) throw new ClientGoneError('The client went away.', { cause: error })
       logTrouble(request, error, 'read.failed', 'a receipt could not be read')

@@ -13,6 +13,7 @@ import { sendContinue } from './expect-continue.ts'
 import { commonOptions } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 import { assertForm, contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
+import { receivedBytes } from './received-bytes.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
@@ -129,13 +130,12 @@ interface Body {
 }
 
 async function receive (uploads: UploadService, request: FastifyRequest, reply: FastifyReply, { largest, check, open }: Body): Promise<Receipt> {
-  const { socket } = request.raw
   begun.add(request.raw)
-  const before = socket?.bytesRead ?? 0
+  const received = receivedBytes(request.raw)
   const receipt = await uploads.receive({
     correlationId: correlationIdOf(request.raw),
     log: request.log,
-    ...(typeof socket?.bytesRead === 'number' ? { received: () => socket.bytesRead - before } : {}),
+    ...(received === undefined ? {} : { received }),
     async open () {
       if ((contentLength(request) ?? 0) > largest) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)

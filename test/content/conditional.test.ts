@@ -72,7 +72,7 @@ const CODES: Record<number, string> = { 412: 'invalid_request', 416: 'range_not_
 function isServiceAnswer (t: Test, { status, headers, body }: Download, { etag, date }: Validators, method: string, name: string): void {
   const code = CODES[status]
   if (code === undefined) {
-    t.match(headers, { etag, 'last-modified': date, 'cache-control': 'private' }, `${name}: the validators`)
+    t.match(headers, { etag, 'last-modified': date, 'cache-control': 'private, no-cache' }, `${name}: the validators`)
     if (status === 304) t.strictSame([headers['content-length'], headers['content-type'], body.byteLength], [undefined, undefined, 0], `${name}: nothing else`)
     else t.match(headers, { 'accept-ranges': 'bytes', 'x-content-type-options': 'nosniff' }, `${name}: the file's headers`)
     return

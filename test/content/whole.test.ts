@@ -45,7 +45,7 @@ async function isServed (t: Test, service: Server, kept: readonly Kept[]): Promi
     t.equal(sha256(answer.body), sha256(content), 'the bytes')
     t.strictSame(Object.entries(ofFile(answer)).sort(), Object.entries({
       'accept-ranges': 'bytes',
-      'cache-control': 'private',
+      'cache-control': 'private, no-cache',
       'content-disposition': answer.headers['content-disposition'],
       'content-length': String(content.byteLength),
       'content-type': type,
