@@ -20,6 +20,7 @@ const DETAILS: Partial<Record<UploadErrorCode, string>> = {
   upload_stalled: 'Nothing came for 30 seconds.',
   file_too_large: 'The file has more than 1073741824 bytes.',
   unsupported_media_type: 'The content type is application/json, not multipart/form-data.',
+  precondition_failed: 'The file is not the one that the conditions of the request demand.',
   range_not_satisfiable: 'The file has 4831838 bytes, and Range asks for "bytes=9000000-".',
   too_many_requests: 'More than 100 uploads came from this address within a minute.',
   storage_unavailable: 'B2: timeout (B2 did not answer in time); local storage: disk_full (The disk is full)',

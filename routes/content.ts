@@ -3,7 +3,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { create as contentDisposition } from 'content-disposition'
 import { rangeOf } from '../services/content-range.ts'
-import { allowsRange, checkConditions } from '../services/preconditions.ts'
+import { allowsRange, checkConditions, validatorsOf } from '../services/preconditions.ts'
 import type { Track } from '../services/track.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import { emptyAnswer, errorAnswers, fileAnswer } from './answers.ts'
@@ -39,7 +39,7 @@ function schema (operationId: string, summary: string, hasBody: boolean) {
       206: fileAnswer('The range of it that was asked for.', { ...FILE, 'content-range': text('Which bytes they are, and of how many.') }, hasBody),
       304: emptyAnswer('The client has it already.', VALIDATORS),
       ...errorAnswers({
-        400: ['invalid_request'], 401: true, 404: true, 412: ['invalid_request'], 416: true, 500: true, 503: ['storage_unavailable', 'shutting_down'],
+        400: ['invalid_request'], 401: true, 404: true, 412: true, 416: true, 500: true, 503: ['storage_unavailable', 'shutting_down'],
       }),
     },
   }
@@ -78,11 +78,11 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     const stored = await uploads.find(nameOf(request), over)
     const { track } = stored.receipt
     const { size_bytes: size } = track
-    const validators = { etag: `"${track.sha256}"`, modifiedAt: Math.floor(Date.parse(track.uploaded_at) / 1_000) * 1_000 }
+    const validators = validatorsOf(track)
 
     const verdict = checkConditions(headers, validators)
     if (verdict === 'failed') {
-      throw new UploadError('invalid_request', 'The file is not the one that If-Match or If-Unmodified-Since demand.', { statusCode: 412 })
+      throw new UploadError('precondition_failed', 'The file is not the one that If-Match or If-Unmodified-Since demands.')
     }
     const known = {
       etag: validators.etag,

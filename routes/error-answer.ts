@@ -27,10 +27,11 @@ export function errorBody (error: UploadError, correlationId: string): Static<ty
   }
 }
 
-const BY_STATUS: Record<number, 'unauthorized' | 'not_found' | 'upload_stalled' | 'file_too_large' | 'unsupported_media_type' | 'too_many_requests'> = {
+const BY_STATUS: Record<number, 'unauthorized' | 'not_found' | 'upload_stalled' | 'precondition_failed' | 'file_too_large' | 'unsupported_media_type' | 'too_many_requests'> = {
   401: 'unauthorized',
   404: 'not_found',
   408: 'upload_stalled',
+  412: 'precondition_failed',
   413: 'file_too_large',
   415: 'unsupported_media_type',
   429: 'too_many_requests',

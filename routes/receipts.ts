@@ -1,11 +1,15 @@
 import type { FastifyPluginAsync } from 'fastify'
+import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
+import { allowsChange, validatorsOf } from '../services/preconditions.ts'
 import { ClientGoneError } from '../services/upload-errors.ts'
+import type { Track } from '../services/track.ts'
 import { emptyAnswer, errorAnswers, receiptAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 
-const errors = errorAnswers({ 400: ['invalid_request'], 401: true, 404: true, 500: true, 503: ['storage_unavailable'] })
+const errors = { 400: ['invalid_request'], 401: true, 404: true, 500: true, 503: ['storage_unavailable'] } as const
+const CONDITIONS = ['if-match', 'if-none-match', 'if-unmodified-since'] as const
 
 /** `GET` and `DELETE /uploads/{name}`. */
 const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) => {
@@ -23,7 +27,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
       description: 'The upload\'s receipt. After a file has moved to B2 it says so, with the same `track`.',
       tags: ['uploads'],
       params: NameParams,
-      response: { 200: receiptAnswer('The receipt.'), ...errors },
+      response: { 200: receiptAnswer('The receipt.'), ...errorAnswers(errors) },
     },
   }, async (request, reply) => {
     const over = whenOver(reply)
@@ -44,14 +48,23 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     schema: {
       operationId: 'deleteUpload',
       summary: 'Remove a file from both stores',
-      description: 'Removes the file with all its versions, its receipt and a pending move to B2. It answers the same the second time.',
+      description: 'Removes the file with all its versions, its receipt and a pending move to B2. It answers the same the second time. ' +
+        'The conditions of RFC 9110 are honoured.',
       tags: ['uploads'],
       params: NameParams,
-      response: { 204: emptyAnswer('It is gone, or was gone before.'), ...errors },
+      headers: Type.Object({
+        'if-match': Type.Optional(Type.String({ description: 'ETags, one of which the file must have.' })),
+        'if-none-match': Type.Optional(Type.String({ description: 'ETags, none of which the file may have.' })),
+        'if-unmodified-since': Type.Optional(Type.String({ description: 'The date that the file must have.' })),
+      }),
+      response: { 204: emptyAnswer('It is gone, or was gone before.'), ...errorAnswers({ ...errors, 412: true }) },
     },
   }, async (request, reply) => {
+    const { headers } = request
+    const isConditional = CONDITIONS.some(name => headers[name] !== undefined)
+    const allows = (track?: Track): boolean => allowsChange(headers, track && validatorsOf(track))
     try {
-      await uploads.remove(nameOf(request), correlationIdOf(request.raw))
+      await uploads.remove(nameOf(request), correlationIdOf(request.raw), isConditional ? allows : undefined)
     } catch (error) {
       logTrouble(request, error, 'remove.failed', 'a file could not be removed')
       throw error

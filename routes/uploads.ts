@@ -4,6 +4,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { declaredContentType } from '../services/content-type.ts'
+import { allowsChange } from '../services/preconditions.ts'
 import type { Receipt } from '../services/track.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import type { OpenedFile, UploadService } from '../services/uploads.ts'
@@ -27,7 +28,7 @@ const answers = {
   201: receiptAnswer('Stored, in the store that the answer names.', {
     location: { type: 'string', description: 'The path of the upload\'s receipt.' },
   }),
-  ...errorAnswers({ 400: true, 401: true, 408: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
+  ...errorAnswers({ 400: true, 401: true, 408: true, 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
 /** Requests that have begun an upload, which has a closing line of its own. */
@@ -137,6 +138,7 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
     log: request.log,
     ...(received === undefined ? {} : { received }),
     async open () {
+      assertAllowed(request)
       if ((contentLength(request) ?? 0) > largest) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
       }
@@ -150,6 +152,14 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
   reply.code(201)
   reply.header('location', `${prefixOf(request)}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
+}
+
+/** Each upload is a new file: nothing is at its target that a condition could be about (RFC 9110 §13.1). */
+function assertAllowed ({ headers }: FastifyRequest): void {
+  if (allowsChange(headers, undefined)) return
+  throw new UploadError('precondition_failed', 'If-Match demands a file that is there already, and each upload stores a new one.', {
+    hints: ['Send the file without If-Match. To replace one, upload the new file and DELETE the old one.'],
+  })
 }
 
 /** The prefix that the routes were registered under, as it stands in this request's URL where it has parameters. */

@@ -55,9 +55,11 @@ export interface StoredFiles {
    * Removes a file from both stores, with all its versions, its receipt and a promotion. It resolves, too, where there is no
    * such file (any more), and where a file that is here could not be removed from B2 yet: that is written down.
    * @param correlationId of who asks for it, for what is logged of it later
-   * @throws {@link UploadError} `not_found` for what is no name of a file; `storage_unavailable` where it may still be stored
+   * @param allows asked about the file right before, undefined: there is none; if it says no, nothing is removed. A file's content never
+   * changes, so what it says stays true
+   * @throws {@link UploadError} `not_found` for what is no name of a file; `precondition_failed`; `storage_unavailable` where it may still be stored
    */
-  remove (name: string, correlationId?: string): Promise<void>
+  remove (name: string, correlationId?: string, allows?: (track: Track | undefined) => boolean): Promise<void>
   /** Gives the streams being read `graceMs` to end, and ends the rest. */
   close (graceMs: number): Promise<void>
 }
@@ -136,8 +138,11 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     throw new LocalStoreError('The file in local storage is damaged: its size is not that of its receipt', { error_code: 'io_error' })
   }
 
-  async function remove (name: string, correlationId?: string): Promise<void> {
+  async function remove (name: string, correlationId?: string, allows?: (track: Track | undefined) => boolean): Promise<void> {
     const key = keyOf(name)
+    if (allows?.(await trackIfAny(name)) === false) {
+      throw new UploadError('precondition_failed', 'The file is not the one that the conditions of the request demand.')
+    }
     try {
       // A receipt that can't be read is one.
       const isHere = await local.find(key).then(found => found !== undefined, () => true)
@@ -147,6 +152,15 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       await removeFromB2(key, isHere, correlationId)
     } catch (error) {
       throw unavailable(error)
+    }
+  }
+
+  async function trackIfAny (name: string): Promise<Track | undefined> {
+    try {
+      return (await find(name)).receipt.track
+    } catch (error) {
+      if (error instanceof UploadError && error.error_code === 'not_found') return undefined
+      throw error
     }
   }
 

@@ -46,6 +46,11 @@ const KINDS = {
     error: 'The upload came too slowly and was ended.',
     hints: ['Check the connection and upload again.'],
   },
+  precondition_failed: {
+    status: 412,
+    error: 'A condition of the request does not hold.',
+    hints: ['Read what is there now, and decide anew.'],
+  },
   file_too_large: {
     status: 413,
     error: 'The file is too large.',

@@ -67,7 +67,7 @@ async function runAll (t: Test, server: Server, path: string, content: Buffer, c
   }
 }
 
-const CODES: Record<number, string> = { 412: 'invalid_request', 416: 'range_not_satisfiable' }
+const CODES: Record<number, string> = { 412: 'precondition_failed', 416: 'range_not_satisfiable' }
 
 function isServiceAnswer (t: Test, { status, headers, body }: Download, { etag, date }: Validators, method: string, name: string): void {
   const code = CODES[status]

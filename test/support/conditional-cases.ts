@@ -16,6 +16,7 @@ export const SIZE = 1_000
 
 const ONE_RANGE = 'only single ranges are honoured, else it is the whole file (RFC 9110 §14.2 allows that)'
 const NO_NUMBER = 'its numbers end at 2^63 - 1; a last position beyond the end is the end (RFC 9110 §14.1.2)'
+const NO_DATE = 'what is no date is no condition (RFC 9110 §13.1.4)'
 const ETAG_DECIDES = 'where the ETag is asked for the date is ignored (RFC 9110 §13.1.3, §13.1.4)'
 
 /**
@@ -128,7 +129,10 @@ export const CASES: readonly Case[] = [
   [{ 'if-unmodified-since': '{later}' }, 200],
   [{ 'if-unmodified-since': 'Fri, 31 Dec 2100 23:59:59 GMT' }, 200],
   [{ 'if-unmodified-since': '{earlier}' }, 412],
-  [{ 'if-unmodified-since': 'yesterday' }, 412],
+  [{ 'if-unmodified-since': 'yesterday' }, 200, [412, NO_DATE]],
+  [{ 'if-unmodified-since': '0' }, 200, [412, NO_DATE]],
+  [{ 'if-unmodified-since': 'Thu, 32 Jan 1970 00:00:00 GMT' }, 200, [412, NO_DATE]],
+  [{ 'if-unmodified-since': '1970-01-01T00:00:00Z' }, 200, [412, NO_DATE]],
 
   // If-Range.
   [{ range: 'bytes=5-6', 'if-range': '{etag}' }, [5, 6]],

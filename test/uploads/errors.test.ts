@@ -9,6 +9,7 @@ const STATUSES = {
   unauthorized: 401,
   not_found: 404,
   upload_stalled: 408,
+  precondition_failed: 412,
   file_too_large: 413,
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
