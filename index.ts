@@ -50,7 +50,7 @@ export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer'>
     readonly dir: string
     /** Bytes of free space to keep. Default 0. */
     readonly minFreeBytes?: number | undefined
-    /** Whether registering fails where the directory can't be used. Default false: a warning. */
+    /** Whether registering fails where the directory can't be used. Default false: a warning, as a full disk always is. */
     readonly required?: boolean | undefined
   }
 }

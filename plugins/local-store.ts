@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
+import { LocalStoreError } from '../services/local-errors.ts'
 import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
 
 /** The decorator's name, which no host's own can collide with. */
@@ -15,7 +16,7 @@ declare module 'fastify' {
 export interface LocalStorePluginOptions extends LocalStoreOptions {
   /**
    * Whether the app may not start without a directory that can be written. When false, a bad one is a warning, and every
-   * file tries again to make it.
+   * file tries again to make it. A full disk is always a warning: what waits there can be promoted, which frees it.
    */
   required: boolean
 }
@@ -29,6 +30,10 @@ async function localStore (app: FastifyInstance, options: LocalStorePluginOption
   try {
     await store.open()
   } catch (err) {
+    if (err instanceof LocalStoreError && err.error_code === 'disk_full') {
+      app.log.warn({ err, dir: store.dir }, 'the disk of the local storage directory (LOCAL_STORAGE_DIR) is full, or its quota is used up: no fallback until there is room')
+      return
+    }
     const reason = err instanceof Error ? err.message : String(err)
     if (required) throw new Error(`The local storage directory "${store.dir}" (LOCAL_STORAGE_DIR) cannot be created or written. ${reason}`, { cause: err })
     app.log.warn({ err, dir: store.dir }, 'the local storage directory (LOCAL_STORAGE_DIR) cannot be created or written: no fallback until it can')

@@ -4,11 +4,16 @@ import type { FreeSpace } from './local-free-space.ts'
 
 /** How the local directory is. */
 export interface LocalStoreStatus {
-  /** Whether the directory could take a file now: it may be written, and there is room beyond `minFreeBytes`. */
+  /** Whether the directory could take a file now: it may be written, there is room beyond `minFreeBytes`, and inodes are free. */
   writable: boolean
   /** Bytes free on its disk; 0 where that can't be measured. */
   free_bytes: number
+  /** Files that its disk can still take; 0 if that can't be measured, Infinity if there is no such limit. */
+  free_inodes: number
 }
+
+/** Inodes of a file: its own, and its receipt's. */
+const INODES_OF_FILE = 2
 
 export interface StatusOptions {
   fs: FileSystem
@@ -36,8 +41,8 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
   async function measure (): Promise<LocalStoreStatus> {
     const accessible = await reach().then(() => true, () => false)
     const free = await freeSpace.measure().catch(() => undefined)
-    const room = free === undefined || (free > 0 && free >= minFreeBytes)
-    return { writable: accessible && room, free_bytes: free ?? 0 }
+    const room = free === undefined || (free.bytes > 0 && free.bytes >= minFreeBytes && free.inodes >= INODES_OF_FILE)
+    return { writable: accessible && room, free_bytes: free?.bytes ?? 0, free_inodes: free?.inodes ?? 0 }
   }
 
   return function status () {

@@ -39,7 +39,8 @@ export interface LocalStore {
   /** As it was given. */
   readonly dir: string
   /**
-   * Creates the directory, proves that it can be written, and starts to sweep it in the background.
+   * Creates the directory, proves that it can be written, and starts to sweep it in the background; a full disk is swept,
+   * too, as that makes room.
    * @throws LocalStoreError; the store may be used or opened again all the same
    */
   open (): Promise<void>
@@ -159,9 +160,15 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       await makeDirectory(root)
       await (await fs.open(probe, 'wx', 0o600)).close()
       await fs.unlink(probe)
+      beginSweep()
     } catch (cause) {
-      throw toLocalStoreError(cause, 'The local directory cannot be used')
+      const error = toLocalStoreError(cause, 'The local directory cannot be used')
+      if (error.error_code === 'disk_full') beginSweep()
+      throw error
     }
+  }
+
+  function beginSweep (): void {
     if (!closing.signal.aborted) sweep ??= runSweep()
   }
 
@@ -180,7 +187,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     const writer = createFileWriter({ fs, data, place, location: location(key), freeSpace, heartbeat, log: ownLog, onEnd: () => writers.delete(writer) })
     writers.add(writer)
     // Here at the latest, since a store whose first `open` failed has not been swept yet.
-    if (!closing.signal.aborted) sweep ??= runSweep()
+    beginSweep()
     return writer
   }
 

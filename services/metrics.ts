@@ -112,6 +112,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
       gauge('promotions_pending', 'Files in local storage that are to be moved to B2, those set aside included.', async own => own.set((await watched.status()).pending_promotions))
       gauge('local_storage_writable', 'Whether local storage could take a file: 1 or 0.', async own => own.set((await watched.status()).local.writable ? 1 : 0))
       gauge('local_storage_free_bytes', 'Bytes free in local storage.', async own => own.set((await watched.status()).local.free_bytes))
+      gauge('local_storage_free_inodes', 'Files that local storage can still take, by the inodes free on its disk; +Inf if there is no such limit.', async own => own.set((await watched.status()).local.free_inodes))
     },
 
     close () {

@@ -4,15 +4,18 @@ import { createFreeSpace } from '../../services/local-free-space.ts'
 
 /** A disk with so many bytes free, and more that only root may use. */
 function diskWith (bytes: number) {
-  const statfs = async () => ({ bsize: 512, bavail: bytes / 512, bfree: bytes })
+  const statfs = async () => ({ bsize: 512, bavail: bytes / 512, bfree: bytes, files: 0, ffree: 0 })
   return { ...nodeFs, statfs } as unknown as typeof nodeFs
 }
 
 const unmeasurable = { ...nodeFs, statfs: async () => { throw Object.assign(new Error('no'), { code: 'ENOSYS' }) } } as unknown as typeof nodeFs
 
-t.test('what an ordinary process may still write is measured, in bytes', async t => {
-  t.equal(await createFreeSpace(diskWith(1_048_576), '/storage', 0).measure(), 1_048_576)
-  t.ok(await createFreeSpace(nodeFs, t.testdir(), 0).measure() > 0, 'of a real disk')
+t.test('what an ordinary process may still write is measured, in bytes and inodes', async t => {
+  t.same(await createFreeSpace(diskWith(1_048_576), '/storage', 0).measure(), { bytes: 1_048_576, inodes: Infinity }, 'none in total is no limit')
+  const { bytes, inodes } = await createFreeSpace(nodeFs, t.testdir(), 0).measure()
+  t.ok(bytes > 0 && inodes > 0, 'of a real disk')
+  const statfs = async () => ({ bsize: 512, bavail: 2, files: 100, ffree: 3 })
+  t.same(await createFreeSpace({ ...nodeFs, statfs } as unknown as typeof nodeFs, '/storage', 0).measure(), { bytes: 1_024, inodes: 3 })
   await t.rejects(createFreeSpace(unmeasurable, '/storage', 0).measure(), { code: 'ENOSYS' })
 })
 

@@ -45,21 +45,21 @@ t.test('of a sweep that found nothing nothing is said, of one that found a recei
 
 t.test('a store that was not opened, or in vain, is swept when its first file begins, and only then', async t => {
   let searches = 0
-  let isFull = true
+  let isReadOnly = true
   const { dir, store, log } = build(t, {
     sweepDelayMs: 20,
     fs: {
       open: (async (path: string, ...rest: []) => {
-        if (isFull) throw failure('ENOSPC')
+        if (isReadOnly) throw failure('EROFS')
         return await nodeFs.open(path, ...rest)
       }) as unknown as typeof nodeFs.open,
       readdir: (async (path: string, options: object) => { searches++; return await nodeFs.readdir(path, options as { withFileTypes: true }) }) as unknown as typeof nodeFs.readdir,
     },
   })
   put(dir, `.${uuidV7()}.part`)
-  await t.rejects(store.open(), { name: 'LocalStoreError', error_code: 'disk_full' })
+  await t.rejects(store.open(), { name: 'LocalStoreError', error_code: 'permission_denied' })
   t.equal(searches, 0)
-  isFull = false
+  isReadOnly = false
   await storeFile(store)
   await storeFile(store)
   await store.open()

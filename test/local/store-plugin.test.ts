@@ -1,10 +1,11 @@
 import { rmSync } from 'node:fs'
+import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import localStore, { kLocalStore } from '../../plugins/local-store.ts'
-import { filesBelow, newKey } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, put, uuidV7 } from '../fixtures/local-files.ts'
 
 function build (t: Test) {
   const lines: Array<Record<string, unknown>> = []
@@ -37,6 +38,34 @@ t.test('a required directory that cannot be used stops the start and names itsel
     cause: { name: 'LocalStoreError', error_code: 'io_error' }
   })
 })
+
+for (const code of ['ENOSPC', 'EDQUOT']) {
+  t.test(`a full disk (${code}) stops no start, is swept, and takes files once there is room`, async t => {
+    const { app, lines } = build(t)
+    const dir = t.testdir()
+    const stale = `.${uuidV7()}.part`
+    put(dir, stale)
+    let isFull = true
+    const open = (async (path: string, ...rest: []) => {
+      if (isFull) throw Object.assign(new Error('no'), { code, syscall: 'open' })
+      return await nodeFs.open(path, ...rest)
+    }) as unknown as typeof nodeFs.open
+    let swept = (): void => {}
+    const sweeping = new Promise<void>(resolve => { swept = resolve })
+    const unlink: typeof nodeFs.unlink = async path => { await nodeFs.unlink(path).finally(swept) }
+    // The sweep's own timer does not keep a process alive.
+    const alive = setInterval(() => {}, 10_000)
+    t.teardown(() => clearInterval(alive))
+    await app.register(localStore, { dir, required: true, sweepDelayMs: 1, fs: { open, unlink } })
+    await app.ready()
+    t.match(lines, [{ level: 40, dir, err: { error_code: 'disk_full' }, msg: /is full/ }])
+    await sweeping
+    t.same(filesBelow(dir), [])
+    await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError', error_code: 'disk_full' })
+    isFull = false
+    t.ok(await (await app[kLocalStore].create(newKey())).commit({}))
+  })
+}
 
 t.test('without being required it is a warning, and the store works once the cause is gone', async t => {
   const { app, lines } = build(t)

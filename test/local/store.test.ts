@@ -173,7 +173,7 @@ t.test('the status tells the free bytes, and whether a file could be taken', asy
 
   const file = join(dir, 'file')
   writeFileSync(file, '')
-  t.same(await build(t, { dir: join(file, 'below') }).store.status(), { writable: false, free_bytes: 0 })
+  t.same(await build(t, { dir: join(file, 'below') }).store.status(), { writable: false, free_bytes: 0, free_inodes: 0 })
   t.match(await build(t, { dir: file }).store.status(), { writable: false })
 })
 
@@ -203,7 +203,7 @@ t.test('free space that cannot be measured does not stop an upload', async t => 
   const statfs = (async () => { throw Object.assign(new Error('no'), { code: 'ENOSYS' }) }) as unknown as typeof nodeFs.statfs
   const { store } = build(t, { minFreeBytes: 1, fs: { statfs } })
   t.ok(await (await store.create(newKey())).commit({}))
-  t.same(await store.status(), { writable: true, free_bytes: 0 })
+  t.same(await store.status(), { writable: true, free_bytes: 0, free_inodes: 0 })
 })
 
 t.test('new directories, renames and removals are made durable', async t => {

@@ -87,7 +87,7 @@ t.test('what is watched is measured at each scrape', async t => {
   const { watch } = createMetrics({ registry, prefix: 'own_' })
   const status: UploadsStatus = {
     b2: { state: 'half_open', last_error: null, accepting: true },
-    local: { writable: true, free_bytes: 5_000 },
+    local: { writable: true, free_bytes: 5_000, free_inodes: Infinity },
     pending_promotions: 3,
     accepting: true,
   }
@@ -104,6 +104,7 @@ t.test('what is watched is measured at each scrape', async t => {
     own_promotions_pending: 3,
     own_local_storage_writable: 1,
     own_local_storage_free_bytes: 5_000,
+    own_local_storage_free_inodes: Infinity,
   }
   t.same(await gauges(), measured)
   for (const state of ['closed', 'open', 'disabled'] as const) {

@@ -28,6 +28,7 @@ t.test('every counter is there with 0 before anything has happened', async t => 
   t.equal(samples.get('upload_memory_budget_bytes'), 268_435_456)
   t.equal(samples.get('local_storage_writable'), 1)
   t.ok(samples.get('local_storage_free_bytes')! > 0)
+  t.ok(samples.get('local_storage_free_inodes')! > 0)
 })
 
 t.test('uploads, failures of B2, fallbacks and promotions are counted by what became of them', async t => {

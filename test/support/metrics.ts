@@ -8,7 +8,7 @@ export function samplesOf (text: string): Samples {
   for (const line of text.split('\n')) {
     if (line === '' || line.startsWith('#')) continue
     const end = line.lastIndexOf(' ')
-    samples.set(line.slice(0, end), Number(line.slice(end + 1)))
+    samples.set(line.slice(0, end), Number(line.slice(end + 1).replace('Inf', 'Infinity')))
   }
   return samples
 }
