@@ -16,12 +16,19 @@ export interface CircuitBreakerOptions {
   readonly threshold: number
   /** Milliseconds until one upload may probe B2 again. */
   readonly resetMs: number
+  /** Milliseconds that a probe has for its verdict before another upload may probe, too. Default: `resetMs`, at least 5,000. */
+  readonly verdictMs?: number
   /** Called after every change of state; `failure` is why the circuit is not closed, `log` that of the file that changed it. */
   onChange? (state: CircuitState, failure: CircuitFailure | null, log: Log | undefined): void
 }
 
 /** Leave to use B2 once; tell it exactly one outcome. Later calls do nothing. */
 export interface Permit {
+  /**
+   * B2 took the first bytes, and more are to come: that is a probe's verdict, and closes the circuit. What becomes of the
+   * rest is still to be told, and counts as that of any other upload.
+   */
+  acknowledged (): void
   /** B2 took the write. */
   succeeded (): void
   /** B2 failed it; `atOnce` opens the circuit whatever the count. */
@@ -30,10 +37,14 @@ export interface Permit {
   released (): void
 }
 
+// Shorter reset times must not let probes follow each other faster than a healthy B2 needs for the first part.
+const LEAST_VERDICT_MS = 5_000
+
 /**
  * Keeps uploads from paying B2's timeouts one after the other while it is down. Hard failures open the circuit at once,
- * soft ones after `threshold` in a row. When it was open for `resetMs`, exactly one probe is let through; its outcome
- * closes the circuit or opens it again.
+ * soft ones after `threshold` in a row. When it was open for `resetMs`, exactly one probe is let through; its verdict
+ * closes the circuit or opens it again. A probe that has none in time keeps nobody waiting: the next upload may try, and
+ * the verdict of whichever has one first counts.
  *
  * Its own, rather than a library's, since an outcome is known only at the end of a stream and may be none at all.
  */
@@ -42,7 +53,8 @@ export class CircuitBreaker {
   #state: CircuitState = 'closed'
   #inARow = 0
   #openedAt = 0
-  #probing = false
+  /** The probe that the others wait for; it is forgotten when it has had its time. */
+  #probe: { readonly since: number } | undefined
   #failure: CircuitFailure | null = null
   #lastError: CircuitFailure | null = null
 
@@ -59,57 +71,82 @@ export class CircuitBreaker {
   get lastError (): CircuitFailure | null { return this.#lastError }
 
   /**
-   * Asks for leave to use B2; undefined while the circuit is open. `canProbe` says that a failure of this upload would
-   * lose nothing: only such a one may be the probe. `log` is for the changes that come of it.
+   * Asks for leave to use B2; undefined while the circuit is open. To be asked right before the first request: a probe that
+   * waits for its client keeps others from B2. `canProbe` says that a failure of this upload would lose nothing: only such a
+   * one may be the probe. `log` is for the changes that come of it.
    */
   ask (canProbe: boolean, log?: Log): Permit | undefined {
     if (!this.wouldPermit(canProbe)) return undefined
-    if (this.#state === 'closed') return this.#permit(false, log)
-    this.#probing = true
+    const permit = { since: performance.now() }
+    if (this.#state === 'closed') return this.#permit(permit, log)
+    this.#probe = permit
     this.#change('half_open', log)
-    return this.#permit(true, log)
+    return this.#permit(permit, log)
   }
 
   /** Whether {@link ask} would give leave now; takes nothing. */
   wouldPermit (canProbe: boolean): boolean {
     if (this.#state === 'closed') return true
-    return canProbe && !this.#probing && performance.now() - this.#openedAt >= this.#options.resetMs
+    const now = performance.now()
+    const { resetMs, verdictMs = Math.max(resetMs, LEAST_VERDICT_MS) } = this.#options
+    if (this.#probe !== undefined && now - this.#probe.since < verdictMs) return false
+    return canProbe && now - this.#openedAt >= resetMs
   }
 
-  #permit (probe: boolean, log: Log | undefined): Permit {
+  #permit (own: { readonly since: number }, log: Log | undefined): Permit {
+    let isAwaited = this.#probe === own
     let told = false
+    /** Whether the others wait for what this one learnt; they don't any more. */
+    const takeVerdict = (): boolean => {
+      const isVerdict = this.#probe === own
+      if (isVerdict) this.#probe = undefined
+      return isVerdict
+    }
     const once = (tell: () => void): void => {
       if (told) return
       told = true
-      if (probe) this.#probing = false
       tell()
     }
     return {
+      acknowledged: () => {
+        if (told || !isAwaited) return
+        isAwaited = false
+        takeVerdict()
+        this.#succeed(own.since, log)
+      },
       succeeded: () => once(() => {
-        // A success that began before the circuit opened says nothing about the time since.
-        if (!probe && this.#state !== 'closed') return
-        this.#inARow = 0
-        this.#failure = null
-        this.#lastError = null
-        this.#change('closed', log)
+        takeVerdict()
+        this.#succeed(own.since, log)
       }),
-      failed: (failure, atOnce = false) => once(() => {
-        if (failure.weight === 'none' && !atOnce) {
-          if (probe) this.#open(this.#failure ?? failure, log)
-          return
-        }
-        this.#lastError = failure
-        if (this.#options.threshold === 0) return
-        // One that began before the circuit opened is neither why it is open nor a verdict on the probe.
-        if (!probe && this.#state !== 'closed') return
-        this.#inARow++
-        if (probe || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure, log)
-      }),
+      failed: (failure, atOnce = false) => once(() => this.#fail(takeVerdict(), failure, atOnce, log)),
       released: () => once(() => {
         // The slot is free again at once: the next upload may probe.
-        if (probe) this.#change('open', log)
+        if (takeVerdict()) this.#change('open', log)
       }),
     }
+  }
+
+  #succeed (since: number, log: Log | undefined): void {
+    // One that began before the circuit opened says nothing about the time since.
+    if (this.#state !== 'closed' && since < this.#openedAt) return
+    this.#probe = undefined
+    this.#inARow = 0
+    this.#failure = null
+    this.#lastError = null
+    this.#change('closed', log)
+  }
+
+  #fail (isVerdict: boolean, failure: CircuitFailure, atOnce: boolean, log: Log | undefined): void {
+    if (failure.weight === 'none' && !atOnce) {
+      if (isVerdict) this.#open(this.#failure ?? failure, log)
+      return
+    }
+    this.#lastError = failure
+    if (this.#options.threshold === 0) return
+    // One that began before the circuit opened is neither why it is open nor a verdict on the probe.
+    if (!isVerdict && this.#state !== 'closed') return
+    this.#inARow++
+    if (isVerdict || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure, log)
   }
 
   #open (failure: CircuitFailure, log: Log | undefined): void {

@@ -79,17 +79,22 @@ export class PromotionUpload {
   }
 
   async #putParts (parts: PromotionParts): Promise<boolean> {
+    // Read before the circuit is asked: a slow disk must not keep others from B2.
+    const first = await parts.next(this.#stores.b2.partBytes)
     return await this.#write(async permit => {
       let onStored: (isFirst: boolean) => void = () => {}
       const upload = this.#stores.b2.begin(this.#object, {
         signParts: true,
         mayFallBack: () => false, // no client waits for it
-        onPartStored: (_number, isFirst) => onStored(isFirst),
+        onPartStored: (_number, isFirst) => {
+          permit.acknowledged()
+          onStored(isFirst)
+        },
       })
       upload.failed.addEventListener('abort', () => onStored(true))
       this.#options.cut.addEventListener('abort', () => upload.abort())
       try {
-        await this.#feed(parts, upload, permit, () => new Promise(resolve => { onStored = resolve }))
+        await this.#feed(first, parts, upload, permit, () => new Promise(resolve => { onStored = resolve }))
       } catch (error) {
         upload.abort()
         await upload.result
@@ -100,12 +105,11 @@ export class PromotionUpload {
   }
 
   /** Gives B2 all parts, each when it has the one before: live uploads come first. Returns early where B2 failed. */
-  async #feed (parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
+  async #feed (first: Uint8Array, parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
     const { track, stop, onBytes } = this.#options
     const { partBytes } = this.#stores.b2
-    while (!upload.failed.aborted) {
+    for (let bytes = first; !upload.failed.aborted; bytes = await parts.next(partBytes)) {
       stop.throwIfAborted()
-      const bytes = await parts.next(partBytes)
       const isLast = bytes.byteLength < partBytes || parts.bytesRead >= track.size_bytes
       if (isLast) {
         this.#assertWhole(parts)
@@ -154,7 +158,10 @@ export class PromotionUpload {
   }
 
   #learn (permit: Permit, result: B2Result): boolean {
-    if (result.ok) return result.firstTry
+    if (result.ok) {
+      permit.acknowledged()
+      return result.firstTry
+    }
     this.#options.cut.throwIfAborted()
     permit.failed(result)
     throw new WriteFailed(result)

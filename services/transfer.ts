@@ -86,23 +86,32 @@ export class Transfer {
       if (b2 === undefined) return await this.#toLocal(undefined)
       if (!breaker.wouldPermit(this.#canProbe())) return await this.#passBy()
       await this.#gather(b2.partBytes)
-      const permit = breaker.ask(this.#canProbe(), this.#file.context.log)
-      if (permit === undefined) return await this.#passBy()
-      try {
-        return await (this.#atEnd ? this.#putWhole(b2, permit) : this.#putParts(b2, permit))
-      } finally {
-        permit.released()
-      }
+      if (!this.#atEnd) return await this.#withPermit(permit => this.#putParts(b2, permit))
+      // Its client may take its time for what follows the file: nobody waits for B2 until that has come.
+      const track = await this.#finish()
+      this.#held.add(this.#intake.takePart())
+      return await this.#withPermit(permit => this.#putWhole(b2, permit, track), track)
     } finally {
       this.#held.releaseAll()
     }
   }
 
+  /** Asks for the circuit's leave; the first request to B2 has to follow at once. */
+  async #withPermit (store: (permit: Permit) => Promise<Receipt>, track?: Track): Promise<Receipt> {
+    const permit = this.#stores.breaker.ask(this.#canProbe(), this.#file.context.log)
+    if (permit === undefined) return await this.#passBy(track)
+    try {
+      return await store(permit)
+    } finally {
+      permit.released()
+    }
+  }
+
   /** The circuit is open: B2 is known to be failing, and is left alone. */
-  async #passBy (): Promise<Receipt> {
+  async #passBy (track?: Track): Promise<Receipt> {
     const { error_code, detail } = this.#stores.breaker.failure!
     this.#file.onB2Failed({ error_code, detail, raw: 'The circuit is open.', attempts: 0 })
-    return await this.#toLocal({ error_code, detail })
+    return await this.#toLocal({ error_code, detail }, track)
   }
 
   async #gather (limit: number, interrupt?: AbortSignal): Promise<void> {
@@ -128,10 +137,8 @@ export class Transfer {
   }
 
   /** A file that fits one request: it is complete in memory before B2 hears of it. */
-  async #putWhole (b2: B2Store, permit: Permit): Promise<Receipt> {
-    const track = await this.#finish()
+  async #putWhole (b2: B2Store, permit: Permit, track: Track): Promise<Receipt> {
     const metadata = objectMetadata(track)
-    this.#held.add(this.#intake.takePart())
     const { context, cut } = this.#file
     if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context, signal: cut })
     const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, this.#held.bytes[0]!, track.sha256, { signal: cut })
@@ -146,6 +153,7 @@ export class Transfer {
       onPartStored: (number, reuse) => {
         // An answer that comes after the failure must not take a part away that local storage is about to get.
         if (upload.failed.aborted) return
+        permit.acknowledged()
         this.#held.stored(number, reuse)
         this.#shrink()
       },

@@ -157,6 +157,82 @@ t.test('what began before the circuit opened changes nothing about it', async t 
   t.same(changes.map(([state]) => state), ['open', 'half_open', 'closed'])
 })
 
+t.test('the first bytes that B2 takes of a probe close the circuit; what follows counts as any other upload', async t => {
+  for (const end of ['failed', 'succeeded', 'released'] as const) {
+    const { breaker, changes, ask } = create(2)
+    ask().failed(hard)
+    await wait(2 * RESET_MS)
+    const probe = ask()
+    probe.acknowledged()
+    t.equal(breaker.state, 'closed')
+    probe.acknowledged()
+    if (end === 'failed') probe.failed(soft)
+    else probe[end]()
+    t.equal(breaker.state, 'closed', `${end}: one of two`)
+    ask().failed(soft)
+    t.equal(breaker.state, end === 'failed' ? 'open' : 'closed')
+    t.same(changes.map(([state]) => state).slice(0, 3), ['open', 'half_open', 'closed'])
+  }
+  const { breaker, ask } = create(5)
+  ask().failed(hard)
+  await wait(2 * RESET_MS)
+  const probe = ask()
+  probe.acknowledged()
+  probe.failed(soft, true)
+  t.equal(breaker.state, 'open', 'at once, where a file was lost')
+  probe.acknowledged()
+  t.equal(breaker.state, 'open', 'its verdict was given once')
+})
+
+t.test('the first bytes that B2 takes of an upload that is no probe say nothing', async t => {
+  const { breaker, ask } = create(2)
+  const early = ask()
+  ask().failed(soft)
+  early.acknowledged()
+  t.same(breaker.lastError, soft)
+  ask().failed(soft)
+  early.acknowledged()
+  t.equal(breaker.state, 'open')
+})
+
+t.test('a probe without a verdict in time lets the next one try', async t => {
+  const changes: string[] = []
+  const breaker = new CircuitBreaker({ threshold: 1, resetMs: 0, verdictMs: 50, onChange: state => changes.push(state) })
+  const overdue = async (): Promise<[Permit, Permit]> => {
+    const first = breaker.ask(true)!
+    t.equal(breaker.ask(true), undefined)
+    await wait(60)
+    return [first, breaker.ask(true)!]
+  }
+  breaker.ask(true)!.failed(hard)
+  const [first, second] = await overdue()
+  first.failed({ ...soft, detail: 'late' })
+  t.equal(breaker.state, 'half_open', 'that of the first is no verdict any more where it is a failure')
+  t.equal(breaker.ask(true), undefined, 'the second has the slot')
+  second.failed(soft)
+  t.same([breaker.state, breaker.failure], ['open', soft])
+
+  const [third, fourth] = await overdue()
+  third.succeeded()
+  t.equal(breaker.state, 'closed', 'but it is where it is a success')
+  fourth.failed(soft)
+  t.equal(breaker.state, 'open', 'the other one counts as any upload')
+
+  const [fifth, sixth] = await overdue()
+  sixth.failed(hard)
+  fifth.succeeded()
+  t.equal(breaker.state, 'open', 'one that failed after it began knows better')
+
+  const [seventh, eighth] = await overdue()
+  eighth.released()
+  seventh.released()
+  t.equal(breaker.state, 'open')
+  const last = breaker.ask(true)!
+  await wait(60)
+  last.released()
+  t.equal(breaker.state, 'open', 'one that is overdue gives its place back, too')
+})
+
 // Through the front door.
 
 const PUT = 100 * KIB
