@@ -56,6 +56,8 @@ export class Leftovers {
   readonly #makeDirectory: (directory: string) => Promise<void>
   readonly #strange = new Set<string>()
   #parts = new Set<string>()
+  /** Names of part files that are being written here, which may take longer than two looks. */
+  readonly #own = new Set<string>()
 
   constructor (options: LeftoversOptions) {
     this.#dir = resolve(options.dir)
@@ -104,7 +106,9 @@ export class Leftovers {
   /** Resolves when neither a kill nor a power cut can take the note away. Rejects where it could not be written. */
   async write ({ id, bucket, leftover, notedAt }: Note): Promise<void> {
     await this.#makeDirectory(this.#dir) // each time: somebody may have tidied up
-    const part = join(this.#dir, `.${id}.json.part`)
+    const name = `.${id}.json.part`
+    const part = join(this.#dir, name)
+    this.#own.add(name)
     try {
       const file = await this.#fs.open(part, 'w', 0o600)
       try {
@@ -118,6 +122,8 @@ export class Leftovers {
     } catch (error) {
       await this.#fs.unlink(part).catch(() => {}) // at worst the next look at the directory finds it
       throw error
+    } finally {
+      this.#own.delete(name)
     }
   }
 
@@ -155,13 +161,13 @@ export class Leftovers {
   }
 
   /**
-   * Removes the part files of killed processes: those that are there at two looks. Should that take one from a living
-   * owner, he notices, and writes it again.
+   * Removes the part files of killed processes: those that are there at two looks, and aren't written here. Should that take
+   * one from another living process, that notices, and writes it again.
    */
   async #sweep (names: string[]): Promise<void> {
     const parts = new Set(names.filter(name => PART_NAME.test(name)))
     for (const name of parts) {
-      if (!this.#parts.has(name)) continue
+      if (!this.#parts.has(name) || this.#own.has(name)) continue
       parts.delete(name)
       await this.#fs.unlink(join(this.#dir, name)).catch(() => {})
     }

@@ -112,6 +112,34 @@ t.test('files that are not ours or can\'t be understood are left alone, and logg
   for (const [name, text] of Object.entries(broken)) t.equal(await readFile(join(dir, name), 'utf8'), text)
 })
 
+t.test('a note that the disk takes long to write is left to its writer, however often others look', async t => {
+  let goOn = (): void => {}
+  let isSyncing = (): void => {}
+  const syncing = new Promise<void>(resolve => { isSyncing = resolve })
+  const open = (async (path: string, ...rest: []) => {
+    const file = await nodeFs.open(path, ...rest)
+    const sync = file.sync.bind(file)
+    return path.endsWith('.part')
+      ? Object.assign(file, {
+        sync: async () => {
+          isSyncing()
+          await new Promise<void>(resolve => { goOn = resolve })
+          await sync()
+        }
+      })
+      : file
+  }) as unknown as typeof nodeFs.open
+  const { dir, list } = setUp(t, { fs: { open } })
+  const note = noteOf({ kind: 'object', key: 'tracks/a.mp3' })
+  const writing = list.write(note)
+  await syncing
+  for (let look = 0; look < 4; look++) t.same(await list.ids(), [])
+  goOn()
+  await writing
+  t.same(await new Leftovers({ dir }).ids(), [note.id])
+  t.same(await readdir(dir), [`${note.id}.json`])
+})
+
 t.test('the part file of a killed process is no note, and goes at the second look', async t => {
   const { dir, list, told } = setUp(t)
   const note = noteOf({ kind: 'object', key: 'a' })
