@@ -1,13 +1,20 @@
 import { syncDirectory, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, toLocalStoreError } from './local-errors.ts'
-import type { FreeSpace } from './local-free-space.ts'
+import type { Reservation } from './local-free-space.ts'
 import type { Heartbeat } from './local-heartbeat.ts'
 import type { Log } from './log.ts'
 import type { LocalPlace } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 
-/** Bytes between two measurements of the free space, where some has to be kept. */
-const ROOM_CHECK_BYTES = 16_777_216 // 16 MiB
+/** Set aside for the receipt and for half-filled blocks. */
+export const RECEIPT_BYTES = 16_384 // 16 KiB
+
+/** A file whose size is not known has room set aside in steps: as much as it has by now, within these. */
+const FIRST_STEP_BYTES = 262_144 // 256 KiB
+const LAST_STEP_BYTES = 16_777_216 // 16 MiB
+
+/** Bytes between two looks at the disk, which others use, too. */
+const CHECK_BYTES = 16_777_216 // 16 MiB
 
 const FAILED = 'The file could not be stored locally'
 
@@ -39,7 +46,8 @@ export interface FileWriterOptions {
   data: PartFile
   place: LocalPlace
   location: string
-  freeSpace: FreeSpace
+  /** What is set aside for the file: its size, if that is known, and {@link RECEIPT_BYTES}. The writer gives back what it does not need. */
+  room: Reservation
   heartbeat: Heartbeat
   log: Log
   /** Called once, when the writer holds nothing any more. */
@@ -47,13 +55,13 @@ export interface FileWriterOptions {
 }
 
 export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
-  const { fs, data, place, location, freeSpace, heartbeat, log, onEnd } = options
+  const { fs, data, place, location, room, heartbeat, log } = options
   let receiptFile: PartFile | undefined
   /** Set once the writer has ended: what a later write or commit is told. */
   let ended: LocalStoreError | undefined
   /** Whether the file may have its name, so that others see it. */
   let mayBeVisible = false
-  let nextRoomCheck = ROOM_CHECK_BYTES
+  let nextCheck = CHECK_BYTES
   let turn: Promise<unknown> = Promise.resolve()
 
   heartbeat.add(data)
@@ -75,7 +83,12 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
       heartbeat.delete(receiptFile)
     }
     for (const err of failures) log.warn({ err, location }, 'a file that was not stored could not be cleaned up')
-    onEnd()
+    end()
+  }
+
+  function end (): void {
+    room.release()
+    options.onEnd()
   }
 
   /** Runs a step that must not fail halfway: whatever it throws, nothing stays. */
@@ -92,15 +105,26 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
   }
 
   async function write (chunk: Uint8Array): Promise<void> {
-    if (data.length + chunk.byteLength >= nextRoomCheck) {
-      await freeSpace.demand(chunk.byteLength)
-      nextRoomCheck = data.length + chunk.byteLength + ROOM_CHECK_BYTES
+    const missing = Math.max(0, chunk.byteLength + RECEIPT_BYTES - room.bytes)
+    if (missing > 0 || data.length + chunk.byteLength >= nextCheck) {
+      await addRoom(missing)
+      nextCheck = data.length + chunk.byteLength + CHECK_BYTES
     }
     await data.write(chunk)
+    room.wrote(chunk.byteLength)
+  }
+
+  /** Ahead of what is written, so that others learn in time what this file needs; near the end of the room no more than that. */
+  async function addRoom (bytes: number): Promise<void> {
+    const step = Math.min(Math.max(FIRST_STEP_BYTES, data.length), LAST_STEP_BYTES)
+    if (bytes > 0 && step > bytes && await room.add(step).then(() => true, () => false)) return
+    await room.add(bytes)
   }
 
   async function publish (receipt: object): Promise<void> {
     const text = Buffer.from(`${JSON.stringify(receipt)}\n`)
+    const missing = text.byteLength + RECEIPT_BYTES / 2 - room.bytes
+    if (missing > 0) await room.add(missing)
     await data.sync()
     receiptFile = await PartFile.create(fs, place.receiptPart)
     heartbeat.add(receiptFile)
@@ -122,7 +146,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
       // All bytes were synced before; a failing close takes nothing back.
       await file.close().catch((err: unknown) => log.warn({ err, location }, 'a stored file could not be closed'))
     }
-    onEnd()
+    end()
     return location
   }
 

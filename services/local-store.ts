@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { CLAIM_DELAY_MS, createClaims, type Claim } from './local-claims.ts'
 import { createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
-import { createFileWriter, type LocalFileWriter } from './local-file-writer.ts'
-import { createFreeSpace } from './local-free-space.ts'
+import { createFileWriter, RECEIPT_BYTES, type LocalFileWriter } from './local-file-writer.ts'
+import { createFreeSpace, type Reservation } from './local-free-space.ts'
 import { createHeartbeat } from './local-heartbeat.ts'
 import { silentLog, type Log, type UploadContext } from './log.ts'
 import { assertKey, placeOf, temporaryName } from './local-names.ts'
@@ -174,17 +174,19 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
 
   async function begin (key: string, { expectedBytes = 0, log: ownLog = log }: { expectedBytes?: number, log?: Log } = {}): Promise<LocalFileWriter> {
     const place = placeOf(root, key)
+    let room: Reservation | undefined
     let data: PartFile
     try {
       assertNotClosed()
       await makeDirectory(place.directory) // each time: somebody may have tidied up
-      await freeSpace.demand(expectedBytes)
+      room = await freeSpace.reserve(expectedBytes + RECEIPT_BYTES)
       await assertFree(fs, place.data)
       data = await PartFile.create(fs, place.dataPart)
     } catch (cause) {
+      room?.release()
       throw toLocalStoreError(cause, 'The file could not be stored locally')
     }
-    const writer = createFileWriter({ fs, data, place, location: location(key), freeSpace, heartbeat, log: ownLog, onEnd: () => writers.delete(writer) })
+    const writer = createFileWriter({ fs, data, place, location: location(key), room, heartbeat, log: ownLog, onEnd: () => writers.delete(writer) })
     writers.add(writer)
     // Here at the latest, since a store whose first `open` failed has not been swept yet.
     beginSweep()

@@ -19,13 +19,62 @@ t.test('what an ordinary process may still write is measured, in bytes and inode
   await t.rejects(createFreeSpace(unmeasurable, '/storage', 0).measure(), { code: 'ENOSYS' })
 })
 
+const FULL = { name: 'LocalStoreError', error_code: 'disk_full' }
+
 t.test('a file is refused that would leave less than is to be kept, and no other', async t => {
-  const space = createFreeSpace(diskWith(10_240), '/storage', 4_096)
-  for (const bytes of [0, 1, 6_144]) await space.demand(bytes)
-  for (const bytes of [6_145, 10_240, 20_000]) await t.rejects(space.demand(bytes), { name: 'LocalStoreError', error_code: 'disk_full' })
+  for (const bytes of [0, 1, 6_144]) await createFreeSpace(diskWith(10_240), '/storage', 4_096).reserve(bytes)
+  for (const bytes of [6_145, 10_240, 20_000]) await t.rejects(createFreeSpace(diskWith(10_240), '/storage', 4_096).reserve(bytes), FULL)
 })
 
-t.test('where nothing is to be kept, and where nothing can be measured, the write itself will tell', async () => {
-  await createFreeSpace(diskWith(10_240), '/storage', 0).demand(20_000)
-  await createFreeSpace(unmeasurable, '/storage', 4_096).demand(20_000)
+t.test('what is set aside for one file is not there for another, until it is given back', async t => {
+  const space = createFreeSpace(diskWith(10_240), '/storage', 4_096)
+  const [first, second, ...others] = await Promise.allSettled(Array.from({ length: 5 }, () => space.reserve(3_000)))
+  t.match([first, second].map(({ status }: any) => status), ['fulfilled', 'fulfilled'])
+  for (const { reason } of others as any[]) t.match(reason, FULL)
+  const { value } = first as PromiseFulfilledResult<Awaited<ReturnType<typeof space.reserve>>>
+  await t.rejects(value.add(145), FULL)
+  t.equal(value.bytes, 3_000, 'what it had it has')
+  await value.add(144)
+  value.release()
+  value.release()
+  t.equal(value.bytes, 0)
+  await space.reserve(3_144)
+  await t.rejects(space.reserve(1), FULL)
+})
+
+t.test('what is written is not counted twice, nor not at all while the disk is asked', async t => {
+  let bytes = 10_240
+  let answer = (): void => {}
+  const statfs = async () => {
+    const bavail = bytes / 512
+    await new Promise<void>(resolve => { answer = resolve })
+    return { bsize: 512, bavail, files: 0, ffree: 0 }
+  }
+  const space = createFreeSpace({ ...nodeFs, statfs } as unknown as typeof nodeFs, '/storage', 4_096)
+  const reserve = (bytes: number) => {
+    const run = space.reserve(bytes)
+    return { run, answer }
+  }
+  const first = reserve(4_096)
+  first.answer()
+  const writing = await first.run
+  const second = reserve(3_072)
+  bytes -= 2_048 // on the disk, but too late for the answer
+  writing.wrote(2_048)
+  second.answer()
+  await t.rejects(second.run, FULL)
+  const third = reserve(2_048)
+  third.answer()
+  await third.run
+  writing.wrote(9_999)
+  t.equal(writing.bytes, 0, 'more than was set aside is nothing that others wait for')
+})
+
+t.test('where nothing is to be kept, and where nothing can be measured, the write itself will tell', async t => {
+  const unlimited = await createFreeSpace(diskWith(10_240), '/storage', 0).reserve(20_000)
+  await unlimited.add(20_000)
+  unlimited.wrote(20_000)
+  unlimited.release()
+  t.ok(unlimited.bytes > 20_000)
+  await createFreeSpace(unmeasurable, '/storage', 4_096).reserve(20_000)
 })

@@ -7,7 +7,7 @@ import type { StatusOptions } from '../../services/local-status.ts'
 
 /** The status of a directory on a disk with so many bytes and inodes free, 1,000 bytes of which are to be kept. */
 function build (root: string, { free = 5_000, inodes = 50, ...options }: Partial<StatusOptions> & { free?: number, inodes?: number } = {}) {
-  const freeSpace = { measure: async () => ({ bytes: free, inodes }), demand: async () => {} }
+  const freeSpace = { measure: async () => ({ bytes: free, inodes }), reserve: async () => { throw new Error('nothing is to be reserved') } }
   const makeDirectory = async (path: string) => { mkdirSync(path) }
   return createStatus({ fs: nodeFs, root, minFreeBytes: 1_000, freeSpace, makeDirectory, ...options })
 }
@@ -26,7 +26,7 @@ t.test('a file needs an inode, and its receipt another', async t => {
 })
 
 t.test('where the room can\'t be measured, that does not stop anybody', async t => {
-  const freeSpace = { measure: async () => { throw new Error('no') }, demand: async () => {} }
+  const freeSpace = { measure: async () => { throw new Error('no') }, reserve: async () => { throw new Error('nothing is to be reserved') } }
   t.same(await build(t.testdir(), { freeSpace })(), { writable: true, free_bytes: 0, free_inodes: 0 })
 })
 

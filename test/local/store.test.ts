@@ -177,26 +177,33 @@ t.test('the status tells the free bytes, and whether a file could be taken', asy
   t.match(await build(t, { dir: file }).store.status(), { writable: false })
 })
 
-t.test('free space that has to be kept is asked for at the start and every 16 MiB', async t => {
+t.test('free space that has to be kept is set aside at the start, and looked at every 16 MiB, as others use the disk, too', async t => {
   const MiB = 1_048_576
   let free = 100 * MiB
   let asked = 0
   const statfs = (async () => { asked++; return { bavail: free / 4096, bsize: 4096 } }) as unknown as typeof nodeFs.statfs
   const { dir, store } = build(t, { minFreeBytes: 60 * MiB, fs: { statfs } })
 
-  await t.rejects(store.create(newKey(), { expectedBytes: 41 * MiB }), { name: 'LocalStoreError', error_code: 'disk_full' })
-  const writer = await store.create(newKey(), { expectedBytes: 40 * MiB })
+  await t.rejects(store.create(newKey(), { expectedBytes: 40 * MiB }), { name: 'LocalStoreError', error_code: 'disk_full' }, 'its receipt needs room, too')
+  const writer = await store.create(newKey(), { expectedBytes: 39 * MiB })
   asked = 0
   const chunk = Buffer.alloc(MiB)
-  for (let n = 0; n < 15; n++) await writer.write(chunk)
+  const write = async (count: number) => {
+    for (let n = 0; n < count; n++) {
+      await writer.write(chunk)
+      free -= MiB
+    }
+  }
+  await write(15)
   t.equal(asked, 0)
-  await writer.write(chunk)
+  await write(1)
   t.equal(asked, 1)
-  free = 50 * MiB
-  for (let n = 0; n < 15; n++) await writer.write(chunk)
+  await write(15)
   t.equal(asked, 1)
-  await t.rejects(writer.write(chunk), { name: 'LocalStoreError', error_code: 'disk_full' })
+  free = 67 * MiB
+  await t.rejects(writer.write(chunk), { name: 'LocalStoreError', error_code: 'disk_full' }, 'eight are still to come')
   t.same(filesBelow(dir), [])
+  t.ok(await store.create(newKey(), { expectedBytes: 6 * MiB }), 'nothing is set aside any more')
 })
 
 t.test('free space that cannot be measured does not stop an upload', async t => {
