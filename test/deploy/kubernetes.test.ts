@@ -102,6 +102,14 @@ t.test('the image is that of this version, and runs as the user, and with the vo
   }], 'of the first instance that there is no more')
 })
 
+t.test('there is one instance, as those with volumes of their own do not know of each other\'s files', async t => {
+  const shared = (statefulSet.spec.template.spec.volumes ?? []).some(({ persistentVolumeClaim }: Manifest) => persistentVolumeClaim !== undefined)
+  t.ok(statefulSet.spec.replicas === 1 || shared)
+  const page = readDocument('docs/deployment.md')
+  t.match(page, /\*\*One instance\*\*, because those with volumes of their own don't know of each other's files/)
+  t.match(page, `storage-uploads-${statefulSet.spec.replicas}`)
+})
+
 t.test('the job promotes, with the configuration of the service', async t => {
   t.same(containerOf(job).command, ['node', `${dirname(lastOf('service', 'CMD').split('"')[3]!)}/promote.js`])
   t.equal(containerOf(job).envFrom[1].secretRef.name, secret.metadata.name)
