@@ -1,10 +1,15 @@
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import type { FastifyRequest } from 'fastify'
-import type { Multipart, MultipartFile } from '@fastify/multipart'
+import type { MultipartFile } from '@fastify/multipart'
 import type { OpenedFile } from '../services/uploads.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
-import { boundaryOf, FormDelimiters } from './form-delimiters.ts'
-import { Fields, invalid, isJsonField, MAX_FIELDS, MAX_NAME_BYTES, MAX_VALUE_BYTES, unescaped } from './form-fields.ts'
+import { Fields, invalid, MAX_FIELDS } from './form-fields.ts'
+import { boundaryOf, FormScanner } from './form-scanner.ts'
 import { parserErrorOf } from './parser-error.ts'
+import { unreadableHead } from './part-head.ts'
+import type { PartHead } from './part-head.ts'
 
 // One file; but browsers send a part for each file input in which nothing was chosen, too.
 const MAX_FILE_PARTS = 9
@@ -22,15 +27,18 @@ export function assertForm (request: FastifyRequest): void {
 }
 
 /**
- * Reads a form up to its file. The limits are given with each call, since the parser may be a host's, with its own.
+ * Reads a form up to its file. The parser is only asked to cut the form into parts: what their heads say is read as the bytes pass, and
+ * what the parser makes of them is not looked at. Its limits are given with each call, since it may be a host's, with its own.
  *
  * @param request one that {@link assertForm} has let pass
+ * @param largest most bytes of the whole form, whatever they are
  * @throws {UploadError} for a form without a file
  */
-export async function openMultipartFile (request: FastifyRequest): Promise<OpenedFile> {
+export async function openMultipartFile (request: FastifyRequest, largest: number): Promise<OpenedFile> {
   const boundary = boundaryOf(request.headers['content-type']!)!
-  const delimiters = new FormDelimiters(boundary)
-  let understood = 0
+  const form = watchForm(request.raw, boundary, largest)
+  let known = 0
+  let read = 0
   const options = {
     throwFileSizeLimit: false, // missing in the type of `parts`
     // Merged with the request's, and logged at trace level. The boundary is the one that is looked for here, too.
@@ -39,70 +47,97 @@ export async function openMultipartFile (request: FastifyRequest): Promise<Opene
       'content-type': `multipart/form-data; boundary="${boundary}"`,
     },
     preservePath: true,
-    /** Called for each part whose head could be read. */
-    isPartAFile (_name: string | undefined, type: string | undefined, filename: string | undefined) {
-      understood++
-      return filename !== undefined || type === 'application/octet-stream' || isJsonField(type, filename)
+    /** Called for each part that the parser does not drop. A text field comes as a file, too, so that it comes as bytes. */
+    isPartAFile () {
+      known++
+      return true
     },
     limits: {
-      // Sizes are checked here and by the intake, exactly; these keep the parser from gathering more than that.
-      fileSize: Number.MAX_SAFE_INTEGER,
-      fieldNameSize: MAX_NAME_BYTES + 1,
-      fieldSize: MAX_VALUE_BYTES + 1,
-      fields: MAX_FIELDS + 1,
+      fileSize: Number.MAX_SAFE_INTEGER, // checked by the intake
       files: MAX_FILE_PARTS + MAX_FIELDS + 1,
-      parts: MAX_FIELDS + MAX_FILE_PARTS + 1,
-      headerPairs: 32,
+      parts: MAX_FILE_PARTS + MAX_FIELDS + 1,
+      headerPairs: Number.MAX_SAFE_INTEGER, // heads are bounded by their size
     },
   }
-  const parts = request.parts(options)
+  const parts = request.parts(options) as AsyncIterableIterator<MultipartFile>
   const fields = new Fields()
   const explain = (error: unknown): Error => explainFailure(error, request)
-  const next = async (): Promise<MultipartFile | undefined> => {
-    const file = await nextFile(parts, fields, explain)
-    if (file === undefined && (delimiters.isAmbiguous || delimiters.parts > understood)) {
-      throw malformed('A part of the form has no head that can be read, with a Content-Disposition of form-data.')
+
+  /** Reads text fields up to the next file. */
+  const nextFile = async (): Promise<{ head: PartHead, part: MultipartFile } | undefined> => {
+    for (;;) {
+      const { done, value: part } = await parts.next()
+      if (done === true) return undefined
+      const head = form.heads[read++]
+      if (head === undefined) throw unreadableHead()
+      if (!head.isFile) await fields.read(head, part.file)
+      else if (!await isEmptyFileInput(head, part.file)) return { head, part }
     }
-    return file
+  }
+  const next = async (): ReturnType<typeof nextFile> => {
+    try {
+      const file = await Promise.race([nextFile(), form.failure])
+      if (file === undefined && form.heads.length > known) throw unreadableHead()
+      return file
+    } catch (error) {
+      throw explain(error)
+    }
   }
 
-  request.raw.on('data', (chunk: Buffer) => { delimiters.push(chunk) }) // before the parser has them
   const file = await next()
   if (file === undefined) {
     throw new UploadError('missing_file', 'The form ended without a file part.')
   }
+  const { head: { filename, contentType }, part: { file: stream } } = file
+  form.failure.catch((error: Error) => { stream.destroy(error) })
   return {
-    stream: file.file,
-    filename: unescaped(file.filename ?? ''),
-    contentType: file.mimetype,
+    stream,
+    filename: fields.decodeName(filename ?? ''),
+    contentType,
     expectedBytes: contentLength(request),
     explain,
     async complete () {
       if (await next() !== undefined) {
         throw new UploadError('too_many_files', 'The form has a second file part.')
       }
+      request.raw.resume() // what follows the end of the form
+      await Promise.race([finished(request.raw, { writable: false }), form.failure]).catch((error: unknown) => { throw explain(error) })
       return fields.toObject()
     },
   }
 }
 
-async function nextFile (parts: AsyncIterableIterator<Multipart>, fields: Fields, explain: (error: unknown) => Error): Promise<MultipartFile | undefined> {
-  try {
-    for (;;) {
-      const { done, value: part } = await parts.next()
-      if (done === true) return undefined
-      if (part.type === 'field') fields.add(part)
-      else if (isJsonField(part.mimetype, part.filename)) await fields.addJson(part)
-      else if (!await isEmptyFileInput(part)) return part
+interface WatchedForm {
+  /** Of the parts that have begun. */
+  readonly heads: readonly PartHead[]
+  /** Rejects when the form is found to be too large, or to have a part that can't be read. */
+  readonly failure: Promise<never>
+}
+
+/** Looks at a form's bytes before the parser has them. */
+function watchForm (body: IncomingMessage, boundary: string, largest: number): WatchedForm {
+  const scanner = new FormScanner(boundary)
+  let left = largest
+  const failure = new Promise<never>((_resolve, reject) => {
+    const look = (chunk: Buffer): void => {
+      try {
+        left -= chunk.byteLength
+        if (left < 0) throw new UploadError('file_too_large', `The form has more than ${largest} bytes, which is more than is accepted.`)
+        scanner.push(chunk)
+      } catch (error) {
+        body.off('data', look)
+        reject(error instanceof Error ? error : new Error('The form could not be read.', { cause: error }))
+      }
     }
-  } catch (error) {
-    throw explain(error)
-  }
+    body.on('data', look)
+  })
+  failure.catch(() => {})
+  return { heads: scanner.heads, failure }
 }
 
 /** What browsers send for a file input in which nothing was chosen: no name and no bytes. */
-async function isEmptyFileInput ({ filename, file }: MultipartFile): Promise<boolean> {
-  if (filename !== '' && filename !== undefined) return false
+async function isEmptyFileInput ({ filename }: PartHead, file: Readable): Promise<boolean> {
+  if (filename !== undefined && filename.length > 0) return false
   if (file.readableLength > 0) return false
   const first = await new Promise<unknown>(resolve => {
     file.once('readable', () => resolve(file.read()))

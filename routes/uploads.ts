@@ -74,7 +74,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       return await receive(uploads, request, reply, {
         largest: maxBytes + FORM_ALLOWANCE_BYTES,
         check: () => assertForm(request),
-        open: () => openMultipartFile(request),
+        open: () => openMultipartFile(request, maxBytes + FORM_ALLOWANCE_BYTES),
       })
     })
   })

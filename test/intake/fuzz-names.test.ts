@@ -77,8 +77,8 @@ function postWith (parameter: string): Buffer {
 const WAYS: Record<string, Way> = {
   url: { request: name => put(encodeURIComponent(name)) },
   fetch: {
-    // A backslash before the closing quote, and an escape that is none, mean something else to a parser than to who wrote them.
-    fit: name => name.replace(/\\+$/, '_').replaceAll(/%(?=22|0[AD])/gi, '_'),
+    // An escape that is none means something else to a parser than to who wrote it.
+    fit: name => name.replaceAll(/%(?=22|0[AD])/gi, '_'),
     async request (name) {
       const form = new FormData()
       form.append('file', new Blob([CONTENT]), name)
@@ -87,11 +87,12 @@ const WAYS: Record<string, Way> = {
     },
   },
   quotedPairs: {
-    fit: name => name.replaceAll(/[\r\n]/g, '_').replaceAll(/%(?=22|0[AD])/gi, '_'),
+    // A quote with a semicolon behind it is the end of a name, if it looks as if a parameter followed.
+    fit: name => name.replaceAll(/[\r\n]/g, '_').replaceAll(/%(?=22|0[AD])|"(?=[ \t]*;)/gi, '_'),
     request: name => postWith(`filename="${name.replaceAll(/["\\]/g, '\\$&')}"`),
   },
   extended: {
-    fit: name => name.replaceAll(/[\r\n]/g, '_').replaceAll(/%(?=22|0[AD])/gi, '_'),
+    fit: name => name.replaceAll(/[\r\n]/g, '_'),
     request: name => postWith(`filename*=UTF-8''${encodeURIComponent(name).replaceAll(/['()*]/g, found => `%${found.charCodeAt(0).toString(16)}`)}`),
   },
 }

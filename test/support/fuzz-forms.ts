@@ -7,6 +7,8 @@ export interface SentPart {
   readonly filename?: string
   readonly type?: string
   readonly content: Buffer
+  /** What a text field says. */
+  readonly text?: string
   /** Lines of its head. */
   readonly head: readonly string[]
 }
@@ -46,7 +48,8 @@ function withoutDelimiter (content: Buffer, boundary: string): Buffer {
 
 // As in headers of forms: what is not in quotes there, and is no control character.
 const plain = fc.string({ unit: 'grapheme', maxLength: 20 }).map(text => text.replaceAll(/[\p{Cc}"\\%/]/gu, '_'))
-const fieldNames = plain.filter(name => !(name in Object.prototype) && Buffer.byteLength(name) <= 64)
+const named = fc.oneof(plain, fc.tuple(plain, fc.constantFrom('\\', '\\\\', '\\x', ';', '; filename=')).map(pieces => pieces.join('')))
+const fieldNames = named.filter(name => !(name in Object.prototype) && Buffer.byteLength(name) <= 64)
 const filenames = plain.map(name => `x${name}.bin`)
 
 function heads (disposition: string, type: string | undefined): fc.Arbitrary<string[]> {
@@ -55,7 +58,7 @@ function heads (disposition: string, type: string | undefined): fc.Arbitrary<str
     disposition: cased('Content-Disposition'),
     type: cased('Content-Type'),
     space: fc.constantFrom(' ', '', '\t'),
-    more: fc.subarray(['X-Other: "; name="no', 'Content-Length: 7', 'Content-Transfer-Encoding: binary', 'Empty:']),
+    more: fc.subarray(['X-Other: "; name="no', 'Content-Length: 7', 'Content-Transfer-Encoding: binary', 'content-transfer-encoding:8BIT', 'Empty:']),
     order: fc.boolean(),
   }).map(({ disposition: name, type: typeName, space, more, order }) => {
     const own = [`${name}:${space}${disposition}`, ...(type === undefined ? [] : [`${typeName}:${space}${type}`])]
@@ -69,10 +72,13 @@ const jsons = fc.oneof(fc.json(), fc.constantFrom(' {"a": 1 }\r\n', '12345678901
 function textFields (boundary: string): fc.Arbitrary<SentPart> {
   const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 100 }), contents(boundary).map(content => content.toString('utf8')))
     .map(value => withoutDelimiter(Buffer.from(value), boundary))
-  const field = (type: string | undefined, value: fc.Arbitrary<Buffer>): fc.Arbitrary<SentPart> => fc.tuple(fieldNames, value)
-    .chain(([name, content]) => heads(`form-data; name="${name}"`, type).map(head => ({ name, content, head, ...(type === undefined ? {} : { type }) })))
+  const field = (type: string | undefined, value: fc.Arbitrary<Buffer>, charset = 'utf-8'): fc.Arbitrary<SentPart> => fc.tuple(fieldNames, value)
+    .chain(([name, content]) => heads(`form-data; name="${name}"`, type).map(head => ({
+      name, content, head, text: new TextDecoder(charset, { ignoreBOM: true }).decode(content), ...(type === undefined ? {} : { type })
+    })))
   return fc.oneof(
     field(undefined, text), field('text/plain', text), field('text/plain; charset=UTF-8', text),
+    field('text/plain; charset="KOI8-R"', contents(boundary), 'koi8-r'),
     field('application/json', jsons.map(json => withoutDelimiter(Buffer.from(json), boundary)))
   )
 }
@@ -83,7 +89,12 @@ function fileParts (boundary: string): fc.Arbitrary<SentPart> {
     filename: filenames,
     type: fc.constantFrom('application/octet-stream', 'text/plain', 'image/x-nothing', 'application/json', undefined),
     content: contents(boundary),
-  }).chain(({ name, filename, type, content }) => heads(`form-data; name="${name}"; filename="${filename}"`, type)
+    parameters: fc.constantFrom<(name: string, filename: string) => string>(
+      (name, filename) => `name="${name}"; filename="${filename}"`,
+    (name, filename) => `name="${name}"; filename="=?utf-8?B?eA==?="; filename*=UTF-8''${encodeURIComponent(filename).replaceAll('\'', '%27')}`,
+    (name, filename) => `filename*="utf-8''${encodeURIComponent(filename).replaceAll('\'', '%27')}"; name="${name}"; filename=no`
+    ),
+  }).chain(({ name, filename, type, content, parameters }) => heads(`form-data; ${parameters(name, filename)}`, type)
     .map(head => ({ name, filename, content, head, ...(type === undefined ? {} : { type }) })))
 }
 

@@ -21,7 +21,7 @@ const refused = (body: string, type?: string): ReturnType<Family> => ({ bytes: p
 /** A form with one whole file, which is odd in something else. */
 function whole (random: Random, body: (content: string) => string): ReturnType<Family> {
   const content = letters(random)
-  return { bytes: post(body(content)), then: 'wait', statuses: [201, 400], content: Buffer.from(content) }
+  return { bytes: post(body(content)), then: 'wait', statuses: [201, 400, 415], content: Buffer.from(content) }
 }
 
 const FILENAMES = [

@@ -5,10 +5,14 @@ export interface ReferencePart {
   /** Undefined where readers may differ: quotes that don't match, or no bytes and a file name that is not in that form. */
   readonly isFile: boolean | undefined
   readonly content: Buffer
+  /** The content as text, in the charset that its type names; undefined if nobody knows that. */
+  readonly text: string | undefined
 }
 
-const PARAMETERS = /^form-data(?:\s*;\s*[\w-]+\*?\s*=\s*(?:"[^"\\]*"|[^\s"\\;]*))*\s*$/i
-const DISPOSITION = /^form-data; name="([^"\\]*)"(?:; filename="([^"\\]*)")?$/
+// A backslash escapes nothing (WHATWG), so that one before the last quote is the end of a name.
+const PARAMETERS = /^form-data(?:\s*;\s*[\w-]+\*?\s*=\s*(?:"[^"]*"|[^\s"\\;]*))*\s*$/i
+const DISPOSITION = /^form-data; name="([^"]*)"(?:; filename="([^"]*)")?$/
+const IDENTITY = /^\s*(?:7bit|8bit|binary)?\s*$/i
 
 /**
  * The parts of a form, as RFC 7578 and RFC 2046 have them; undefined for what is no form. For comparing with, it is short
@@ -52,8 +56,17 @@ function partOf (head: string, content: Buffer): ReferencePart | undefined {
   const first = (wanted: string): string | undefined => headers.find(({ name }) => name === wanted)?.value
   const disposition = first('content-disposition')
   if (disposition === undefined || !/^form-data(?:;|$)/i.test(disposition.replaceAll(/[ \t]/g, ''))) return undefined
+  if (!IDENTITY.test(first('content-transfer-encoding') ?? '')) return undefined
   const [, name, filename] = DISPOSITION.exec(disposition) ?? []
   const isUnclear = !PARAMETERS.test(disposition) || (name === undefined && content.byteLength === 0)
-  const isFile = isUnclear ? undefined : /;\s*filename\*?\s*=/i.test(disposition) || /^\s*application\/octet-stream\s*(?:;|$)/i.test(first('content-type') ?? '')
-  return { names: name === undefined ? undefined : { name, ...(filename === undefined ? {} : { filename }) }, isFile, content }
+  const isFile = isUnclear ? undefined : /;\s*filename\*?\s*=/i.test(disposition.replaceAll(/"[^"]*"/g, '""')) || /^\s*application\/octet-stream\s*(?:;|$)/i.test(first('content-type') ?? '')
+  return { names: name === undefined ? undefined : { name, ...(filename === undefined ? {} : { filename }) }, isFile, content, text: textOf(content, first('content-type')) }
+}
+
+function textOf (content: Buffer, type = ''): string | undefined {
+  try {
+    return new TextDecoder(/;\s*charset\s*=\s*"?([^\s";]+)/i.exec(type)?.[1] ?? 'utf-8', { ignoreBOM: true }).decode(content)
+  } catch {
+    return undefined
+  }
 }
