@@ -51,6 +51,14 @@ const DOUBTS: readonly B2Fault[] = [
   { action: 'no-etag', apply: false },
 ]
 
+/** A completion that is answered before it is carried out. */
+const SLOW_COMPLETIONS: readonly B2Fault[] = [
+  { action: 'white-space', everyMs: 100, delayMs: 2_500 },
+  { action: 'white-space', everyMs: 100, delayMs: 2_500, declarationFirst: true },
+  { action: 'white-space', everyMs: 100, delayMs: 500, code: 'InternalError' },
+  { action: 'white-space', everyMs: 60_000, delayMs: 60_000 },
+]
+
 /** A fault of some requests. */
 export function someFault (random: Random): B2Fault {
   const isWrite = random.chance(0.7)
@@ -60,6 +68,7 @@ export function someFault (random: Random): B2Fault {
     [1, () => random.pick(REFUSALS)],
     [4, () => random.pick(ACCIDENTS)],
     [isWrite ? 2 : 0, () => random.pick(DOUBTS)],
+    [operation === 'CompleteMultipartUpload' ? 3 : 0, () => random.pick(SLOW_COMPLETIONS)],
   ])()
   return {
     operation: [operation],

@@ -83,6 +83,8 @@ export interface B2Emulator {
   clearFaults (): void
   /** Slows down every connection, from now on; null ends it. Throws TypeError for a rate that is not above 0. */
   throttle (conditions: Throttle | null): void
+  /** Sets its clock this many milliseconds ahead, or behind. Requests signed more than 15 minutes off it are refused. */
+  setClock (offsetMs: number): void
 
   /** The last 10,000 requests, newest last. */
   readonly requests: readonly RequestRecord[]
@@ -98,7 +100,7 @@ export interface B2Emulator {
   /** Listens again, on the same port. */
   acceptConnections (): Promise<void>
 
-  /** Forgets objects, uploads, requests, faults and the throttle. Connections and listeners stay. */
+  /** Forgets objects, uploads, requests, faults, the throttle and the clock. Connections and listeners stay. */
   reset (): void
   /** Ends everything at once, requests left hanging included. */
   close (): Promise<void>

@@ -6,7 +6,7 @@ import { S3Error } from './errors.ts'
 import { runOperation } from './operations.ts'
 import { createPacer, wait } from './pace.ts'
 import { errorInSuccess, scriptedAnswer, withoutEtag } from './fault-answers.ts'
-import { sendAnswer, sendEarly, sendGarbage } from './send.ts'
+import { createSpaceAnswer, sendAnswer, sendEarly, sendGarbage } from './send.ts'
 import { verifySignature } from './signature.ts'
 import { parseTarget } from './target.ts'
 import type { Grants } from './access.ts'
@@ -16,7 +16,7 @@ import type { Connections } from './connections.ts'
 import type { Fault, FaultScript } from './faults.ts'
 import type { RequestJournal, RequestOutcome, RequestRecord } from './journal.ts'
 import type { Bucket } from './operations.ts'
-import type { Pacer } from './pace.ts'
+import type { Line, Pacer } from './pace.ts'
 import type { SigningKey } from './signature.ts'
 import type { Content } from './store.ts'
 import type { Target } from './target.ts'
@@ -25,6 +25,8 @@ import type { Target } from './target.ts'
 export interface Throttle {
   /** Reading of request bodies and writing of answers, each connection by itself. Default: unlimited. */
   bytesPerSecond?: number
+  /** Whether all connections share `bytesPerSecond`, as they do on a line that is full. Default: each has it for itself. */
+  isShared?: boolean
   /** Milliseconds before every answer. Default 0. */
   latencyMs?: number
 }
@@ -38,6 +40,9 @@ export interface ExchangeContext {
   journal: RequestJournal
   connections: Connections
   throttle: () => Throttle | null
+  line: Line
+  /** Milliseconds by which its clock is ahead. */
+  clockOffsetMs: () => number
   isEnding: () => boolean
 }
 
@@ -67,6 +72,7 @@ class Exchange {
   readonly #record: RequestRecord
   readonly #fault: Fault | undefined
   readonly #pacer: Pacer
+  readonly #line: Line = { dueAt: 0 }
   #refusal: S3Error | undefined
 
   constructor (context: ExchangeContext, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) {
@@ -76,7 +82,10 @@ class Exchange {
     this.#expectsContinue = expectsContinue
     this.#target = this.#readHead()
     this.#fault = context.faults.take(this.#target)
-    this.#pacer = createPacer(() => this.#fault?.bytesPerSecond ?? context.throttle()?.bytesPerSecond, this.#gone.signal)
+    this.#pacer = createPacer(() => this.#fault?.bytesPerSecond ?? context.throttle()?.bytesPerSecond, this.#gone.signal,
+      () => this.#fault?.bytesPerSecond === undefined && context.throttle()?.isShared === true ? context.line : this.#line)
+    const offsetMs = context.clockOffsetMs()
+    if (offsetMs !== 0) response.setHeader('date', new Date(Date.now() + offsetMs).toUTCString())
     const { authorization, ...headers } = request.headers
     this.#record = context.journal.open({
       connection: context.connections.idOf(request.socket),
@@ -112,7 +121,7 @@ class Exchange {
     let target = NOWHERE
     try {
       target = parseTarget(method, url, headers['host']?.[0] ?? '', this.#context.bucket.name, headers['x-amz-copy-source'] !== undefined)
-      verifySignature(method, target, headers, this.#context.signingKey)
+      verifySignature(method, target, headers, this.#context.signingKey, Date.now() + this.#context.clockOffsetMs())
       checkAccess(target, this.#context.grants)
       checkHeaders(target, headers)
     } catch (error) {
@@ -181,6 +190,8 @@ class Exchange {
       case 'error-in-200':
         if (fault.apply === true) this.#apply(body)
         return await this.#afterDelay(() => this.#answer(errorInSuccess(fault)))
+      case 'white-space':
+        return await this.#answerSlowly(fault, body)
       case 'no-etag': {
         const answer = fault.apply === false ? emptyAnswer(200) : withoutEtag(this.#apply(body))
         return await this.#afterDelay(() => this.#answer(answer))
@@ -232,6 +243,19 @@ class Exchange {
     this.#record.status = answer.status
     const isHeadError = this.#request.method === 'HEAD' && answer.status >= 400
     await sendAnswer(this.#response, isHeadError ? emptyAnswer(answer.status) : answer, { pacer: this.#pacer, gone: this.#gone.signal, cutAt })
+  }
+
+  /** Begins the answer at once, and does the work only at its end. */
+  async #answerSlowly (fault: Fault, body: Content): Promise<void> {
+    this.#context.journal.emit('fault', this.#record)
+    this.#record.status = 200
+    const space = createSpaceAnswer(this.#response, fault.declarationFirst === true)
+    for (let left = fault.delayMs ?? 0; left > 0; left -= fault.everyMs ?? 1_000) {
+      space.write()
+      if (!await wait(Math.min(left, fault.everyMs ?? 1_000), this.#gone.signal)) return
+    }
+    const applied = fault.code === undefined || fault.apply === true ? this.#apply(body) : undefined
+    space.end(fault.code === undefined ? applied! : errorInSuccess(fault))
   }
 
   #answerEarly (answer: Answer): void {

@@ -3,7 +3,7 @@ import type { Operation, Target } from './target.ts'
 /** What goes wrong, where it is more than an explicit answer. See `Fault.action`. */
 export type FaultAction =
   | 'hang' | 'stop-reading' | 'reset' | 'lose-answer' | 'lose-answer-hang'
-  | 'error-in-200' | 'no-etag' | 'truncate-answer' | 'garbage'
+  | 'error-in-200' | 'no-etag' | 'truncate-answer' | 'garbage' | 'white-space'
 
 /**
  * A scripted trouble: which requests it hits, and what happens to them. Either `status` or `action`, or neither where only
@@ -28,7 +28,7 @@ export interface Fault {
 
   /** Answer with this status, applying nothing but with `apply: true`. The body has been read, unless `early`. */
   status?: number
-  /** S3 error code, with `status` or 'error-in-200'. Default: what B2 usually sends with that status. */
+  /** S3 error code, with `status`, 'error-in-200' or 'white-space'. Default: what B2 usually sends with that status. */
   code?: string
   /** S3 error message, with `status` or 'error-in-200'. Default: what B2 usually sends with that status. */
   message?: string
@@ -51,9 +51,15 @@ export interface Fault {
    * - `error-in-200`: status 200 whose body is an error document; applied only with `apply: true`.
    * - `no-etag`: a success without ETag; not applied with `apply: false`.
    * - `truncate-answer`: headers with the full Content-Length, then the connection closes after `atByte` bytes of the answer's body (default half).
+   * - `white-space`: status 200 at once, then a space every `everyMs` for `delayMs`; only then it is applied and the document follows,
+   *   as S3 documents it of CompleteMultipartUpload. With `code` the document is an error, and it is applied only with `apply: true`.
    * - `garbage`: the body is read, then bytes that are no HTTP, nothing is applied.
    */
   action?: FaultAction
+  /** Pause between two spaces of 'white-space', milliseconds. Default 1,000. */
+  everyMs?: number
+  /** Send the XML declaration before the spaces of 'white-space'. Default: it comes with the document. */
+  declarationFirst?: boolean
   /** When `reset` happens. During the body means after `atByte` bytes. Default 'after-body'. */
   at?: 'before-body' | 'during-body' | 'after-body'
   /** Bytes into the body. Default: 0 for 'stop-reading', half the body otherwise. */

@@ -24,9 +24,11 @@ export interface Pacer {
   passed (bytes: number): Promise<boolean>
 }
 
-/** `rate` gives bytes per second, undefined for as fast as possible. */
-export function createPacer (rate: () => number | undefined, gone: AbortSignal): Pacer {
-  let dueAt = 0
+/** When a line is free again that connections share. */
+export interface Line { dueAt: number }
+
+/** `rate` gives bytes per second, undefined for as fast as possible; `line` is this connection's own, or one that it shares. */
+export function createPacer (rate: () => number | undefined, gone: AbortSignal, line: () => Line): Pacer {
   return {
     sliceBytes () {
       const perSecond = rate()
@@ -36,8 +38,9 @@ export function createPacer (rate: () => number | undefined, gone: AbortSignal):
       const perSecond = rate()
       if (perSecond === undefined) return !gone.aborted
       const now = Date.now()
-      dueAt = Math.max(dueAt, now) + bytes / perSecond * 1000
-      return await wait(dueAt - now, gone)
+      const shared = line()
+      shared.dueAt = Math.max(shared.dueAt, now) + bytes / perSecond * 1000
+      return await wait(shared.dueAt - now, gone)
     },
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { DECLARATION } from './xml.ts'
 import type { Answer } from './answer.ts'
 import type { Pacer } from './pace.ts'
 
@@ -70,6 +71,20 @@ export async function sendAnswer (response: ServerResponse, answer: Answer, opti
   response.flushHeaders()
   await writeBody(response, answer.body, options.cutAt, options)
   response.socket?.destroySoon()
+}
+
+/** An XML answer that has begun before it is known: spaces, then the document. */
+export function createSpaceAnswer (response: ServerResponse, declarationFirst: boolean): { write (): void, end (answer: Answer): void } {
+  response.writeHead(200, { ...commonHeaders(), 'content-type': 'application/xml' })
+  if (declarationFirst) response.write(DECLARATION)
+  else response.flushHeaders()
+  return {
+    write () { response.write(' ') },
+    end ({ body }) {
+      const document = Buffer.concat(body).toString()
+      response.end(declarationFirst ? document.replace(DECLARATION, '') : document)
+    },
+  }
 }
 
 /** Answers past the HTTP server, so that it doesn't wait for a body nobody reads, and closes. */

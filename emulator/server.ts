@@ -82,6 +82,7 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
   const faults = new FaultScript()
   const journal = new RequestJournal()
   let throttle: Throttle | null = null
+  let clockOffsetMs = 0
   let isEnding = false
 
   const server: Server = options.tls === undefined ? createHttpServer() : createHttpsServer({ key: options.tls.key, cert: options.tls.cert })
@@ -97,6 +98,8 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
     journal,
     connections,
     throttle: () => throttle,
+    line: { dueAt: 0 },
+    clockOffsetMs: () => clockOffsetMs,
     isEnding: () => isEnding,
   }
   server.on('request', (request, response) => serveRequest(context, request, response, false))
@@ -135,6 +138,8 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
       throttle = conditions
     },
 
+    setClock (offsetMs) { clockOffsetMs = offsetMs },
+
     get requests () { return journal.records },
     on: (event, listener) => journal.on(event, listener),
     waitFor: (event, accept = () => true) => journal.waitFor(event, accept),
@@ -156,6 +161,7 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
       faults.clear()
       journal.clear()
       throttle = null
+      clockOffsetMs = 0
     },
     async close () {
       isEnding = true

@@ -3,6 +3,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { onNewConnection, watchingTries, withSignedBody } from './client.ts'
 import type { B2Client, B2Command } from './client.ts'
+import { TransportError } from './request-handler.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
 export interface ClientViewOptions {
@@ -104,14 +105,11 @@ export class ClientView {
   async #create (command: CreateMultipartUploadCommand, tries: Tries): Promise<object> {
     let settled = (): void => {}
     this.begun = new Promise(resolve => { settled = resolve })
+    watchingTries(command, error => { if (mayHaveBegun(error)) this.mayHaveStrays = true })
     try {
       const output = await this.#request(command, tries, this.#options.closing)
       this.uploadId = output.UploadId
-      this.mayHaveStrays = (output.$metadata.attempts ?? 1) > 1
       return output
-    } catch (error) {
-      this.mayHaveStrays = tries.count > 1 || !isRefusal(error)
-      throw error
     } finally {
       settled()
     }
@@ -183,10 +181,11 @@ export class ClientView {
   }
 }
 
-/** True where B2 answered that it did nothing. */
-function isRefusal (error: unknown): boolean {
+/** False where B2 never got the request that begins an upload, or answered that it did nothing. */
+function mayHaveBegun (error: unknown): boolean {
+  if (error instanceof TransportError) return error.wasSent
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
-  return status >= 400 && status < 500
+  return status < 400 || isBroken(error)
 }
 
 /**

@@ -148,8 +148,10 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     const output = result.output as { ETag?: string, UploadId?: string }
     const incomplete = (context.commandName === 'UploadPartCommand' && output.ETag === undefined) ||
       (context.commandName === 'CreateMultipartUploadCommand' && output.UploadId === undefined)
-    if (incomplete) throw Object.assign(new Error('B2 answered success without its result.'), { name: 'IncompleteAnswer' })
-    return result
+    if (!incomplete) return result
+    const error = Object.assign(new Error('B2 answered success without its result.'), { name: 'IncompleteAnswer' })
+    onFailedTry?.(error)
+    throw error
   }, { name: 'cancelAndCheck', step: 'deserialize', priority: 'high' })
 
   return {

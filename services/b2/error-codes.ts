@@ -167,6 +167,10 @@ const BY_NAME: Record<string, B2ErrorCode> = {
   IncompleteAnswer: 'service_unavailable',
 }
 
+const NAMED_FACTS: Record<string, string> = {
+  RequestTimeTooSkewed: 'this machine\'s clock and B2\'s differ too much',
+}
+
 const TLS_CODE = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH)/
 const CAP_WORDS = /cap exceeded|caps & alerts|caps &amp; alerts/i
 
@@ -195,7 +199,7 @@ export function describeFailure (error: unknown): B2Failure {
     if (bySystem !== undefined) return failure(bySystem, SYSTEM_WORDS[system], raw, status)
     if (status === 403 && CAP_WORDS.test(String(link.message))) return failure('quota_exceeded', undefined, raw, status)
     const byName = BY_NAME[String(link.name)]
-    if (byName !== undefined) return failure(byName, undefined, raw, status)
+    if (byName !== undefined) return failure(byName, NAMED_FACTS[String(link.name)], raw, status)
     if (/^Throttling/.test(String(link.name))) return failure('rate_limited', undefined, raw, status)
     if (status !== undefined) return failure(codeOfStatus(status), undefined, raw, status)
     if (/socket hang up|other side closed/i.test(String(link.message))) return failure('network_error', 'connection closed', raw, status)

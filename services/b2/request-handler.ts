@@ -13,13 +13,16 @@ import { watchForStall } from './stall-watch.ts'
 export class TransportError extends Error {
   override readonly name = 'TransportError'
   readonly code: string
-  /** True for a request that stores an object and may have done so, since all of it may have reached B2. */
+  /** True where all of the request may have reached B2. */
+  readonly wasSent: boolean
+  /** True for a request that stores an object and may have done so. */
   readonly outcomeUnknown: boolean
 
-  constructor (message: string, code: string, outcomeUnknown: boolean, cause?: unknown) {
+  constructor (message: string, code: string, outcomeUnknown: boolean, cause?: unknown, wasSent = outcomeUnknown) {
     super(message, { cause })
     this.code = code
     this.outcomeUnknown = outcomeUnknown
+    this.wasSent = wasSent
   }
 }
 
@@ -28,6 +31,8 @@ export interface RequestHandlerOptions {
   readonly connectTimeoutMs: number
   /** Milliseconds in which (next to) nothing moved after which a request has stalled. */
   readonly stallTimeoutMs: number
+  /** Milliseconds that the answer to CompleteMultipartUpload may take to come, as long as anything comes. Default 5 minutes. */
+  readonly longestCompletionMs?: number
 }
 
 /** Property of a request, and of what one of its tries failed with, that holds the `AbortSignal` which ends it. */
@@ -53,6 +58,7 @@ export interface HandlerWishes {
 // A whole part given to a TLS socket at once is held a second time, encrypted.
 const SLICE_BYTES = 262_144 // 256 KiB
 const LARGEST_ANSWER_BYTES = 4_194_304 // 4 MiB
+const LONGEST_COMPLETION_MS = 300_000
 
 /**
  * The HTTP side of the SDK client (its supported extension point `requestHandler`). It does what the SDK's own handler
@@ -98,13 +104,16 @@ export class B2RequestHandler {
       const agents = firstTry && request[NEW_CONNECTION] !== true ? this.#agents : this.#freshAgents
       const body: Uint8Array | string | undefined = request.body
       const stores = storesAnObject(request)
+      const completes = request.method === 'POST' && stores
+      let completesUntil = 0
+      let answerMoved = false
       let written = false
       let isConnected = false
       let socket: Socket | undefined
       let answered: http.IncomingMessage | undefined
       let streamed: http.IncomingMessage | undefined
       const transportError = (message: string, code: string, cause?: unknown): TransportError =>
-        new TransportError(message, code, stores && written && isConnected, cause)
+        new TransportError(message, code, stores && written && isConnected, cause, written && isConnected)
 
       const req = (secure ? https : http).request({
         host: request.hostname.replace(/^\[|\]$/g, ''),
@@ -136,9 +145,13 @@ export class B2RequestHandler {
         if (socket === undefined || req.destroyed) return
         isConnected = true
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
-          () => fail(transportError('nothing moved on the connection', 'B2_STALLED')),
-          // What lies here unread is the reader's to take; until then B2 can't send more.
-          () => streamed !== undefined && (streamed.complete || streamed.readableLength > 0))
+          () => fail(transportError('nothing moved on the connection', 'B2_STALLED')), () => {
+            // What lies here unread is the reader's to take; until then B2 can't send more.
+            if (streamed !== undefined) return streamed.complete || streamed.readableLength > 0
+            const isAtWork = answerMoved && performance.now() < completesUntil
+            answerMoved = false
+            return isAtWork
+          })
       }
 
       req.on('socket', (assigned: Socket) => {
@@ -167,7 +180,15 @@ export class B2RequestHandler {
           finished(answer, settle)
           return finish(answer)
         }
-        readWhole(answer, bytes => {
+        if (completes) {
+          // S3 servers may answer this one at once, and send white space while they put the parts together.
+          completesUntil = performance.now() + (this.#options.longestCompletionMs ?? LONGEST_COMPLETION_MS)
+          answerMoved = true
+          answer.on('data', () => { answerMoved = true })
+        }
+        readWhole(answer, read => {
+          const bytes = completes ? withoutLeadingSpace(read) : read
+          if (completes && answer.statusCode === 200 && bytes.byteLength === 0) return fail(transportError('the answer ended before its document', 'ECONNRESET'))
           settle()
           // An answer that came before the whole body was sent leaves a connection that can't be used again.
           if (!req.writableFinished) req.destroy()
@@ -227,6 +248,12 @@ function readWhole (answer: http.IncomingMessage, onEnd: (bytes: Uint8Array) => 
   })
   answer.once('end', () => onEnd(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
   answer.once('error', onError)
+}
+
+/** The document alone: white space before an XML declaration is no XML. */
+function withoutLeadingSpace (bytes: Uint8Array): Uint8Array {
+  const start = bytes.findIndex(byte => byte > 0x20)
+  return start === -1 ? new Uint8Array(0) : bytes.subarray(start)
 }
 
 function abortError (): Error {

@@ -9,10 +9,10 @@ const LOOKS_PER_PERIOD = 4
  * Calls `onStall` once less than 16 KiB moved over `socket`, both directions together, within `periodMs` milliseconds.
  * A slow connection is not a stalled one. Returns the function that ends the watch.
  *
- * It counts looks rather than time, so that a busy process does not take its own pause for B2's. A connection that only
- * waits for us, which `waitsForUs` tells, does not stall.
+ * It counts looks rather than time, so that a busy process does not take its own pause for B2's. Other signs of life, which
+ * `isAlive` is asked for at each look, count like movement.
  */
-export function watchForStall (socket: Socket, periodMs: number, onStall: () => void, waitsForUs: () => boolean = () => false): () => void {
+export function watchForStall (socket: Socket, periodMs: number, onStall: () => void, isAlive: () => boolean = () => false): () => void {
   let seen = handedOver(socket)
   let queued: number | undefined
   let quietLooks = 0
@@ -20,7 +20,7 @@ export function watchForStall (socket: Socket, periodMs: number, onStall: () => 
 
   async function look (): Promise<void> {
     const now = handedOver(socket)
-    let progress = now - seen >= TRICKLE_BYTES || waitsForUs()
+    let progress = now - seen >= TRICKLE_BYTES || isAlive()
     if (progress) {
       queued = undefined
     } else {

@@ -23,8 +23,11 @@ t.test('whoever begins an upload knows its id, and whether there may be others',
     ['a failure', [{ status: 500 }, { status: 500 }], false, true],
     ['a failure at the only try', [{ status: 500 }], false, true, 1],
     ['an answer that is lost', [{ action: 'lose-answer' }, { action: 'lose-answer' }], false, true],
-    ['a success at the second try', [{ status: 503 }], true, true],
-    ['a refusal at the second try', [{ status: 503 }, { status: 403 }], false, true],
+    ['a success at the second try', [{ status: 500 }], true, true],
+    ['a refusal at the second try', [{ status: 500 }, { status: 403 }], false, true],
+    ['a server that is too busy', [{ status: 503 }, { status: 503 }], false, false],
+    ['a success after it was too busy', [{ status: 503 }], true, false],
+    ['an answer that is no HTTP', [{ action: 'garbage' }, { status: 503 }], false, true],
   ]
   for (const [name, faults, hasId, mayHaveStrays, maxAttempts = 2] of cases) {
     const stage = await setUpView(t, {}, { maxAttempts })
