@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import b2Client from './plugins/b2-client.ts'
 import type { B2Options } from './plugins/b2-client.ts'
 import correlationId from './plugins/correlation-id.ts'
-import localStore from './plugins/local-store.ts'
+import localStore, { kLocalStore } from './plugins/local-store.ts'
 import uploads, { kUploads } from './plugins/uploads.ts'
 import type { UploadsPluginOptions } from './plugins/uploads.ts'
 import { addSchemas } from './routes/schemas.ts'
@@ -28,7 +28,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer'>, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' | 'beforePass'>, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
@@ -73,7 +73,8 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
   await app.register(async scope => {
     await scope.register(localStore, { ...local, required: local.required ?? false })
     await scope.register(b2Client, { b2, missing, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
-    await scope.register(uploads, { ...rest, observer: metrics?.observer })
+    const beforePass = b2 && (async () => await scope[kLocalStore].claimForBucket(b2)) // a full disk had no room for it at the start
+    await scope.register(uploads, { ...rest, beforePass, observer: metrics?.observer })
     const own = scope[kUploads]
     metrics?.watch(own)
     app.decorate(decoratorName, own as never)

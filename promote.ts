@@ -14,6 +14,7 @@ import { ConfigError, missingB2, parseConfig } from './services/config.ts'
 import type { Config } from './services/config.ts'
 import { onEndSignal } from './services/end-signals.ts'
 import type { EndSignal } from './services/end-signals.ts'
+import { WrongBucketError } from './services/local-bucket.ts'
 import { createLocalStore } from './services/local-store.ts'
 import { optionsFromConfig } from './services/options.ts'
 import type { PromotionReport } from './services/promotion.ts'
@@ -86,7 +87,7 @@ async function main (): Promise<number> {
     return await run(config, options)
   } catch (error) {
     complain(messageOf(error))
-    return EXIT_LEFT
+    return error instanceof WrongBucketError ? EXIT_USAGE : EXIT_LEFT
   }
 }
 
@@ -131,7 +132,7 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
   }, signal => process.exit(exitCodeOf(signal)))
 
   const log = pino({ level: verbose ? config.LOG_LEVEL : 'silent' }, pino.destination({ fd: stderr.fd, sync: true }))
-  const promoter = dryRun ? lookInto(config, log) : await open(config, log)
+  const promoter = dryRun ? await lookInto(config, log) : await open(config, log)
   let closed: Promise<unknown> | undefined
   const close = async (): Promise<unknown> => await (closed ??= promoter.close())
   let report: PromotionReport
@@ -165,9 +166,10 @@ async function open (config: Config, log: pino.Logger): Promise<Promoter> {
 }
 
 /** Opens nothing, so that neither the directory nor B2 is tidied up. */
-function lookInto (config: Config, log: pino.Logger): Promoter {
+async function lookInto (config: Config, log: pino.Logger): Promise<Promoter> {
   const { b2, local: localOptions, ...options } = optionsFromConfig(config)
   const local = createLocalStore({ ...localOptions, log })
+  await local.assertBucket(b2!)
   const store = createB2Store({ ...b2!, log })
   const uploads = createUploads({ ...options, b2: store, local, log, promoteIntervalMs: 0 })
   return {

@@ -3,6 +3,7 @@ import { createReadStream, lstatSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { BUCKET_MARKER } from '../services/local-bucket.ts'
 import type { StoredObject, StoredVersion } from '../emulator/index.ts'
 import { filenameOf } from './client.ts'
 import type { Expectations, Expected } from './expected.ts'
@@ -120,5 +121,5 @@ function strayUploads ({ b2, orphans }: Scene): string[] {
 
 async function strayFiles (directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  return entries.filter(entry => !entry.isDirectory()).map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
+  return entries.filter(entry => !entry.isDirectory() && entry.name !== BUCKET_MARKER).map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
 }

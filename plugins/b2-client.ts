@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { createB2Store } from '../services/b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../services/b2/store.ts'
 import { badOption } from '../services/check-options.ts'
+import { LocalStoreError } from '../services/local-errors.ts'
 import type { Observer } from '../services/observer.ts'
 import { kLocalStore } from './local-store.ts'
 
@@ -40,6 +41,12 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, missing = [], keyPref
   if (b2 === undefined && missing.length > 0) {
     app.log.warn({ missing }, `B2 is not configured, ${missing.join(', ')} missing: ` +
       `running local-only, uploads are stored in ${localStore.dir} and stay there`)
+  }
+  if (b2 !== undefined) {
+    await localStore.claimForBucket(b2).catch((err: unknown) => {
+      if (!(err instanceof LocalStoreError)) throw err
+      app.log.warn({ err, dir: localStore.dir }, 'it can\'t be told which bucket the local storage directory (LOCAL_STORAGE_DIR) belongs to: nothing is promoted until it can')
+    })
   }
   const store = b2 === undefined
     ? undefined

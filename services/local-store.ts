@@ -1,5 +1,6 @@
 import nodeFs from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { createBucketMarker, type Destination } from './local-bucket.ts'
 import { CLAIM_DELAY_MS, createClaims, type Claim } from './local-claims.ts'
 import { createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
@@ -117,6 +118,16 @@ export interface LocalStore {
    * @throws LocalStoreError
    */
   isClaimedElsewhere (key: string): Promise<boolean>
+  /**
+   * Whether the directory is marked as that of this bucket. False: it is not marked.
+   * @throws WrongBucketError; LocalStoreError where the disk fails
+   */
+  assertBucket (destination: Destination): Promise<boolean>
+  /**
+   * The same, and marks it if it is not marked. False: that is not possible yet, as there is no room or no such directory.
+   * @throws WrongBucketError; LocalStoreError where the disk fails
+   */
+  claimForBucket (destination: Destination): Promise<boolean>
   /** Ends all timers, discards the writers still open (a commit under way is waited for). The store is of no use afterwards. */
   close (): Promise<void>
 }
@@ -136,6 +147,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const receipts = createReceipts({ fs, root, heartbeat, makeDirectory, log })
   const pending = createPending({ fs, root, receipts, log })
   const claims = createClaims({ fs, root, heartbeat, delayMs: claimDelayMs, signal: closing.signal, log })
+  const marker = createBucketMarker({ fs, root, dir })
   let sweep: Promise<void> | undefined
 
   function assertNotClosed (): void {
@@ -252,6 +264,8 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     takeUp: async key => await work(() => receipts.takeUp(key)),
     claim: async (key, stop) => await work(() => claims.claim(key, stop)),
     isClaimedElsewhere: async key => await work(() => claims.isClaimedElsewhere(key)),
+    assertBucket: async destination => await work(() => marker.assertBucket(destination)),
+    claimForBucket: async destination => await work(() => marker.claimForBucket(destination)),
     close
   }
 }

@@ -28,6 +28,8 @@ export interface PromoterOptions {
   readonly maxFailures?: number
   /** Called with the new receipt once B2 has the file for sure; the local file goes only after it resolved. */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
+  /** Rejects if the directory's files must not go to this bucket: then there is no pass. */
+  readonly beforePass?: (() => Promise<unknown>) | undefined
 }
 
 /** Moves files that fell back to local storage to B2, one at a time. */
@@ -35,7 +37,7 @@ export interface Promoter {
   /**
    * One pass over all files. Passes don't overlap: a call during one gets a pass that begins after it. Once closed it does
    * nothing.
-   * @throws {LocalStoreError} where the directory can't be read
+   * @throws {LocalStoreError} where the directory can't be read; {WrongBucketError} if it belongs to another bucket
    */
   promote (options?: PromoteOptions): Promise<PromotionReport>
   /** Begins to work by itself. */
@@ -61,7 +63,7 @@ const CLEANUP_INTERVAL_MS = 60_000
 const NOTHING: PromotionReport = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 }
 
 export function createPromoter (options: PromoterOptions): Promoter {
-  const { b2, local, log, observer, intervalMs, maxFailures = 5, onPromoted } = options
+  const { b2, local, log, observer, intervalMs, maxFailures = 5, onPromoted, beforePass } = options
   const queue = new PromotionQueue(maxFailures)
   /** Keys, as of the last look. */
   const pending = new Set<string>()
@@ -86,6 +88,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   }
 
   async function runPass (b2: B2Store, how: PromoteOptions): Promise<PromotionReport> {
+    await beforePass?.()
     const tools = { stores: { ...options, b2 }, queue, log, observer, onPromoted, onGone: (key: string) => { pending.delete(key) } }
     const pass = current = new PromotionPass(tools, how)
     try {

@@ -66,6 +66,8 @@ export interface UploadsOptions {
    * least once. The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
    */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
+  /** Rejects if the directory's files must not go to this bucket: then nothing is promoted. */
+  readonly beforePass?: (() => Promise<unknown>) | undefined
 }
 
 /** How both stores are. */
@@ -124,7 +126,7 @@ export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refu
 
 /** @throws {TypeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
 export function createUploads (options: UploadsOptions): UploadService {
-  const { b2, local, log, observer, onPromoted } = options
+  const { b2, local, log, observer, onPromoted, beforePass } = options
   const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
   const fault = keyPrefixFault(keyPrefix)
   if (fault !== undefined) throw badOption('keyPrefix', fault)
@@ -146,7 +148,7 @@ export function createUploads (options: UploadsOptions): UploadService {
     resetMs: options.breakerResetMs ?? 30_000,
     onChange: onCircuitChange,
   })
-  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, onPromoted })
+  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, onPromoted, beforePass })
   const receiver = createReceiver({
     stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes ?? [] },
     account,

@@ -9,6 +9,7 @@ import type { Test } from 'tap'
 import service, { serverOptions } from '../../app.ts'
 import { startB2Emulator } from '../../emulator/index.ts'
 import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulator/index.ts'
+import { BUCKET_MARKER } from '../../services/local-bucket.ts'
 import { send } from './answer.ts'
 import type { Answer } from './answer.ts'
 import { lookAt } from './secret-watch.ts'
@@ -80,7 +81,8 @@ export async function startService (t: Test, env: Record<string, string> = {}): 
 
 export async function filesBelow (dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true })
-  return entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort()
+  // Each directory that was used with a bucket has the marker.
+  return entries.filter(entry => entry.isFile() && entry.name !== BUCKET_MARKER).map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort()
 }
 
 /** The names below the local directory once nothing is noted there any more that is to be removed from B2. */

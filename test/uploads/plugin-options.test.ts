@@ -110,7 +110,8 @@ t.test('a directory is refused to a second registration with another bucket, as 
   await first.close()
   await t.rejects(start(undefined), { message: /option local\.dir/ })
   await again.close()
-  await t.resolves(start(undefined))
+  await (await start(undefined)).close()
+  await t.rejects(start({ ...B2, bucket: 'others' }), { name: 'WrongBucketError' }, 'after that the directory itself says so')
 })
 
 t.test('options of other plugins, and undefined, are let be', async t => {
