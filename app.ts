@@ -17,7 +17,10 @@ import health from './routes/health.ts'
 import metrics from './routes/metrics.ts'
 import { answerParserError } from './routes/parser-error.ts'
 import ready from './routes/ready.ts'
+import { rewriteUrl } from './routes/request-target.ts'
 import { addSchemas } from './routes/schemas.ts'
+import { ignoreUpgradeOffers } from './routes/upgrade-offer.ts'
+import { codedUnderHttp10 } from './routes/upload-head.ts'
 import { parseConfig } from './services/config.ts'
 import type { Environment } from './services/config.ts'
 import { optionsFromConfig } from './services/options.ts'
@@ -33,6 +36,7 @@ export function serverOptions (env: Environment): FastifyHttpOptions<Server> {
     logger: { level: LOG_LEVEL },
     trustProxy: TRUST_PROXY,
     genReqId: correlationIdOf,
+    rewriteUrl,
     // Each upload has its own closing line.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'correlation_id' }),
     // An upload takes as long as it takes; the idle rule ends those that stand still.
@@ -68,12 +72,16 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
     answerError(new UploadError('not_found', `There is no ${request.method} ${request.url.split('?', 1)[0]}.`), request, reply)
   })
   app.addHook('onRequest', async (request, reply) => {
-    const { host, expect, 'transfer-encoding': coding = 'chunked' } = request.headers
+    const { host, expect, 'transfer-encoding': coding } = request.headers
     if (host === undefined && request.raw.httpVersion === '1.1') {
       throw new UploadError('invalid_request', 'The request has no Host header.')
     }
     // Node takes any list that ends in `chunked`, and would give the bytes as they are: gzipped, for instance (RFC 9112 §6.1).
-    if (coding.toLowerCase() !== 'chunked') {
+    if (coding !== undefined && request.raw.httpVersion === '1.0') {
+      reply.header('connection', 'close')
+      throw codedUnderHttp10()
+    }
+    if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
       reply.header('connection', 'close')
       throw new UploadError('invalid_request', 'The request has a transfer coding other than chunked.')
     }
@@ -86,6 +94,7 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   // Node would answer these by itself, in another shape.
   app.server.on('checkExpectation', (request, response) => { app.routing(request, response) })
   deferContinue(app)
+  ignoreUpgradeOffers(app)
   await app.register(apiKeys, { keys: API_KEYS, open: ['/health', '/ready', DOCUMENTATION_PATH] })
   await app.register(rateLimit, { max: RATE_LIMIT_MAX, windowMs: RATE_LIMIT_WINDOW_MS })
   await app.register(documentation)

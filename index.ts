@@ -97,6 +97,7 @@ const plugin = fp(b2Uploads, { name: 'fastify-b2-uploads', fastify: '5.x' })
 
 export default plugin
 export { plugin as b2Uploads }
+export { rewriteUrl } from './routes/request-target.ts'
 export { ConfigError } from './services/config.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
 export type { Uploads, StoreInfo, FileInfo, UploadsStatus } from './services/uploads.ts'

@@ -13,6 +13,7 @@ const LOOK_MS = 100
 export default fp(async app => {
   const open = new Set<Connection>()
   app.server.on('connection', (socket: Connection) => {
+    if (open.has(socket)) return // it has got a new parser
     open.add(socket)
     socket.once('close', () => open.delete(socket))
   })

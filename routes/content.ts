@@ -19,30 +19,46 @@ const FILE = {
   'content-disposition': text('`attachment`, with the client\'s name for the file (RFC 6266).'),
 }
 
-function schema (operationId: string, summary: string, hasBody: boolean) {
-  return {
-    operationId,
-    summary,
-    description: 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out. A range of bytes and the conditions of RFC 9110 are honoured.',
-    tags: ['uploads'],
-    params: NameParams,
-    headers: Type.Object({
-      range: Type.Optional(Type.String({ description: 'One range of bytes, such as `bytes=0-1023`.' })),
-      'if-range': Type.Optional(Type.String({ description: 'The range counts only where the file has this ETag or date.' })),
-      'if-none-match': Type.Optional(Type.String({ description: 'ETags that the client has.' })),
-      'if-modified-since': Type.Optional(Type.String({ description: 'The date that the client has.' })),
-      'if-match': Type.Optional(Type.String({ description: 'ETags, one of which the file must have.' })),
-      'if-unmodified-since': Type.Optional(Type.String({ description: 'The date that the file must have.' })),
-    }),
-    response: {
-      200: fileAnswer('The file.', FILE, hasBody),
-      206: fileAnswer('The range of it that was asked for.', { ...FILE, 'content-range': text('Which bytes they are, and of how many.') }, hasBody),
-      304: emptyAnswer('The client has it already.', VALIDATORS),
-      ...errorAnswers({
-        400: ['invalid_request'], 401: true, 404: true, 412: true, 416: true, 500: true, 503: ['storage_unavailable', 'shutting_down'],
-      }),
-    },
-  }
+const CONDITIONS = {
+  'if-none-match': Type.Optional(Type.String({ description: 'ETags that the client has.' })),
+  'if-modified-since': Type.Optional(Type.String({ description: 'The date that the client has.' })),
+  'if-match': Type.Optional(Type.String({ description: 'ETags, one of which the file must have.' })),
+  'if-unmodified-since': Type.Optional(Type.String({ description: 'The date that the file must have.' })),
+}
+const RANGE = {
+  range: Type.Optional(Type.String({ description: 'One range of bytes, such as `bytes=0-1023`.' })),
+  'if-range': Type.Optional(Type.String({ description: 'The range counts only if the file has this ETag or date.' })),
+}
+const DESCRIPTION = 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out.'
+const ERRORS = { 400: ['invalid_request'], 401: true, 404: true, 412: true, 500: true, 503: ['storage_unavailable', 'shutting_down'] } as const
+
+const GET_SCHEMA = {
+  operationId: 'getUploadContent',
+  summary: 'Read a file',
+  description: `${DESCRIPTION} A range of bytes and the conditions of RFC 9110 are honoured.`,
+  tags: ['uploads'],
+  params: NameParams,
+  headers: Type.Object({ ...RANGE, ...CONDITIONS }),
+  response: {
+    200: fileAnswer('The file.', FILE, true),
+    206: fileAnswer('The range of it that was asked for.', { ...FILE, 'content-range': text('Which bytes they are, and of how many.') }, true),
+    304: emptyAnswer('The client has it already.', VALIDATORS),
+    ...errorAnswers({ ...ERRORS, 416: true }),
+  },
+}
+
+const HEAD_SCHEMA = {
+  operationId: 'headUploadContent',
+  summary: 'Say what reading a file would answer',
+  description: `${DESCRIPTION} The conditions of RFC 9110 are honoured; \`Range\` counts for GET alone (§14.2).`,
+  tags: ['uploads'],
+  params: NameParams,
+  headers: Type.Object(CONDITIONS),
+  response: {
+    200: fileAnswer('The file.', FILE, false),
+    304: emptyAnswer('The client has it already.', VALIDATORS),
+    ...errorAnswers(ERRORS),
+  },
 }
 
 /** `GET` and `HEAD /uploads/{name}/content`. */
@@ -53,12 +69,12 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
   app.get('/uploads/:name/content', {
     ...common,
     exposeHeadRoute: false,
-    schema: schema('getUploadContent', 'Read a file', true),
+    schema: GET_SCHEMA,
   }, serve)
 
   app.head('/uploads/:name/content', {
     ...common,
-    schema: schema('headUploadContent', 'Say what reading a file would answer', false),
+    schema: HEAD_SCHEMA,
     config: { swagger: { exposeHeadRoute: true }, swaggerTransform: described },
   }, serve)
 
@@ -93,7 +109,8 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     }
     if (verdict === 'not_modified') return await reply.code(304).headers(known).send()
 
-    const range = allowsRange(headers, validators) ? rangeOf(headers.range, size) : undefined
+    // Ranges are defined for GET alone (RFC 9110 §14.2).
+    const range = method === 'GET' && allowsRange(headers, validators) ? rangeOf(headers.range, size) : undefined
     if (range === 'unsatisfiable') {
       reply.header('content-range', `bytes */${size}`)
       throw new UploadError('range_not_satisfiable', `The file has ${size} bytes, and Range asks for "${headers.range}".`)

@@ -11,11 +11,15 @@ const MAX_HEAD_BYTES = 16_384 // 16 KiB
 /** More than the form parser's limits let through. */
 const MAX_HEADS = 256
 
+// MIMEType takes quadratic time for white space, and the boundary has no more than 200 characters.
+const MOST_CHARACTERS = 1_024
+
 /**
  * The boundary that a content type gives; undefined where it has none that can be used. Quotes, backslashes and what is not
  * printable US-ASCII are in no boundary (RFC 2046 §5.1.1), and parsers differ about them. Its 70 characters are not insisted on.
  */
 export function boundaryOf (contentType: string): string | undefined {
+  if (contentType.length > MOST_CHARACTERS) return undefined
   try {
     const boundary = new MIMEType(contentType).params.get('boundary') ?? ''
     return /^[\x20-\x7e]{1,200}$/.test(boundary) && !/["\\]/.test(boundary) ? boundary : undefined

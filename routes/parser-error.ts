@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import { errorBody, LINGER_MS } from './error-answer.ts'
+import { lengthMissing } from './upload-head.ts'
 
 const STATUS: Record<string, number> = {
   HPE_HEADER_OVERFLOW: 431,
@@ -20,6 +21,18 @@ export function parserErrorOf (request: IncomingMessage): UploadError | undefine
   return answered.get(request)
 }
 
+function explain (error: Error & { code?: string }): UploadError {
+  if (error.code === 'HPE_INVALID_URL') {
+    return new UploadError('invalid_request', 'The target of the request has characters that have to be percent-encoded.', {
+      hints: ['Percent-encode the name in the path as UTF-8: Bj%C3%B6rk.mp3 for Björk.mp3 (encodeURIComponent does it).'],
+      cause: error,
+    })
+  }
+  const statusCode = STATUS[error.code ?? ''] ?? 400
+  return new UploadError(statusCode === 408 ? 'upload_stalled' : 'invalid_request',
+    'The request is not well-formed HTTP, or its headers are too large or came too slowly.', { statusCode, cause: error })
+}
+
 /** Answers what Node's HTTP parser could not read. It may never have become a request, so the answer is written by hand. */
 export function answerParserError (this: FastifyInstance, error: Error & { code?: string }, socket: Socket & { _httpMessage?: ServerResponse | null }): void {
   const { _httpMessage: response } = socket
@@ -29,9 +42,8 @@ export function answerParserError (this: FastifyInstance, error: Error & { code?
     socket.destroy()
     return
   }
-  const status = STATUS[error.code ?? ''] ?? 400
-  const explained = new UploadError(status === 408 ? 'upload_stalled' : 'invalid_request',
-    'The request is not well-formed HTTP, or its headers are too large or came too slowly.', { statusCode: status, cause: error })
+  const explained = (response == null ? undefined : lengthMissing(response.req)) ?? explain(error)
+  const status = explained.statusCode
   const correlationId = response == null ? randomUUID() : correlationIdOf(response.req)
   if (response != null) answered.set(response.req, explained)
   const body = JSON.stringify(errorBody(explained, correlationId))

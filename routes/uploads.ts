@@ -15,6 +15,7 @@ import { commonOptions } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 import { assertForm, contentLength, explainFailure, openMultipartFile } from './multipart-file.ts'
 import { receivedBytes } from './received-bytes.ts'
+import { assertStorable } from './upload-head.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
@@ -28,7 +29,7 @@ const answers = {
   201: receiptAnswer('Stored, in the store that the answer names.', {
     location: { type: 'string', description: 'The path of the upload\'s receipt.' },
   }),
-  ...errorAnswers({ 400: true, 401: true, 408: true, 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
+  ...errorAnswers({ 400: true, 401: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
 /** Requests that have begun an upload, which has a closing line of its own. */
@@ -105,10 +106,6 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      if (request.headers['content-range'] !== undefined) {
-        // A resumed transfer (RFC 9110 §14.5): what came alone would be taken for the file.
-        throw new UploadError('invalid_request', 'The request has a piece of a file (Content-Range); only whole files are taken.')
-      }
       return await receive(uploads, request, reply, { largest: maxBytes, open: async () => openRawFile(request, filename) })
     })
   })
@@ -142,9 +139,8 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
       if ((contentLength(request) ?? 0) > largest) {
         throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
       }
-      assertNotCoded(request, reply)
       check?.()
-      assertUntouched(request)
+      assertStorable(request, reply)
       sendContinue(request.raw, reply.raw)
       return await open()
     },
@@ -166,25 +162,6 @@ function assertAllowed ({ headers }: FastifyRequest): void {
 function prefixOf ({ server, url }: FastifyRequest): string {
   const prefix = server.prefix.replace(/\/+$/, '')
   return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix
-}
-
-/** A hook of the host that read the body, or a piece of it, would have what it read be missing from the file. */
-function assertUntouched ({ raw }: FastifyRequest): void {
-  if (!raw.readableDidRead) return
-  throw new UploadError('internal_error', 'A hook of the app has read the request\'s body before this route could: keep such hooks away from the upload routes.')
-}
-
-/**
- * A body with a content coding is not the file but a packed form of it (RFC 9110 §8.4). Stored as it came, it would be read back
- * as another file than its type says; and nobody unpacks it here.
- */
-function assertNotCoded (request: FastifyRequest, reply: FastifyReply): void {
-  const coding = request.headers['content-encoding'] ?? ''
-  if (coding.split(',').every(name => ['', 'identity'].includes(name.trim().toLowerCase()))) return
-  reply.header('accept-encoding', 'identity') // RFC 9110 §15.5.16
-  throw new UploadError('unsupported_media_type', `The body has a content coding (Content-Encoding: ${coding}); files are taken as they are.`, {
-    hints: ['Send the file without Content-Encoding. A file that is itself compressed, such as a .gz, needs none.'],
-  })
 }
 
 function openRawFile (request: FastifyRequest, filename: string): OpenedFile {

@@ -59,9 +59,7 @@ export class B2Cleanup {
     this.#options = options
     this.#list = new LeftoverList(leftovers, bucket, log)
     this.#removal = new LeftoverRemoval({ client, bucket, signal: this.#cancel.signal })
-    this.#sweep = new UnfinishedSweep({
-      removal: this.#removal, signal: this.#cancel.signal, log, isWanted: async key => await options.isWanted?.(key) ?? false,
-    })
+    this.#sweep = new UnfinishedSweep(this.#removal, this.#cancel.signal, log)
     this.retry()
   }
 
@@ -118,9 +116,8 @@ export class B2Cleanup {
   }
 
   /**
-   * Aborts multipart uploads of this service under `prefix` that were begun more than `olderThanMs` ago, got no part since, and have neither
-   * file nor receipt here. To be called as often as one likes: it looks once an hour, and not again if the application key may not
-   * list. Never rejects.
+   * Aborts multipart uploads under `prefix` that were begun more than `olderThanMs` ago and got no part since. To be called
+   * as often as one likes: it looks once an hour, and not again where the application key may not list. Never rejects.
    */
   async sweepUnfinished (prefix: string, olderThanMs: number): Promise<void> {
     if (!this.#closed) await this.#sweep.run(prefix, olderThanMs)

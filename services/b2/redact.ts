@@ -5,6 +5,6 @@ export function createRedactor (secrets: readonly string[]): (text: string) => s
   return text => {
     let redacted = text
     for (const secret of known) redacted = redacted.replaceAll(secret, '***')
-    return redacted.replace(/(key\s*(?:id)?\s*:?\s*)(['"`])[^'"`]*\2/gi, '$1$2***$2').replace(/(Credential=)[^/\s,]+/gi, '$1***')
+    return redacted.replace(/(key\s*(?:id\s*)?(?::\s*)?)(['"`])[^'"`]*\2/gi, '$1$2***$2').replace(/(Credential=)[^/\s,]+/gi, '$1***')
   }
 }

@@ -25,13 +25,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   isWanted? (key: string): Promise<boolean>
   /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
   isBusy? (key: string): Promise<boolean>
-  /** Put before every key; old unfinished uploads of such keys are ended. Default: none are. */
+  /** Put before every key; unfinished uploads below it are ended when they are a day old. Default: none are. */
   readonly keyPrefix?: string
-  /**
-   * Milliseconds after which an unfinished multipart upload that belongs to nothing here is ended. Default 604,800,000 (7 days), at
-   * least a day; 0: never. The bucket's lifecycle rule must not be shorter.
-   */
-  readonly unfinishedMaxAgeMs?: number
   readonly log?: Log
   /** Called with what B2 failed with, whatever was asked of it, after its retries. */
   onFailure? (error_code: B2ErrorCode): void
@@ -88,7 +83,7 @@ export interface PartsOptions {
   readonly signParts?: boolean
 }
 
-const UNFINISHED_AFTER_MS = 604_800_000 // 7 days
+const UNFINISHED_AFTER_MS = 86_400_000 // a day
 
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store {
@@ -147,7 +142,6 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const partBytes = options.partBytes ?? 8_388_608 // 8 MiB
   const concurrency = options.concurrency ?? 5
   const maxAttempts = options.maxAttempts ?? 4
-  const unfinishedMaxAgeMs = options.unfinishedMaxAgeMs ?? UNFINISHED_AFTER_MS
   const { bucket } = options
   const log = options.log === undefined ? {} : { log: options.log }
   const onFailure = (error_code: B2ErrorCode): void => options.onFailure?.(error_code)
@@ -191,7 +185,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     retryCleanup () {
       cleanup.retry()
-      if (options.keyPrefix !== undefined && unfinishedMaxAgeMs > 0) cleanup.sweepUnfinished(options.keyPrefix, unfinishedMaxAgeMs).catch(() => {})
+      if (options.keyPrefix !== undefined) cleanup.sweepUnfinished(options.keyPrefix, UNFINISHED_AFTER_MS).catch(() => {})
     },
 
     async close () {

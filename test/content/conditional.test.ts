@@ -49,6 +49,12 @@ function gistOf (expected: Exclude<Expected, 'multipart'>, content: Buffer, meth
   }
 }
 
+/** What this service answers to a method. nginx honours `Range` on HEAD, too; RFC 9110 §14.2 defines it for GET alone. */
+function ours (expected: Case[1], method: 'GET' | 'HEAD'): Exclude<Expected, 'multipart'> {
+  const isOfRange = expected === 416 || typeof expected !== 'number'
+  return method === 'HEAD' && isOfRange ? 200 : expected as Exclude<Expected, 'multipart'>
+}
+
 function nameOf (method: string, headers: Readonly<Record<string, string>>): string {
   return `${method} ${Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('; ')}`
 }
@@ -61,7 +67,7 @@ async function runAll (t: Test, server: Server, path: string, content: Buffer, c
     for (const method of METHODS) {
       const answer = await download(server, path, { method, headers: headersFor(headers, validators) })
       const name = nameOf(method, headers)
-      t.same(gist(answer), gistOf(expected as Exclude<Expected, 'multipart'>, content, method), name)
+      t.same(gist(answer), gistOf(ours(expected, method), content, method), name)
       isServiceAnswer(t, answer, validators, method, name)
     }
   }
@@ -102,11 +108,11 @@ t.test('ranges and conditions, from local storage', async t => {
 
 const nginx = findNginx()
 
-t.test('nginx answers the same, but for what is known to differ', nginx === undefined ? { skip: 'there is no nginx on the PATH' } : {}, async t => {
+t.test('nginx answers the same, but for what is known to differ, and for Range on HEAD', nginx === undefined ? { skip: 'there is no nginx on the PATH' } : {}, async t => {
   const server = await startNginx(t, nginx!, { file: CONTENT, empty: EMPTY }, new Date('2026-01-02T03:04:05Z'))
   for (const [name, content, cases] of [['/file', CONTENT, CASES], ['/empty', EMPTY, EMPTY_CASES]] as const) {
     const validators = await validatorsOf(server, name)
-    for (const [headers, ours, [expected] = [ours]] of cases) {
+    for (const [headers, usual, [expected] = [usual]] of cases) {
       for (const method of METHODS) {
         const answer = await download(server, name, { method, headers: headersFor(headers, validators) })
         if (expected === 'multipart') t.match(answer, { status: 206, headers: { 'content-type': /^multipart\/byteranges/ } }, nameOf(method, headers))
