@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import b2Client from './plugins/b2-client.ts'
 import type { B2Options } from './plugins/b2-client.ts'
@@ -18,6 +18,7 @@ import { createMetrics } from './services/metrics.ts'
 import type { MetricsOptions } from './services/metrics.ts'
 import { optionsFromConfig } from './services/options.ts'
 import { DEFAULT_KEY_PREFIX } from './services/uploads.ts'
+import type { Receipt } from './services/track.ts'
 import type { Uploads } from './services/uploads.ts'
 
 declare module 'fastify' {
@@ -28,7 +29,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' | 'beforePass'>, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' | 'beforePass' | 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
@@ -38,6 +39,12 @@ export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' 
    * name `app.getDecorator<Uploads>(name)`, or a declaration of yours.
    */
   readonly decoratorName?: string | undefined
+  /**
+   * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
+   * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored. `request` is
+   * the one that brought the file, with all that the host's hooks know of it (its user, say); undefined for `store()`.
+   */
+  readonly onStored?: ((receipt: Receipt, context: { readonly request: FastifyRequest | undefined }) => unknown) | undefined
   /** Where to count and measure, with prom-client. Default: nowhere. */
   readonly metrics?: MetricsOptions | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
@@ -66,7 +73,7 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', b2, missing, local, preHandler, metrics: metricsOptions, ...rest } = options
+  const { prefix, routes = true, decoratorName = 'uploads', b2, missing, local, preHandler, metrics: metricsOptions, onStored, ...rest } = options
   const metrics = metricsOptions === undefined ? undefined : createMetrics(metricsOptions)
   app.addHook('onClose', async () => { metrics?.close() })
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
@@ -74,7 +81,13 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
     await scope.register(localStore, { ...local, required: local.required ?? false })
     await scope.register(b2Client, { b2, missing, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
     const beforePass = b2 && (async () => await scope[kLocalStore].claimForBucket(b2)) // a full disk had no room for it at the start
-    await scope.register(uploads, { ...rest, beforePass, observer: metrics?.observer })
+    await scope.register(uploads, {
+      ...rest,
+      beforePass,
+      observer: metrics?.observer,
+      // The routes hand over their own requests, and nobody else does.
+      ...(onStored === undefined ? {} : { onStored: (receipt, { request }) => onStored(receipt, { request: request as FastifyRequest | undefined }) }),
+    })
     const own = scope[kUploads]
     metrics?.watch(own)
     app.decorate(decoratorName, own as never)
@@ -100,6 +113,7 @@ export { plugin as b2Uploads }
 export { rewriteUrl } from './routes/request-target.ts'
 export { ConfigError } from './services/config.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
+export type { DownloadsOptions } from './services/downloads.ts'
 export type { Uploads, StoreInfo, FileInfo, UploadsStatus } from './services/uploads.ts'
 export type { StoredContent, StoredFile } from './services/stored-files.ts'
 export type { ByteRange } from './services/b2/object-reader.ts'

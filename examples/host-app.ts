@@ -1,46 +1,72 @@
-// An app of your own: its users, its records of their songs, and the plugin for the files.
+// An app of your own: its users, its records of their songs, and the plugin for the files. Each user gets at their own files alone.
 //
 //   npx tsx examples/host-app.ts        configured by the variables of README; without B2 all files stay local
 //   curl -H 'authorization: Bearer alice' -F file=@song.mp3 http://127.0.0.1:3000/media/uploads
 //   curl -H 'authorization: Bearer alice' http://127.0.0.1:3000/songs
 import Fastify from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import b2Uploads, { optionsFromEnv } from 'fastify-b2-uploads'
 import type { Receipt } from 'fastify-b2-uploads'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    user: string | undefined
+  }
+}
+
 interface Song {
+  readonly owner: string
   readonly title: string
   readonly storage: Receipt['storage']
   /** Path of the file, for <audio src>. */
   readonly url: string
 }
 
-const USERS = new Set(['Bearer alice', 'Bearer bob'])
-/** The app's own records; a table of its database, say. */
+const USERS: Record<string, string | undefined> = { 'Bearer alice': 'alice', 'Bearer bob': 'bob' }
+/** The app's own records, by the name of the file in the plugin's routes; a table of its database, say. */
 const songs = new Map<string, Song>()
 
 const app = Fastify({ logger: true })
 
 // The app's own authentication. It is registered first, so it guards the plugin's routes, too.
+app.decorateRequest('user', undefined)
 app.addHook('onRequest', async (request, reply) => {
-  if (!USERS.has(request.headers.authorization ?? '')) return await reply.code(401).send({ message: 'Log in first.' })
+  request.user = USERS[request.headers.authorization ?? '']
+  if (request.user === undefined) return await reply.code(401).send({ message: 'Log in first.' })
 })
 
 await app.register(b2Uploads, {
   ...optionsFromEnv(),
   prefix: '/media',
-  onStored: record, // before the upload is answered, wherever the file is
-  onPromoted: record, // when a file that had fallen back is in B2; it may be told twice
+  preHandler: onlyOwn,
+  onStored: (receipt, { request }) => record(receipt, request!.user!), // before the upload is answered, wherever the file is
+  onPromoted: receipt => record(receipt), // when a file that had fallen back is in B2; it may be told twice
 })
 
-function record ({ storage, track }: Receipt): void {
-  songs.set(track.id, {
-    title: track.audio?.title ?? track.filename,
-    storage,
-    url: `/media/uploads/${track.key.split('/').at(-1)}/content`,
-  })
+function nameOf ({ key }: Receipt['track']): string {
+  return key.split('/').at(-1)!
 }
 
-app.get('/songs', async () => [...songs.values()])
+function record ({ storage, track }: Receipt, owner = songs.get(nameOf(track))?.owner): void {
+  if (owner === undefined) return // it has been deleted
+  const name = nameOf(track)
+  songs.set(name, { owner, title: track.audio?.title ?? track.filename, storage, url: `/media/uploads/${name}/content` })
+}
+
+/** The plugin knows no users: whoever may use a route may use it on every file. This keeps them to their own. */
+async function onlyOwn (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const { name } = request.params as { name?: string }
+  if (name === undefined) return // an upload
+  // What is somebody else's is answered as what is not there, so that nobody can find out which is which.
+  if (songs.get(name)?.owner !== request.user) return await reply.code(404).send({ message: 'There is no such song.' })
+}
+
+app.addHook('onResponse', async (request, { statusCode }) => {
+  const { name } = request.params as { name?: string }
+  if (request.method === 'DELETE' && statusCode === 204 && name !== undefined) songs.delete(name)
+})
+
+app.get('/songs', async ({ user }) => [...songs.values()].filter(({ owner }) => owner === user).map(({ title, storage, url }) => ({ title, storage, url })))
 
 await app.listen({ port: Number(process.env['PORT'] ?? 3000) })
 

@@ -1,34 +1,68 @@
 import bearerAuth from '@fastify/bearer-auth'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { allows, createKeyFinder } from '../services/api-keys.ts'
+import type { ApiKey, Scope } from '../services/api-keys.ts'
+import { UploadError } from '../services/upload-errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** True where the request has one of the API keys, or none is asked for. */
+    /** True if the request has one of the API keys, or none is asked for. */
     hasApiKey: boolean
+  }
+  interface FastifyContextConfig {
+    /** What an API key has to be good for; by default any key will do. */
+    needsScope?: Scope
   }
 }
 
 export interface ApiKeysPluginOptions {
-  /** Accepted bearer tokens, several so that they can be rotated; none: everybody may come in. */
-  keys: readonly string[]
+  /** Who may come in; none: everybody. */
+  keys: readonly ApiKey[]
   /** Paths of routes, as they were registered, that need no key; nor do those below them. */
   open: readonly string[]
 }
 
-/** Asks every request for a bearer token (RFC 6750), before anything of its body is read. Decorates `request.hasApiKey`. */
+/**
+ * Asks every request for a bearer token (RFC 6750) that is good for what the route does, before anything of its body is read.
+ * The label of the key is in the request's log lines. Decorates `request.hasApiKey`.
+ */
 export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
   app.decorateRequest('hasApiKey', keys.length === 0)
   if (keys.length === 0) return
-  const options = { keys: new Set(keys), addHook: false, verifyErrorLogLevel: 'debug', specCompliance: 'rfc6749' } as const // whose schemes are in any case, as RFC 9110 has them
+  const find = createKeyFinder(keys)
+  const options = {
+    keys: new Set<string>(),
+    auth (token: string, request: FastifyRequest) {
+      const key = find(token)
+      if (key === undefined) return false
+      asked.set(request, key)
+      return true
+    },
+    addHook: false,
+    verifyErrorLogLevel: 'debug',
+    specCompliance: 'rfc6749', // whose schemes are in any case, as RFC 9110 has them
+  } as const
+  const asked = new WeakMap<FastifyRequest, ApiKey>()
   await app.register(bearerAuth, options)
   const verify = app.verifyBearerAuthFactory!(options)
+
   app.addHook('onRequest', (request, reply, done) => {
     verify(request, reply, error => {
-      request.hasApiKey = error === undefined
-      const { url } = request.routeOptions
-      if (error === undefined || url === undefined || !open.some(path => url === path || url.startsWith(`${path}/`))) return done(error)
-      reply.code(200) // which the check has set to 401
-      done()
+      const key = asked.get(request)
+      const { url, config } = request.routeOptions
+      request.hasApiKey = key !== undefined
+      if (key?.label !== undefined) request.log = reply.log = request.log.child({ api_key: key.label })
+      reply.code(200) // which the check may have set to 401
+      if (url !== undefined && open.some(path => url === path || url.startsWith(`${path}/`))) return done()
+      if (key === undefined) return done(new UploadError('unauthorized', error?.message ?? 'There is no such key.'))
+      done(refusalOf(key, config.needsScope, reply))
     })
   })
 }, { name: 'api-keys', fastify: '5.x' })
+
+function refusalOf (key: ApiKey, scope: Scope | undefined, reply: FastifyReply): UploadError | undefined {
+  if (scope === undefined || allows(key, scope)) return undefined
+  reply.header('www-authenticate', `Bearer error="insufficient_scope", scope="${scope}"`) // RFC 6750 §3.1
+  return new UploadError('forbidden', `This needs the scope "${scope}", which the API key does not have.`)
+}

@@ -28,6 +28,12 @@ async function config (app: FastifyInstance, options: ConfigPluginOptions) {
     app.log.warn('API_KEYS is not set: the upload endpoint is open to everyone who can reach it. ' +
       'Set API_KEYS, or make sure that something in front of the service authenticates')
   }
+  // By numbers: before the change, what is the label now was the beginning of a secret.
+  const oneColon = config.API_KEYS.flatMap(({ label, scopes }, index) => label === undefined || scopes !== undefined ? [] : index + 1)
+  if (oneColon.length > 0) {
+    app.log.warn(`API_KEYS: entry ${oneColon.join(', ')} has one colon, and is read as label:token. In version 1.0 it was a token, colon and all: ` +
+      'clients that send it so are refused now. Where label:token is meant, say what the key may do (label:token:upload+read, say), and this warning ends')
+  }
 }
 
 export default fp(config, { name: 'config', fastify: '5.x' })

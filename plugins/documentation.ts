@@ -35,7 +35,7 @@ export default fp(async app => {
       ],
       components: {
         securitySchemes: {
-          apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, where the service has some.' },
+          apiKey: { type: 'http', scheme: 'bearer', description: 'One of the keys in API_KEYS, if the service has some. It needs the scope of what is asked: upload, read, delete or metrics.' },
         },
       },
       security: [{ apiKey: [] }, {}],

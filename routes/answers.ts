@@ -16,6 +16,7 @@ const DETAILS: Partial<Record<UploadErrorCode, string>> = {
   missing_file: 'The form ended without a file part.',
   invalid_request: 'The form has more than 32 text fields.',
   unauthorized: 'missing authorization header',
+  forbidden: 'This needs the scope "delete", which the API key does not have.',
   not_found: 'There is no file of this name.',
   upload_stalled: 'Nothing came for 30 seconds.',
   file_too_large: 'The file has more than 1073741824 bytes.',

@@ -7,8 +7,11 @@ import { allowsRange, checkConditions, validatorsOf } from '../services/precondi
 import type { Track } from '../services/track.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import { emptyAnswer, errorAnswers, fileAnswer } from './answers.ts'
-import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
+import { beginDownload, cut } from './download.ts'
+import type { Download } from './download.ts'
+import { commonOptions, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
+import { createReaderWatch } from './reader-watch.ts'
 import { servedType } from './served-type.ts'
 
 const text = (description: string) => ({ type: 'string', description })
@@ -30,7 +33,7 @@ const RANGE = {
   'if-range': Type.Optional(Type.String({ description: 'The range counts only if the file has this ETag or date.' })),
 }
 const DESCRIPTION = 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out.'
-const ERRORS = { 400: ['invalid_request'], 401: true, 404: true, 412: true, 500: true, 503: ['storage_unavailable', 'shutting_down'] } as const
+const ERRORS = { 400: ['invalid_request'], 401: true, 403: true, 404: true, 412: true, 500: true, 503: ['storage_unavailable', 'overloaded', 'shutting_down'] } as const
 
 const GET_SCHEMA = {
   operationId: 'getUploadContent',
@@ -65,33 +68,37 @@ const HEAD_SCHEMA = {
 const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) => {
   const { uploads } = options
   const common = commonOptions(options)
+  const watch = createReaderWatch(uploads.downloads.idleTimeoutMs)
 
   app.get('/uploads/:name/content', {
     ...common,
     exposeHeadRoute: false,
+    config: { needsScope: 'read' },
     schema: GET_SCHEMA,
   }, serve)
 
   app.head('/uploads/:name/content', {
     ...common,
     schema: HEAD_SCHEMA,
-    config: { swagger: { exposeHeadRoute: true }, swaggerTransform: described },
+    config: { needsScope: 'read', swagger: { exposeHeadRoute: true }, swaggerTransform: described },
   }, serve)
 
   async function serve (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const over = whenOver(reply)
+    const download = beginDownload(request, reply, uploads.downloads, watch)
     try {
-      return await answer(request, reply, over)
-    } catch (error) {
-      if (over.aborted) throw new ClientGoneError('The client went away.', { cause: error })
-      logTrouble(request, error, 'read.failed', 'a file could not be read')
+      return await answer(request, reply, over, download)
+    } catch (caught) {
+      const error = over.aborted ? new ClientGoneError('The client went away.', { cause: caught }) : caught
+      download.failed(error)
       throw error
     }
   }
 
-  async function answer (request: FastifyRequest, reply: FastifyReply, over: AbortSignal): Promise<FastifyReply> {
+  async function answer (request: FastifyRequest, reply: FastifyReply, over: AbortSignal, download: Download): Promise<FastifyReply> {
     const { headers, method } = request
     const stored = await uploads.find(nameOf(request), over)
+    download.found(stored.receipt)
     const { track } = stored.receipt
     const { size_bytes: size } = track
     const validators = validatorsOf(track)
@@ -123,10 +130,10 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     // What fails before the first byte can still be answered.
     await once(stream, 'readable')
     stream.once('error', error => {
-      if (!over.aborted) logTrouble(request, error, 'read.cut', 'a file could not be read to its end')
-      // It must not look whole, nor like an error with the headers of a file.
-      reply.raw.destroy()
+      if (!over.aborted) download.failed(error)
+      cut(reply)
     })
+    download.sending()
     return await reply.code(status).headers(all).send(stream)
   }
 }

@@ -27,8 +27,9 @@ export function errorBody (error: UploadError, correlationId: string): Static<ty
   }
 }
 
-const BY_STATUS: Record<number, 'unauthorized' | 'not_found' | 'upload_stalled' | 'precondition_failed' | 'file_too_large' | 'unsupported_media_type' | 'too_many_requests'> = {
+const BY_STATUS: Record<number, 'unauthorized' | 'forbidden' | 'not_found' | 'upload_stalled' | 'precondition_failed' | 'file_too_large' | 'unsupported_media_type' | 'too_many_requests'> = {
   401: 'unauthorized',
+  403: 'forbidden',
   404: 'not_found',
   408: 'upload_stalled',
   412: 'precondition_failed',

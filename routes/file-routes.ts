@@ -5,7 +5,7 @@ import { b2Hints } from '../services/b2/error-codes.ts'
 import { B2ReadError } from '../services/b2/read-error.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import type { UploadService } from '../services/uploads.ts'
-import { answerError } from './error-answer.ts'
+import { answerError, toUploadError } from './error-answer.ts'
 
 export interface RoutesOptions {
   readonly uploads: UploadService
@@ -14,12 +14,13 @@ export interface RoutesOptions {
 }
 
 /** What all routes of the plugin have in common. */
-export function commonOptions ({ preHandler }: Pick<RoutesOptions, 'preHandler'>) {
+export function commonOptions ({ preHandler, uploads }: RoutesOptions) {
   return {
     ...(preHandler === undefined ? {} : { preHandler }),
     errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
-      if (isOurs(error)) answerError(error, request, reply)
-      else reply.send(error) // of the host's hooks: the host's error handler is next
+      if (!isOurs(error)) return reply.send(error) // of the host's hooks: the host's error handler is next
+      if (!(error instanceof ClientGoneError)) uploads.observer?.refused(toUploadError(error).error_code)
+      answerError(error, request, reply)
     },
     // Bodies are streams that nobody may read before the handler does, and names that are none are not found; the schemas only describe.
     validatorCompiler: () => () => true,
@@ -50,10 +51,16 @@ export function whenOver ({ raw }: FastifyReply): AbortSignal {
   return over.signal
 }
 
-/** Logs why a store could not be asked; the answer has less of it. */
-export function logTrouble (request: FastifyRequest, error: unknown, event: 'read.failed' | 'read.cut' | 'remove.failed', message: string): void {
+/** What the log says of why a store could not be asked; the answer has less of it. */
+export function troubleOf (error: unknown): object {
+  if (!(error instanceof UploadError)) return { err: error }
+  const { cause, message: detail } = error
+  if (cause instanceof B2ReadError) return { detail, error_code: cause.error_code, b2_says: cause.raw, hints: b2Hints(cause.error_code) }
+  return { detail, error_code: error.error_code, err: cause }
+}
+
+/** Logs why a store could not be asked. */
+export function logTrouble (request: FastifyRequest, error: unknown, event: 'read.failed' | 'remove.failed', message: string): void {
   if (!(error instanceof UploadError) || error.isClientFault) return
-  const { cause } = error
-  const words = cause instanceof B2ReadError ? { error_code: cause.error_code, b2_says: cause.raw, hints: b2Hints(cause.error_code) } : { error_code: error.error_code, err: cause }
-  request.log.warn({ event, name: nameOf(request), detail: error.message, ...words }, message)
+  request.log.warn({ event, name: nameOf(request), ...troubleOf(error) }, message)
 }

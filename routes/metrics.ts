@@ -10,12 +10,13 @@ export interface MetricsRouteOptions {
 /** `GET /metrics`, for Prometheus. */
 const metrics: FastifyPluginAsync<MetricsRouteOptions> = async (app, { registries }) => {
   app.get('/metrics', {
+    config: { needsScope: 'metrics' },
     schema: {
       operationId: 'getMetrics',
       summary: 'Measure the service',
       description: 'Metrics in the text format of Prometheus.',
       tags: ['operations'],
-      response: { 200: textAnswer('The metrics.'), ...errorAnswers({ 400: ['invalid_request'], 401: true, 500: true }) },
+      response: { 200: textAnswer('The metrics.'), ...errorAnswers({ 400: ['invalid_request'], 401: true, 403: true, 500: true }) },
     },
   }, async (_request, reply) => {
     reply.header('cache-control', 'no-store').type(registries[0]!.contentType)

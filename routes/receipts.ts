@@ -8,7 +8,7 @@ import { emptyAnswer, errorAnswers, receiptAnswer } from './answers.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
 import type { RoutesOptions } from './file-routes.ts'
 
-const errors = { 400: ['invalid_request'], 401: true, 404: true, 500: true, 503: ['storage_unavailable'] } as const
+const errors = { 400: ['invalid_request'], 401: true, 403: true, 404: true, 500: true, 503: ['storage_unavailable'] } as const
 const CONDITIONS = ['if-match', 'if-none-match', 'if-unmodified-since'] as const
 
 /** `GET` and `DELETE /uploads/{name}`. */
@@ -21,6 +21,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
 
   app.get('/uploads/:name', {
     ...common,
+    config: { needsScope: 'read' },
     schema: {
       operationId: 'getUpload',
       summary: 'Say where a file is now, and what it is',
@@ -45,6 +46,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
 
   app.delete('/uploads/:name', {
     ...common,
+    config: { needsScope: 'delete' },
     schema: {
       operationId: 'deleteUpload',
       summary: 'Remove a file from both stores',
@@ -64,7 +66,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     const isConditional = CONDITIONS.some(name => headers[name] !== undefined)
     const allows = (track?: Track): boolean => allowsChange(headers, track && validatorsOf(track))
     try {
-      await uploads.remove(nameOf(request), correlationIdOf(request.raw), isConditional ? allows : undefined)
+      await uploads.remove(nameOf(request), correlationIdOf(request.raw), isConditional ? allows : undefined, request.log)
     } catch (error) {
       logTrouble(request, error, 'remove.failed', 'a file could not be removed')
       throw error

@@ -29,7 +29,7 @@ const answers = {
   201: receiptAnswer('Stored, in the store that the answer names.', {
     location: { type: 'string', description: 'The path of the upload\'s receipt.' },
   }),
-  ...errorAnswers({ 400: true, 401: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
+  ...errorAnswers({ 400: true, 401: true, 403: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
 /** Requests that have begun an upload, which has a closing line of its own. */
@@ -37,10 +37,10 @@ const begun = new WeakSet<IncomingMessage>()
 
 /** `POST /uploads` and `PUT /uploads/{name}`. */
 const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uploads, maxBytes = 1_073_741_824, preHandler }) => {
-  const options = commonOptions({ preHandler })
+  const options = commonOptions({ uploads, preHandler })
   const common = {
     ...options,
-    config: { takesUpload: true },
+    config: { takesUpload: true, needsScope: 'upload' as const },
     errorHandler (error: unknown, request: FastifyRequest, reply: FastifyReply) {
       if (!begun.has(request.raw)) uploads.refuse(request, toUploadError(error), reply.elapsedTime)
       options.errorHandler(error, request, reply)
@@ -133,6 +133,7 @@ async function receive (uploads: UploadService, request: FastifyRequest, reply: 
   const receipt = await uploads.receive({
     correlationId: correlationIdOf(request.raw),
     log: request.log,
+    hostRequest: request,
     ...(received === undefined ? {} : { received }),
     async open () {
       assertAllowed(request)

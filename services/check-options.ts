@@ -38,6 +38,11 @@ const LOCAL_RULES: Rules = {
   required: yesOrNo,
 }
 
+const DOWNLOADS_RULES: Rules = {
+  maxConcurrent: count(),
+  idleTimeoutMs: milliseconds(),
+}
+
 const METRICS_RULES: Rules = {
   registry: rule('a Registry of prom-client', value => typeof Object(value).registerMetric === 'function'),
   prefix: optional(rule('a text of letters, digits, underscores and colons, without a digit first', value => typeof value === 'string' && /^([a-zA-Z_:][a-zA-Z0-9_:]*)?$/.test(value))),
@@ -71,10 +76,11 @@ const RULES: Rules = {
  * @throws {TypeError} naming the first bad option, without its value, which may be a secret
  */
 export function checkOptions (options: unknown): void {
-  const { b2, local, metrics, ...rest } = Object(options) as Record<string, unknown>
+  const { b2, local, metrics, downloads, ...rest } = Object(options) as Record<string, unknown>
   check('', rest, RULES)
   if (b2 !== undefined) checkAll('b2', b2, B2_RULES)
   checkAll('local', local, LOCAL_RULES)
+  if (downloads !== undefined) checkAll('downloads', downloads, DOWNLOADS_RULES)
   if (metrics !== undefined) checkAll('metrics', metrics, METRICS_RULES)
   const { partBytes = 8_388_608 } = Object(b2) as { partBytes?: number } // 8 MiB
   if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
@@ -83,11 +89,18 @@ export function checkOptions (options: unknown): void {
 }
 
 function checkAll (name: string, value: unknown, rules: Rules): void {
-  if (typeof value !== 'object' || value === null) throw badOption(name, `an object with ${Object.keys(rules).filter(key => rules[key]!(undefined) !== undefined).join(', ')}`)
+  if (typeof value !== 'object' || value === null) throw badOption(name, `an object with ${required(rules)}`)
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(rules, key)) throw new TypeError(`fastify-b2-uploads: there is no option ${name}.${key}; there are ${Object.keys(rules).join(', ')}`)
   }
   check(`${name}.`, value as Record<string, unknown>, rules)
+}
+
+/** What an object must have; of those that need nothing, what it can have. */
+function required (rules: Rules): string {
+  const names = Object.keys(rules)
+  const needed = names.filter(name => rules[name]!(undefined) !== undefined)
+  return (needed.length > 0 ? needed : names).join(', ')
 }
 
 function check (path: string, values: Record<string, unknown>, rules: Rules): void {

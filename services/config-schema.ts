@@ -1,4 +1,5 @@
 import { Type, type IntegerOptions, type Static } from '@sinclair/typebox'
+import { SCOPES } from './api-keys.ts'
 
 /** Parts of one multipart upload, at most (a limit of the S3 API). */
 export const MAX_PARTS = 10_000
@@ -108,6 +109,14 @@ export const ConfigSchema = Type.Object({
     default: 1024,
     minimum: 0
   }),
+  DOWNLOAD_MAX_CONCURRENT: count({
+    description: 'Content requests at once; more are answered 503 overloaded.',
+    default: 1000
+  }),
+  DOWNLOAD_IDLE_TIMEOUT_MS: milliseconds({
+    description: 'A reader of content that takes nothing for this long is ended.',
+    default: 60_000
+  }),
   REPLAY_WINDOW_BYTES: bytes({
     description: 'Bytes of one upload kept in memory so that a fallback can start again at byte 0.',
     default: 33_554_432, // 32 MiB
@@ -131,8 +140,13 @@ export const ConfigSchema = Type.Object({
     Type.Literal(0),
     Type.Integer({ unit: 'milliseconds', minimum: 100, maximum: MAX_TIMER_MS })
   ], { description: 'Pause between promotion passes; 0 turns promotion off.', default: 60_000 }),
-  API_KEYS: Type.Array(Type.String(), {
-    description: 'Bearer tokens, comma-separated; when set, every route but /health, /ready and the docs needs one.',
+  API_KEYS: Type.Array(Type.Object({
+    label: Type.Optional(Type.String()),
+    token: Type.String(),
+    scopes: Type.Optional(Type.Array(Type.Union(SCOPES.map(scope => Type.Literal(scope)))))
+  }), {
+    description: 'Bearer tokens, comma-separated; when set, every route but /health, /ready and the docs needs one. An entry is ' +
+      'token, label:token or label:token:scopes; scopes are upload, read, delete and metrics, joined by +, and all by default.',
     default: []
   }),
   RATE_LIMIT_MAX: count({

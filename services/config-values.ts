@@ -1,11 +1,8 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
+import { parseApiKeys } from './api-keys.ts'
 import { keyPrefixFault } from './file-names.ts'
-
-/** A value that is no good. The message continues the variable's name: "must be …". */
-export class InvalidValue extends Error {
-  override name = 'InvalidValue'
-}
+import { InvalidValue } from './invalid-value.ts'
 
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal']
 const TRUE_WORDS = ['true', 'yes', 'on']
@@ -102,14 +99,6 @@ function readMediaTypes (text: string): string[] {
     `(leave it empty to allow any type); ${quote(bad)} is not one`)
 }
 
-function readApiKeys (text: string): string[] {
-  const keys = readList(text)
-  const bad = keys.findIndex(key => !/^[\x21-\x7e]+$/.test(key))
-  if (bad === -1) return keys
-  throw new InvalidValue('must be comma-separated tokens of printable ASCII without spaces, since others can\'t be ' +
-    `sent in an Authorization header; entry ${bad + 1} is not`)
-}
-
 function readOrigins (text: string): string[] {
   // Browsers send origins in lower case and without a final slash; they are compared as they come.
   const origins = readList(text.toLowerCase()).map(origin => origin.replace(/\/$/, ''))
@@ -124,7 +113,7 @@ const readers: Record<string, (text: string) => unknown> = {
   B2_ENDPOINT: readEndpoint,
   B2_KEY_PREFIX: readKeyPrefix,
   UPLOAD_ALLOWED_TYPES: readMediaTypes,
-  API_KEYS: readApiKeys,
+  API_KEYS: text => parseApiKeys(readList(text)),
   CORS_ORIGIN: readOrigins
 }
 

@@ -1,6 +1,8 @@
 import type { TSchema } from '@sinclair/typebox'
 import { ConfigSchema, MAX_PARTS, type Config } from './config-schema.ts'
-import { InvalidValue, readValue } from './config-values.ts'
+import { SHORTEST_TOKEN } from './api-keys.ts'
+import { readValue } from './config-values.ts'
+import { InvalidValue } from './invalid-value.ts'
 
 export { ConfigSchema, type Config }
 
@@ -102,6 +104,10 @@ export function parseConfig (env: Environment): Config {
 
   problems.push(...conflicts(config, name => bad.has(name)))
   if (isProduction(config)) {
+    const short = config.API_KEYS.findIndex(({ token }) => token.length < SHORTEST_TOKEN)
+    if (short !== -1 && !bad.has('API_KEYS')) {
+      problems.push({ variable: 'API_KEYS', message: `must have tokens of at least ${SHORTEST_TOKEN} characters in production, such as openssl rand -hex 32 makes; number ${short + 1} is shorter` })
+    }
     for (const variable of missingB2(config)) {
       if (bad.has(variable)) continue
       problems.push({

@@ -4,7 +4,7 @@ import { B2_ERROR_CODES } from './b2/error-codes.ts'
 import type { Observer } from './observer.ts'
 import { fallbackReason } from './track.ts'
 import { UPLOAD_ERROR_CODES } from './upload-errors.ts'
-import type { Uploads, UploadsStatus } from './uploads.ts'
+import type { UploadService, Uploads, UploadsStatus } from './uploads.ts'
 
 /** A registry of prom-client, of any version: only what is needed of it. */
 export interface MetricsRegistry {
@@ -24,18 +24,20 @@ export interface MetricsOptions {
   readonly prefix?: string | undefined
 }
 
-/** The metrics of one {@link Uploads}. */
+/** The metrics of one `Uploads`. */
 export interface Metrics {
   /** Counts. */
   readonly observer: Observer
   /** Adds what is measured at each scrape. */
-  watch (uploads: Uploads): void
+  watch (uploads: Uploads & { readonly downloads: Pick<UploadService['downloads'], 'inFlight'> }): void
   /** Takes all of them out of the registry. */
   close (): void
 }
 
 const STORAGES = ['b2', 'local'] as const
 const CIRCUIT_STATES: readonly UploadsStatus['b2']['state'][] = ['closed', 'open', 'half_open', 'disabled']
+const DOWNLOAD_RESULTS = ['served', 'failed', 'aborted', 'stalled'] as const
+const DELETE_RESULTS = ['deleted', 'failed'] as const
 const PROMOTION_RESULTS = ['promoted', 'failed', 'set_aside'] as const
 /** Seconds: from a small file nearby to 1 GiB over a slow line. */
 const DURATION_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800]
@@ -78,6 +80,13 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
   const bytes = counter('upload_bytes_total', 'Bytes of the files that were stored.', STORAGES.map(storage => ({ storage })))
   const fallbacks = counter('upload_fallbacks_total', 'Files that went to local storage since B2 failed, by why it failed.', B2_ERROR_CODES.map(error_code => ({ error_code })))
   const b2Errors = counter('b2_errors_total', 'Failures of B2 after all tries, whatever was asked of it.', B2_ERROR_CODES.map(error_code => ({ error_code })))
+  const downloads = counter('downloads_total', 'Content requests that ended, by the storage that had the file (none: it was not found out) and how they ended.', [
+    ...STORAGES.flatMap(storage => DOWNLOAD_RESULTS.map(result => ({ storage, result }))),
+    { storage: 'none', result: 'failed' },
+    { storage: 'none', result: 'aborted' },
+  ])
+  const deletes = counter('deletes_total', 'Deletions that ended, by how.', DELETE_RESULTS.map(result => ({ result })))
+  const refused = counter('requests_refused_total', 'Requests about files (uploads, reads, deletions) that were answered with an error, by the error.', UPLOAD_ERROR_CODES.map(error_code => ({ error_code })))
   const promotions = counter('promotions_total', 'Tries to move a file from local storage to B2, by how they ended.', PROMOTION_RESULTS.map(result => ({ result })))
   const duration = new Histogram({ ...common('upload_duration_seconds', 'Time from the beginning of an upload until its file was stored.', ['storage']), buckets: DURATION_BUCKETS })
   for (const storage of STORAGES) duration.zero({ storage })
@@ -98,11 +107,15 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
       },
       aborted: () => uploads.inc({ storage: 'none', result: 'aborted' }),
       b2Failed: error_code => b2Errors.inc({ error_code }),
+      refused: error_code => refused.inc({ error_code }),
+      downloaded: (storage, result) => downloads.inc({ storage, result }),
+      deleted: result => deletes.inc({ result }),
       promotionEnded: result => promotions.inc({ result }),
     },
 
     watch (watched) {
       gauge('uploads_in_flight', 'Uploads under way.', own => own.set(watched.inFlight))
+      gauge('downloads_in_flight', 'Content requests under way.', own => own.set(watched.downloads.inFlight))
       gauge('upload_memory_held_bytes', 'Bytes that uploads and promotions hold in memory.', own => own.set(watched.heldBytes))
       gauge('upload_memory_budget_bytes', 'Bound on the bytes that uploads and promotions hold in memory.', own => own.set(watched.budgetBytes))
       gauge('b2_circuit_state', 'The circuit breaker: 1 for its present state, 0 for the others; disabled where there is no B2.', async own => {

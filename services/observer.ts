@@ -1,4 +1,5 @@
 import type { B2ErrorCode } from './b2/error-codes.ts'
+import type { DownloadResult } from './downloads.ts'
 import type { Receipt } from './track.ts'
 import type { UploadErrorCode } from './upload-errors.ts'
 
@@ -12,6 +13,12 @@ export interface Observer {
   aborted (): void
   /** B2 failed with this, whatever was asked of it, after its retries. */
   b2Failed (error_code: B2ErrorCode): void
+  /** A request for a file, or to store or remove one, is answered with this error. */
+  refused (error_code: UploadErrorCode): void
+  /** A content request ended. @param storage that had the file; none: it was not found out */
+  downloaded (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
+  /** A deletion ended. */
+  deleted (result: 'deleted' | 'failed'): void
   /** A try to move a file to B2 ended. */
   promotionEnded (result: 'promoted' | 'failed' | 'set_aside'): void
 }

@@ -18,6 +18,7 @@ export function optionsFromConfig (config: Config) {
     allowedTypes: config.UPLOAD_ALLOWED_TYPES,
     idleTimeoutMs: config.UPLOAD_IDLE_TIMEOUT_MS,
     minRate: config.UPLOAD_MIN_RATE,
+    downloads: { maxConcurrent: config.DOWNLOAD_MAX_CONCURRENT, idleTimeoutMs: config.DOWNLOAD_IDLE_TIMEOUT_MS },
     windowBytes: config.REPLAY_WINDOW_BYTES,
     memoryBudgetBytes: config.MEMORY_BUDGET_BYTES,
     breakerThreshold: config.BREAKER_THRESHOLD,

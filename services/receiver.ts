@@ -6,7 +6,7 @@ import { createClosingLines } from './closing-lines.ts'
 import { declaredContentType } from './content-type.ts'
 import { baseName, newKey, uuidv7 } from './file-names.ts'
 import { Intake, mostMemory, SourceError } from './intake.ts'
-import type { Log, UploadContext } from './log.ts'
+import type { UploadContext } from './log.ts'
 import type { MemoryAccount } from './memory-account.ts'
 import type { Observer } from './observer.ts'
 import type { Receipt } from './track.ts'
@@ -43,6 +43,8 @@ export interface UploadRequest extends UploadContext {
   open (): Promise<OpenedFile>
   /** Bytes that have come from the client so far, whatever they were; by default those of the file. */
   received? (): number
+  /** Of the host, for its `onStored`. */
+  readonly hostRequest?: unknown
 }
 
 export interface ReceiverOptions {
@@ -58,7 +60,13 @@ export interface ReceiverOptions {
   readonly idleTimeoutMs: number
   readonly minRate: number
   /** Called with each receipt, before it is given out; a failure is logged. */
-  onStored (receipt: Receipt): unknown
+  onStored (receipt: Receipt, context: StoredContext): unknown
+}
+
+/** What is known of an upload beside its receipt. */
+export interface StoredContext {
+  /** The request that brought it; undefined for `store()`. */
+  readonly request: unknown
 }
 
 /** Takes files in. */
@@ -134,7 +142,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
         }
         pace.stop()
         closing.stored(log, receipt, elapsedMs())
-        await tellHost(receipt, log, cut.signal)
+        await tellHost(receipt, request, cut.signal)
         return receipt
       } finally {
         running.done(upload)
@@ -149,14 +157,14 @@ export function createReceiver (options: ReceiverOptions): Receiver {
   }
 
   /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
-  async function tellHost (receipt: Receipt, log: Log, cut: AbortSignal): Promise<void> {
+  async function tellHost (receipt: Receipt, { log, hostRequest }: UploadRequest, cut: AbortSignal): Promise<void> {
     const end = new AbortController()
     let timer: NodeJS.Timeout | undefined
     const onCut = (): void => { timer = setTimeout(() => end.abort(cut.reason), HOOK_GRACE_MS) }
     if (cut.aborted) onCut()
     cut.addEventListener('abort', onCut)
     try {
-      await untilAborted(onStored(receipt), end.signal)
+      await untilAborted(onStored(receipt, { request: hostRequest }), end.signal)
     } catch (err) {
       log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err },
         end.signal.aborted ? 'the host\'s onStored had not ended when the app had to close' : 'the host\'s onStored failed')

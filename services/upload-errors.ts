@@ -36,6 +36,11 @@ const KINDS = {
     error: 'The request needs a valid API key.',
     hints: ['Send the header "Authorization: Bearer <API key>".'],
   },
+  forbidden: {
+    status: 403,
+    error: 'The API key does not allow this.',
+    hints: ['Use a key that has the scope which the detail names, or have it added to this one in API_KEYS.'],
+  },
   not_found: {
     status: 404,
     error: 'There is nothing at this address.',

@@ -6,6 +6,8 @@ import { checkStoreArguments } from './check-store-arguments.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
 import { keyPrefixFault, uuidv7 } from './file-names.ts'
+import { createDownloads } from './downloads.ts'
+import type { Downloads, DownloadsOptions } from './downloads.ts'
 import type { LocalStore, LocalStoreStatus } from './local-store.ts'
 import { withFields } from './log.ts'
 import type { Log } from './log.ts'
@@ -14,10 +16,11 @@ import type { Observer } from './observer.ts'
 import { createPromoter } from './promotion.ts'
 import type { Promoter } from './promotion.ts'
 import { createReceiver } from './receiver.ts'
-import type { FileInfo, OpenedFile, Receiver, UploadRequest } from './receiver.ts'
+import type { FileInfo, OpenedFile, Receiver, StoredContext, UploadRequest } from './receiver.ts'
 import { createStoredFiles } from './stored-files.ts'
 import type { StoredFiles } from './stored-files.ts'
 import type { FallbackReason, Receipt } from './track.ts'
+import { UploadError } from './upload-errors.ts'
 
 export type { FileInfo, OpenedFile, UploadRequest }
 
@@ -43,6 +46,8 @@ export interface UploadsOptions {
   readonly idleTimeoutMs?: number | undefined
   /** Bytes per second, averaged over `idleTimeoutMs`, below which an upload ends; 0 for no such rule. Default 1024. */
   readonly minRate?: number | undefined
+  /** Bounds for content requests. */
+  readonly downloads?: DownloadsOptions | undefined
   /** Replay window of one upload, bytes. Default 32 MiB. */
   readonly windowBytes?: number | undefined
   /** Bound on the bytes that all uploads hold in memory. Default 256 MiB; at least one window and two parts. */
@@ -60,7 +65,7 @@ export interface UploadsOptions {
    * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
    * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored.
    */
-  readonly onStored?: ((receipt: Receipt) => unknown) | undefined
+  readonly onStored?: ((receipt: Receipt, context: StoredContext) => unknown) | undefined
   /**
    * Called with the new receipt of each file that was moved from local storage to B2, before it goes from local storage: at
    * least once. The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
@@ -120,6 +125,12 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
 
 /** The same for those who serve it. */
 export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refuse'>, Pick<StoredFiles, 'find'> {
+  /** Those who read over HTTP. */
+  readonly downloads: Downloads
+  /** Is told what is counted. */
+  readonly observer: Observer | undefined
+  /** @param log for the line that says so; by default that of the app */
+  remove (name: string, correlationId?: string, allows?: Parameters<StoredFiles['remove']>[2], log?: Log): Promise<void>
   /** Takes no more uploads, gives what is under way `graceMs` to end, and ends the rest. */
   close (graceMs?: number): Promise<void>
 }
@@ -160,9 +171,9 @@ export function createUploads (options: UploadsOptions): UploadService {
     maxConcurrent: options.maxConcurrent ?? 1_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     minRate: options.minRate ?? 1_024,
-    async onStored (receipt) {
+    async onStored (receipt, context) {
       if (receipt.storage === 'local') promoter.note(receipt.track.key)
-      await options.onStored?.(receipt)
+      await options.onStored?.(receipt, context)
     },
   })
   const stored = createStoredFiles({ b2, local, keyPrefix, promoter })
@@ -189,7 +200,19 @@ export function createUploads (options: UploadsOptions): UploadService {
     find: stored.find,
     receipt: stored.receipt,
     content: stored.content,
-    remove: stored.remove,
+    downloads: createDownloads(options.downloads ?? {}, observer),
+    observer,
+
+    async remove (name, correlationId, allows, own = correlationId === undefined ? log : withFields(log, { correlation_id: correlationId })) {
+      try {
+        await stored.remove(name, correlationId, allows)
+      } catch (error) {
+        if (!(error instanceof UploadError && error.isClientFault)) observer?.deleted('failed')
+        throw error
+      }
+      own.info({ event: 'file.deleted', name }, 'deleted')
+      observer?.deleted('deleted')
+    },
 
     async store (source, info = {}) {
       checkStoreArguments(source, info)

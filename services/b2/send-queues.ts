@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { isIPv6 } from 'node:net'
 import type { Socket } from 'node:net'
 
 const KEEP_MS = 200
@@ -11,7 +12,17 @@ let snapshot: Promise<Map<string, number>> | undefined
  */
 export async function unacknowledgedBytes (socket: Socket): Promise<number | undefined> {
   snapshot ??= readQueues()
-  return (await snapshot).get(`${socket.localPort}>${socket.remotePort}`)
+  return (await snapshot).get(`${socket.localPort}>${hexOf(socket.remoteAddress)}:${socket.remotePort}`)
+}
+
+interface WriteQueue { _handle?: { writeQueueSize?: number } | null }
+
+/**
+ * Bytes of all that was written to a socket which the kernel took. The rest is queued in the process; the size of that queue is
+ * what net's own idle timer looks at, too. Without it whole slices count when they are handed over.
+ */
+export function handedOver (socket: Socket): number {
+  return socket.bytesWritten - ((socket as unknown as WriteQueue)._handle?.writeQueueSize ?? 0)
 }
 
 /** All sockets' queues; shared for a moment, as hundreds of requests may ask at once when B2 stands still. */
@@ -23,10 +34,34 @@ async function readQueues (): Promise<Map<string, number>> {
     for (const line of table.split('\n').slice(1)) {
       const [, local, remote, , both] = line.trim().split(/\s+/)
       if (local === undefined || remote === undefined || both === undefined) continue
-      queues.set(`${portOf(local)}>${portOf(remote)}`, Number.parseInt(both, 16)) // up to the colon: tx_queue:rx_queue
+      queues.set(`${portOf(local)}>${addressOf(remote)}:${portOf(remote)}`, Number.parseInt(both, 16)) // up to the colon: tx_queue:rx_queue
     }
   }
   return queues
+}
+
+function addressOf (address: string): string {
+  return address.slice(0, address.lastIndexOf(':'))
+}
+
+/** An address as the kernel lists it: hexadecimal, four bytes at a time, each four of them backwards (on all machines that Node runs on). */
+function hexOf (address = ''): string {
+  const plain = address.split('%', 1)[0]!
+  const bytes = isIPv6(plain) ? bytesOfIPv6(plain) : plain.split('.').map(Number)
+  const words = []
+  for (let at = 0; at < bytes.length; at += 4) words.push(...bytes.slice(at, at + 4).reverse())
+  return Buffer.from(words).toString('hex').toUpperCase()
+}
+
+function bytesOfIPv6 (address: string): number[] {
+  // An IPv4 address at the end stands for two groups.
+  const [head = '', tail] = address.replace(/[\d.]+\.\d+$/, ipv4 => {
+    const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number)
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
+  }).split('::')
+  const groups = (text: string): number[] => text === '' ? [] : text.split(':').map(group => Number.parseInt(group, 16))
+  const [before, after] = [groups(head), groups(tail ?? '')]
+  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after].flatMap(group => [group >> 8, group & 255])
 }
 
 function portOf (address: string): number {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { unacknowledgedBytes } from './send-queues.ts'
+import { handedOver, unacknowledgedBytes } from './send-queues.ts'
 
 // Below this a connection only pretends to move.
 const TRICKLE_BYTES = 16_384 // 16 KiB a period
@@ -13,13 +13,13 @@ const LOOKS_PER_PERIOD = 4
  * `isAlive` is asked for at each look, count like movement.
  */
 export function watchForStall (socket: Socket, periodMs: number, onStall: () => void, isAlive: () => boolean = () => false): () => void {
-  let seen = handedOver(socket)
+  let seen = moved(socket)
   let queued: number | undefined
   let quietLooks = 0
   let ended = false
 
   async function look (): Promise<void> {
-    const now = handedOver(socket)
+    const now = moved(socket)
     let progress = now - seen >= TRICKLE_BYTES || isAlive()
     if (progress) {
       queued = undefined
@@ -44,12 +44,7 @@ export function watchForStall (socket: Socket, periodMs: number, onStall: () => 
   return end
 }
 
-interface WriteQueue { _handle?: { writeQueueSize?: number } | null }
-
-/**
- * Bytes read and bytes that the kernel took. What was handed to the socket but is still queued there has not moved; the
- * size of that queue is what net's own idle timer looks at, too. Without it whole slices count when they are handed over.
- */
-function handedOver (socket: Socket): number {
-  return socket.bytesRead + socket.bytesWritten - ((socket as unknown as WriteQueue)._handle?.writeQueueSize ?? 0)
+/** Bytes read, and bytes that the kernel took. */
+function moved (socket: Socket): number {
+  return socket.bytesRead + handedOver(socket)
 }

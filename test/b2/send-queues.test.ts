@@ -7,9 +7,9 @@ import { unacknowledgedBytes } from '../../services/b2/send-queues.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { fakeSocketTables, tcpLine } from '../support/send-queues.ts'
 
-const socketOf = (localPort: number, remotePort: number): Socket => ({ localPort, remotePort }) as Socket
+const socketOf = (localPort: number, remotePort: number, remoteAddress = '127.0.0.1'): Socket => ({ localPort, remotePort, remoteAddress }) as Socket
 
-t.test('the send queue is found by both ports', async t => {
+t.test('the send queue is found by both ports and the peer\'s address', async t => {
   const clock = fakeClock(t)
   const tables = fakeSocketTables(t)
   tables.tcp = [tcpLine(50_000, 443, 0x1000A, 7), tcpLine(443, 50_000, 5), '', 'x', '0: 0100007F:0001 0100007F:0002']
@@ -19,6 +19,25 @@ t.test('the send queue is found by both ports', async t => {
     unacknowledgedBytes(socketOf(50_002, 443)), unacknowledgedBytes(socketOf(1, 2)),
   ]), [0x1000A, 5, 9, undefined, undefined])
   t.same(tables.reads, ['/proc/net/tcp', '/proc/net/tcp6'], 'read once for all who ask at that moment')
+  clock.advance(1_000)
+})
+
+t.test('peers with the same port are told apart, whatever their addresses look like', async t => {
+  const clock = fakeClock(t)
+  const tables = fakeSocketTables(t)
+  const lineOf = (address: string, queue: number): string => tcpLine(3_000, 50_000, queue).replace('0100007F:C350', `${address}:C350`)
+  const peers: [address: string, listed: string][] = [
+    ['127.0.0.1', '0100007F'],
+    ['192.0.2.33', '210200C0'],
+    ['::1', '00000000000000000000000001000000'],
+    ['::ffff:127.0.0.1', '0000000000000000FFFF00000100007F'],
+    ['2001:db8:0:0:0:8a2e:370:7334', 'B80D0120000000002E8A000034737003'],
+    ['fe80::1%eth0', '000080FE000000000000000001000000'],
+  ]
+  tables.tcp = peers.slice(0, 2).map(([, listed], index) => lineOf(listed, index + 1))
+  tables.tcp6 = peers.slice(2).map(([, listed], index) => lineOf(listed, index + 3))
+  for (const [index, [address]] of peers.entries()) t.equal(await unacknowledgedBytes(socketOf(3_000, 50_000, address)), index + 1, address)
+  t.equal(await unacknowledgedBytes(socketOf(3_000, 50_000, '2001:db8::8a2e:370:7334')), 5, 'the short form is the same')
   clock.advance(1_000)
 })
 

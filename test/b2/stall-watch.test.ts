@@ -22,7 +22,7 @@ interface Watch {
 function watch (t: Test, start: Partial<Socket> & { _handle?: object | null } = {}, waits?: () => boolean): Watch {
   const clock = fakeClock(t)
   const tables = fakeSocketTables(t)
-  const socket = { bytesRead: 0, bytesWritten: 0, localPort: 50_000, remotePort: 443, ...start }
+  const socket = { bytesRead: 0, bytesWritten: 0, localPort: 50_000, remotePort: 443, remoteAddress: '127.0.0.1', ...start }
   const stalledAt: number[] = []
   const told: unknown[][] = []
   let looks = 0

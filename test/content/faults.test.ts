@@ -45,9 +45,9 @@ t.test('while B2 is out of reach its files are unavailable, those here are serve
   for (const [begin, code] of outages) {
     b2.clearFaults()
     await begin()
-    const before = service.log.of('read.failed').length
+    const before = service.log.of('file.read').length
     for (const options of REQUESTS) isUnavailable(t, await download(service, path, options), options)
-    t.same(service.log.of('read.failed').slice(before).map(({ level, error_code: found }) => [level, found]), REQUESTS.map(() => [40, code]))
+    t.same(service.log.of('file.read').slice(before).map(({ level, error_code: found }) => [level, found]), REQUESTS.map(() => [40, code]))
     const answer = await download(service, contentPath(here.key))
     t.same([answer.status, sha256(answer.body)], [200, sha256(here.content)])
   }
@@ -103,8 +103,8 @@ t.test('where B2 fails for good in the middle the connection is cut', async t =>
     t.ok(answer.body.equals(content.subarray(first, first + answer.body.byteLength)), 'what came is of the file')
     t.ok(answer.body.byteLength > 0)
   }
-  t.match(service.log.of('read.cut'), [{ level: 40, error_code: 'access_denied', name: String, correlation_id: String }, { level: 40 }])
-  t.equal(service.log.of('read.cut').length, 2)
+  t.match(service.log.of('file.read'), [{ level: 40, error_code: 'access_denied', name: String, correlation_id: String }, { level: 40 }])
+  t.equal(service.log.of('file.read').length, 2)
 })
 
 const DAMAGES: Record<string, (path: string) => Promise<void>> = {
@@ -119,7 +119,7 @@ for (const [name, damage] of Object.entries(DAMAGES)) {
     const { key, content } = await fallBack(SIZE)
     await damage(join(service.dir, key))
     for (const options of [{}, RANGE]) isUnavailable(t, await download(service, contentPath(key), options), options)
-    t.match(service.log.of('read.failed').map(({ detail }) => detail), [/damaged/, /damaged/])
+    t.match(service.log.of('file.read').map(({ detail }) => detail), [/damaged/, /damaged/])
 
     await putObject(storeOn(t, b2), key, content)
     const answer = await download(service, contentPath(key))
@@ -137,7 +137,7 @@ t.test('a local file that is lost or shrinks while it is read is never short and
   const [cut, whole] = [await rest(shrunken), await rest(gone)]
   t.match(cut, { status: 200, isWhole: false })
   t.ok(cut.body.equals(content.subarray(0, cut.body.byteLength)), 'what came is of the file')
-  t.match(service.log.of('read.cut'), [{ level: 40, error_code: 'storage_unavailable', detail: /damaged/ }])
+  t.match(service.log.of('file.read'), [{ level: 40, error_code: 'storage_unavailable', detail: /damaged/ }])
   t.equal(whole.isWhole, true, 'an open file stays whole')
   t.equal(sha256(whole.body), sha256(lost.content))
 })

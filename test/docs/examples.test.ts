@@ -33,6 +33,16 @@ t.test('the host app guards the routes with its own users, and its records follo
   t.equal((await fetch(`${url}${song!.url}`)).status, 401)
   const read = await fetch(`${url}${song!.url}`, { headers: alice })
   t.equal(sha256(Buffer.from(await read.arrayBuffer())), sha256(content))
+
+  const bob = { authorization: 'Bearer bob' }
+  const receiptUrl = song!.url.replace('/content', '')
+  for (const [method, path] of [['GET', song!.url], ['HEAD', song!.url], ['GET', receiptUrl], ['DELETE', receiptUrl]] as const) {
+    t.equal((await fetch(`${url}${path}`, { method, headers: bob })).status, 404, `bob's ${method} ${path}`)
+  }
+  t.same(await (await fetch(`${url}/songs`, { headers: bob })).json(), [], 'nor does he see it')
+  t.equal((await fetch(`${url}${receiptUrl}`, { headers: alice })).status, 200, 'it is still there')
+  t.equal((await fetch(`${url}${receiptUrl}`, { method: 'DELETE', headers: alice })).status, 204)
+  t.same(await songs(), [])
   child.kill('SIGTERM')
   t.same(await exited, [0, null])
 })

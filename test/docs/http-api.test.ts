@@ -82,6 +82,7 @@ async function holdOne (t: Test, service: TestService): Promise<void> {
 /** What has to be so for a command to bring about its error. */
 const PREPARED: Record<string, (t: Test) => Promise<TestService>> = {
   unauthorized: t => startService(t, { API_KEYS: 'a-key-that-is-long-enough' }),
+  forbidden: t => startService(t, { API_KEYS: 'reader:a-key-that-may-only-read:read' }),
   upload_stalled: t => startService(t, { UPLOAD_IDLE_TIMEOUT_MS: '200' }),
   file_too_large: t => startService(t, { UPLOAD_MAX_BYTES: String(12 * MIB - 1) }),
 

@@ -16,6 +16,9 @@ function book () {
     failed: error_code => { told.push(['failed', error_code]) },
     aborted: () => { told.push(['aborted']) },
     b2Failed: error_code => { told.push(['b2Failed', error_code]) },
+    refused: error_code => { told.push(['refused', error_code]) },
+    downloaded: (storage, result) => { told.push(['downloaded', storage, result]) },
+    deleted: result => { told.push(['deleted', result]) },
     promotionEnded: result => { told.push(['promotionEnded', result]) },
   }
   return { lines, told, log, observer }

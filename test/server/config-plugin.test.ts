@@ -44,8 +44,16 @@ t.test('warns in production without API keys', async t => {
   t.match(lines[0], { level: 40, msg: /API_KEYS is not set: the upload endpoint is open to everyone/ })
 })
 
+t.test('warns once of entries that were tokens with a colon in 1.0, without what may be the beginning of one', async t => {
+  const { app, lines } = build(t, { ...b2, API_KEYS: 'plain,half-a-token:the-other-half,web:second:read,other:third' })
+  await app.ready()
+  t.equal(lines.length, 1)
+  t.match(lines[0], { level: 40, msg: /^API_KEYS: entry 2, 4 has one colon, and is read as label:token/ })
+  t.notMatch(JSON.stringify(lines), /half|other:/)
+})
+
 t.test('says nothing in production when all is set', async t => {
-  const { app, lines } = build(t, { ...b2, ENV: 'production', API_KEYS: 'one' })
+  const { app, lines } = build(t, { ...b2, ENV: 'production', API_KEYS: 'a-token-of-more-than-16-characters,web:another-token-of-this-kind:read' })
   await app.ready()
   t.strictSame(lines, [])
 })

@@ -51,6 +51,8 @@ const defaults = {
   UPLOAD_ALLOWED_TYPES: [],
   UPLOAD_IDLE_TIMEOUT_MS: 30_000,
   UPLOAD_MIN_RATE: 1024,
+  DOWNLOAD_MAX_CONCURRENT: 1000,
+  DOWNLOAD_IDLE_TIMEOUT_MS: 60_000,
   REPLAY_WINDOW_BYTES: 32 * MiB,
   MEMORY_BUDGET_BYTES: 256 * MiB,
   BREAKER_THRESHOLD: 5,
@@ -75,7 +77,7 @@ t.test('empty and white-space values count as unset', async t => {
 })
 
 t.test('one caller changing a list does not change the default of the next', async t => {
-  parseConfig({}).API_KEYS.push('intruder')
+  parseConfig({}).API_KEYS.push({ token: 'intruder' })
   t.strictSame(parseConfig({}).API_KEYS, [])
 })
 
@@ -115,7 +117,12 @@ t.test('good values are parsed, and fit the schema', async t => {
     ['BREAKER_THRESHOLD', '0', 0],
     ['PROMOTE_INTERVAL_MS', '0', 0],
     ['PROMOTE_INTERVAL_MS', '100', 100],
-    ['API_KEYS', 'one, two,,three~+/=', ['one', 'two', 'three~+/=']],
+    ['API_KEYS', 'one, two,,three~+/=', [{ token: 'one' }, { token: 'two' }, { token: 'three~+/=' }]],
+    ['API_KEYS', 'web:one, Prom.1_x-:two:metrics,c:three:read+upload+read', [
+      { label: 'web', token: 'one' }, { label: 'Prom.1_x-', token: 'two', scopes: ['metrics'] }, { label: 'c', token: 'three', scopes: ['read', 'upload'] },
+    ]],
+    ['API_KEYS', 'one,one', [{ token: 'one' }]],
+    ['API_KEYS', `${'l'.repeat(32)}:one`, [{ label: 'l'.repeat(32), token: 'one' }]],
     ['CORS_ORIGIN', 'https://App.example.com/, http://localhost:5173', ['https://app.example.com', 'http://localhost:5173']],
     ['CORS_ORIGIN', '*', ['*']]
   ]
@@ -180,6 +187,16 @@ t.test('bad values are refused, with what would be right', async t => {
     ['API_KEYS', ',', /must have an entry/],
     ['API_KEYS', 'fine,with space', /entry 2 is not/],
     ['API_KEYS', 'schlüssel', /entry 1 is not/],
+    ['API_KEYS', 'fine,a:b:read:d', /entry 2 has more than two colons/],
+    ['API_KEYS', ':token', /labels of 1 to 32 .*entry 1/],
+    ['API_KEYS', `${'l'.repeat(33)}:token`, /labels of 1 to 32/],
+    ['API_KEYS', 'a/b:token', /labels of 1 to 32/],
+    ['API_KEYS', 'label:', /entry 1 has no token/],
+    ['API_KEYS', 'label::read', /entry 1 has no token/],
+    ...['write', '', 'read+', '+read', 'Read', 'all', 'read++upload'].map((scopes): BadRow =>
+      ['API_KEYS', `fine,label:token:${scopes}`, /scopes out of upload, read, delete, metrics.*entry 2 has an unknown or empty one/]),
+    ['API_KEYS', 'a:one,a:two', /two entries share theirs/],
+    ['API_KEYS', 'a:one,b:one:read', /entry 2 has one of an earlier entry/],
     ...['app.example.com', 'https://app.example.com/x', 'https://*.example.com/?', 'https://me@example.com', ','].map((text): BadRow =>
       ['CORS_ORIGIN', text, /must/])
   ]
@@ -262,6 +279,18 @@ t.test('production in ENV or NODE_ENV makes it strict', async t => {
     t.equal(isProduction(parseConfig({ ...env, ...b2 })), true)
   }
   t.equal(isProduction(parseConfig({ ENV: 'staging', NODE_ENV: 'test' })), false)
+})
+
+t.test('production needs tokens that nobody can guess', async t => {
+  const strict = { ...b2, ENV: 'production' }
+  for (const keys of ['123456789012345', `${'1'.repeat(16)},web:${'2'.repeat(15)}:read`]) {
+    const error = errorOf({ ...strict, API_KEYS: keys })
+    t.strictSame(error?.variables, ['API_KEYS'])
+    t.match(error?.message, /at least 16 characters in production/)
+    t.notMatch(error?.message, keys)
+  }
+  t.equal(errorOf({ ...strict, API_KEYS: `${'1'.repeat(16)},web:${'2'.repeat(16)}` }), undefined)
+  t.equal(errorOf({ ...b2, API_KEYS: 'short' }), undefined, 'elsewhere any will do')
 })
 
 t.test('production needs every variable of B2', async t => {

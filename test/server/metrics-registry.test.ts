@@ -4,7 +4,7 @@ import { B2_ERROR_CODES } from '../../services/b2/error-codes.ts'
 import { createMetrics } from '../../services/metrics.ts'
 import type { Receipt, Track } from '../../services/track.ts'
 import { UPLOAD_ERROR_CODES } from '../../services/upload-errors.ts'
-import type { Uploads, UploadsStatus } from '../../services/uploads.ts'
+import type { UploadService, Uploads, UploadsStatus } from '../../services/uploads.ts'
 import { samplesOf } from '../support/metrics.ts'
 
 const BUCKETS = ['0.05', '0.1', '0.25', '0.5', '1', '2.5', '5', '10', '30', '60', '120', '300', '600', '1800', '+Inf']
@@ -17,6 +17,10 @@ function counters (counts: Record<string, number> = {}): Record<string, number> 
     ...UPLOAD_ERROR_CODES.map(code => `upload_errors_total{error_code="${code}"}`),
     ...STORAGES.map(storage => `upload_bytes_total{storage="${storage}"}`),
     ...B2_ERROR_CODES.flatMap(code => ['upload_fallbacks_total', 'b2_errors_total'].map(name => `${name}{error_code="${code}"}`)),
+    ...STORAGES.flatMap(storage => ['served', 'failed', 'aborted', 'stalled'].map(result => `downloads_total{storage="${storage}",result="${result}"}`)),
+    ...['failed', 'aborted'].map(result => `downloads_total{storage="none",result="${result}"}`),
+    ...['deleted', 'failed'].map(result => `deletes_total{result="${result}"}`),
+    ...UPLOAD_ERROR_CODES.map(code => `requests_refused_total{error_code="${code}"}`),
     ...['promoted', 'failed', 'set_aside'].map(result => `promotions_total{result="${result}"}`),
     ...STORAGES.flatMap(storage => [
       ...BUCKETS.map(le => `upload_duration_seconds_bucket{le="${le}",storage="${storage}"}`),
@@ -35,8 +39,8 @@ function receiptOf (size_bytes: number, rest: Partial<Receipt> = {}): Receipt {
   return { storage: 'b2', location: 'a', track: { size_bytes } as Track, ...rest } as Receipt
 }
 
-function uploadsWith (status: UploadsStatus, held: Partial<Uploads> = {}): Uploads {
-  return { inFlight: 0, heldBytes: 0, budgetBytes: 0, ...held, status: async () => status } as Uploads
+function uploadsWith (status: UploadsStatus, held: Partial<Uploads> = {}): UploadService {
+  return { inFlight: 0, heldBytes: 0, budgetBytes: 0, downloads: { inFlight: 7 }, ...held, status: async () => status } as UploadService
 }
 
 t.test('all counters are there with 0, and nothing else before anything is watched', async t => {
@@ -55,6 +59,11 @@ t.test('each of them counts what it says', async t => {
   for (const code of ['file_too_large', 'file_too_large', 'overloaded'] as const) observer.failed(code)
   observer.aborted()
   for (const code of ['timeout', 'timeout', 'auth_error'] as const) observer.b2Failed(code)
+  observer.downloaded('b2', 'served')
+  observer.downloaded('local', 'stalled')
+  observer.downloaded('none', 'failed')
+  for (const result of ['deleted', 'deleted', 'failed'] as const) observer.deleted(result)
+  observer.refused('not_found')
   for (const result of ['promoted', 'promoted', 'promoted', 'failed', 'failed', 'set_aside'] as const) observer.promotionEnded(result)
 
   const within = (storage: string, counts: number[]): Record<string, number> => Object.fromEntries(counts.map((count, index) => [`upload_duration_seconds_bucket{le="${BUCKETS[index]!}",storage="${storage}"}`, count]))
@@ -70,6 +79,12 @@ t.test('each of them counts what it says', async t => {
     'upload_fallbacks_total{error_code="timeout"}': 1,
     'b2_errors_total{error_code="timeout"}': 2,
     'b2_errors_total{error_code="auth_error"}': 1,
+    'downloads_total{storage="b2",result="served"}': 1,
+    'downloads_total{storage="local",result="stalled"}': 1,
+    'downloads_total{storage="none",result="failed"}': 1,
+    'deletes_total{result="deleted"}': 2,
+    'deletes_total{result="failed"}': 1,
+    'requests_refused_total{error_code="not_found"}': 1,
     'promotions_total{result="promoted"}': 3,
     'promotions_total{result="failed"}': 2,
     'promotions_total{result="set_aside"}': 1,
@@ -98,6 +113,7 @@ t.test('what is watched is measured at each scrape', async t => {
   const circuit = (state: string): Record<string, number> => Object.fromEntries(['closed', 'open', 'half_open', 'disabled'].map(each => [`own_b2_circuit_state{state="${each}"}`, each === state ? 1 : 0]))
   const measured = {
     own_uploads_in_flight: 2,
+    own_downloads_in_flight: 7,
     own_upload_memory_held_bytes: 30,
     own_upload_memory_budget_bytes: 400,
     ...circuit('half_open'),

@@ -49,7 +49,7 @@ export async function setReceiverStage (t: Test, { hasB2 = false, ...options }: 
     stores: { b2: hasB2 ? b2.store : undefined, local, breaker, windowBytes: 11 * MIB, allowedTypes: [] },
     account,
     pool,
-    observer: { stored: count('stored'), failed: count('failed'), aborted: count('aborted'), b2Failed: count('b2Failed'), promotionEnded: count('promotionEnded') },
+    observer: { stored: count('stored'), failed: count('failed'), aborted: count('aborted'), b2Failed: count('b2Failed'), refused: count('refused'), downloaded: count('downloaded'), deleted: count('deleted'), promotionEnded: count('promotionEnded') },
     partBytes: PART,
     keyPrefix: 'music/',
     maxBytes: 100 * MIB,

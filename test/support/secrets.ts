@@ -39,7 +39,10 @@ export function learn (secret: string | undefined, kind: string, shortest = SHOR
 export function learnFromEnv (env: Record<string, string | undefined>): void {
   learn(env['B2_APPLICATION_KEY'], 'an application key')
   learn(env['B2_APPLICATION_KEY_ID'], 'a key id')
-  for (const key of env['API_KEYS']?.split(',') ?? []) learn(key.trim(), 'an API key')
+  for (const key of env['API_KEYS']?.split(',') ?? []) {
+    const [first, token = first] = key.trim().split(':')
+    learn(token, 'an API key')
+  }
 }
 
 /** Learns from an `Authorization` header that somebody sent. */

@@ -67,9 +67,9 @@ export function b2Env (b2: B2Emulator): Record<string, string> {
 export async function startService (t: Test, env: Record<string, string> = {}): Promise<TestService> {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
   const log = createLogBook()
-  const all = { LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env }
+  const all: Record<string, string> & { LOCAL_STORAGE_DIR: string } = { LOCAL_STORAGE_DIR: dir, SHUTDOWN_GRACE_MS: '1000', ...env }
   learnFromEnv(all)
-  const app = Fastify({ ...serverOptions(all), logger: { level: 'info', stream: log.stream } })
+  const app = Fastify({ ...serverOptions(all), logger: { level: all.LOG_LEVEL ?? 'info', stream: log.stream } })
   await app.register(service, { env: all })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   t.teardown(async () => {

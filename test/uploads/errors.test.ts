@@ -7,6 +7,7 @@ const STATUSES = {
   malformed_upload: 400,
   invalid_request: 400,
   unauthorized: 401,
+  forbidden: 403,
   not_found: 404,
   upload_stalled: 408,
   precondition_failed: 412,

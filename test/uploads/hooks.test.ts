@@ -42,6 +42,16 @@ t.test('onStored gets each receipt before the answer goes, in B2 and fallback al
   t.same(told, [first.body, second.body, third])
 })
 
+t.test('onStored is told which request brought the file, and that store() had none', async t => {
+  const told: unknown[] = []
+  const { app, url } = await startHost(t, {
+    onStored: ({ storage }, { request }) => { told.push([storage, request?.method, request?.headers['x-user'], request?.url]) },
+  })
+  await put({ url }, bytes(10), 'a.bin', { 'x-user': 'alice' })
+  await app.uploads.store(Readable.from(['bytes']))
+  t.same(told, [['b2', 'PUT', 'alice', '/uploads/a.bin'], ['b2', undefined, undefined, undefined]])
+})
+
 t.test('an onStored that fails fails no upload, and is logged', async t => {
   for (const onStored of [async () => { throw new Error('the host is confused') }, () => { throw new Error('the host is confused') }]) {
     const { url, log, b2 } = await startHost(t, { onStored })
