@@ -140,11 +140,20 @@ const AAC_SILENCE = u8(0, 0, 0, 0x07)
 // … or before that a fill element (110) of 15 + 255 - 1 bytes.
 const AAC_FILLED = Buffer.concat([u8(0, 0, 0, 0x06, 0xff, 0xf0), Buffer.alloc(268), u8(0x0e)])
 
-/** M4A: AAC-LC, mono at 44,100 Hz, silence, with iTunes tags. `moovAtEnd` puts the index behind the audio, as most recorders do. */
-export function m4a (options: SampleOptions & { moovAtEnd?: boolean } = {}): Buffer {
+export interface SampleMp4Options extends SampleOptions {
+  /** Puts the index behind the audio, as most recorders do. */
+  moovAtEnd?: boolean
+  /** What the file says that it is, in four characters. Default `M4A `. */
+  brand?: string
+  /** Adds a track of pictures, without any. */
+  hasVideo?: boolean
+}
+
+/** M4A: AAC-LC, mono at 44,100 Hz, silence, with iTunes tags. */
+export function m4a (options: SampleMp4Options = {}): Buffer {
   const sample = options.minBytes === undefined ? AAC_SILENCE : AAC_FILLED
   const count = Math.ceil(playingTime(options, Math.floor(sample.length * AAC_RATE / AAC_SAMPLES)) * AAC_RATE / AAC_SAMPLES)
-  const ftyp = box('ftyp', ascii('M4A \0\0\0\0M4A mp42isom'))
+  const ftyp = box('ftyp', ascii(`${options.brand ?? 'M4A '}\0\0\0\0M4A mp42isom`))
   const mdat = box('mdat', Buffer.alloc(count * sample.length, sample))
   const moov = (offset: number) => m4aIndex(options, count, sample.length, offset)
   if (options.moovAtEnd === true) return Buffer.concat([ftyp, mdat, moov(ftyp.length + 8)])
@@ -156,7 +165,7 @@ function box (type: string, ...content: Buffer[]): Buffer {
   return Buffer.concat([u32be(body.length + 8), ascii(type), body])
 }
 
-function m4aIndex (options: SampleOptions, samples: number, sampleBytes: number, offset: number): Buffer {
+function m4aIndex (options: SampleMp4Options, samples: number, sampleBytes: number, offset: number): Buffer {
   const full = (type: string, ...content: Buffer[]) => box(type, u32be(0), ...content)
   const duration = samples * AAC_SAMPLES
   const matrix = Buffer.concat([0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000].map(u32be))
@@ -184,7 +193,10 @@ function m4aIndex (options: SampleOptions, samples: number, sampleBytes: number,
     ? box(name, box('data', u32be(0), u32be(0), u16be(0), u16be(Number(value)), u32be(0)))
     : box(name, box('data', u32be(1), u32be(0), Buffer.from(value))))
   const meta = full('meta', full('hdlr', u32be(0), ascii('mdirappl'), Buffer.alloc(9)), box('ilst', ...items))
-  return box('moov', mvhd, box('trak', tkhd, mdia), box('udta', meta))
+  const trak = box('trak', tkhd, mdia)
+  const pictures = Buffer.from(options.hasVideo === true ? trak : '')
+  if (pictures.length > 0) pictures.write('vide', pictures.indexOf('soun'))
+  return box('moov', mvhd, trak, pictures, box('udta', meta))
 }
 
 const OPUS_PRE_SKIP = 312

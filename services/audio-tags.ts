@@ -10,6 +10,7 @@ import type { ReadBudget } from './part-tokenizer.ts'
 
 const MAX_TEXT = 1_000
 const MAX_EVENTS = 2_000
+const AUDIO_TRACK = 2 // TrackType.audio of music-metadata, which it does not export
 
 const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const text = (description: string) => orNull(Type.String({ maxLength: MAX_TEXT, description }))
@@ -92,10 +93,10 @@ interface Found {
 async function parse (parts: readonly Uint8Array[], info: AudioFileInfo, size: number | undefined): Promise<Found | undefined> {
   const trimmed = trimId3(parts)
   const tokenizer = new PartTokenizer(trimmed.parts, {
-    mimeType: info.contentType === 'application/ogg' ? 'audio/ogg' : info.contentType,
+    mimeType: parserType(info.contentType),
     ...(info.filename !== undefined && { path: info.filename }),
     ...(size !== undefined && { size: Math.max(0, size - trimmed.removed) })
-  }, budgetOf(info.contentType))
+  }, budgetOf(parserType(info.contentType)))
   // A parse that fails gives nothing; what it had found until then comes through the observer.
   let found: Found | undefined
   let events = 0
@@ -115,9 +116,21 @@ async function parse (parts: readonly Uint8Array[], info: AudioFileInfo, size: n
   }
 }
 
+/** The type by which the parser knows a format that it does not know by all its names. */
+function parserType (contentType: string): string {
+  if (contentType === 'application/ogg') return 'audio/ogg'
+  return /^audio\/3gpp2?$/.test(contentType) ? 'audio/mp4' : contentType
+}
+
+/** Of the sound, by the name in the list of tracks if the parser has no other; 3GPP TS 26.244 §6.2 has those of AMR. */
+function codecOf ({ codec, trackInfo }: IFormat): string | undefined {
+  const name = codec ?? trackInfo?.find(({ type }) => type === AUDIO_TRACK)?.codecName?.replace(/^<(.*)>$/, '$1')
+  return name === 'samr' ? 'AMR' : name === 'sawb' ? 'AMR-WB' : name
+}
+
 // By the very types that lead to those two parsers: a type that leaves the choice to the file name gets the small budget.
 function budgetOf (contentType: string): ReadBudget {
-  if (/^(audio|application)\/ogg$|^audio\/opus$/.test(contentType)) return OGG_BUDGET
+  if (/^audio\/(ogg|opus)$/.test(contentType)) return OGG_BUDGET
   return /^(audio|video)\/mp4$|^audio\/(x-)?m4a$|^video\/quicktime$/.test(contentType) ? MP4_BUDGET : BUDGET
 }
 
@@ -147,7 +160,7 @@ function toTags ({ common, format }: Found, { seconds, bitrate }: ReturnType<typ
   const clean = format.container === 'WAVE' ? (value: unknown) => cleanText(repairRiffText(value)) : cleanText
   return {
     container: clean(format.container),
-    codec: clean(format.codec),
+    codec: clean(codecOf(format)),
     duration_seconds: isNumber(seconds) && seconds >= 0 ? Math.round(seconds * 1_000) / 1_000 : null,
     bitrate_bps: positive(bitrate),
     sample_rate_hz: positive(format.sampleRate),

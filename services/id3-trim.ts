@@ -1,10 +1,11 @@
-import { copyOut, dropBefore } from './part-bytes.ts'
+import { copyOut, dropBefore, partsLength } from './part-bytes.ts'
 
 const TAG_HEADER = 10
 const SMALL_TAG = 16_384 // 16 KiB: read as it is
 const MAX_FRAMES = 500
 const MAX_TEXT_FRAME = 8_192 // 8 KiB
 const MAX_KEPT = 65_536 // 64 KiB
+const MAX_PADDING = 1_048_576 // 1 MiB
 
 /** A file without the bulk of its ID3v2 tag. */
 export interface TrimmedFile {
@@ -16,22 +17,37 @@ export interface TrimmedFile {
 /**
  * Puts a small ID3v2 tag with the text frames alone in the place of a large one at the beginning of a file. Cover art makes tags of many
  * megabytes, and parsers read a tag as one piece and frame by frame: one made of a million tiny frames holds them for seconds.
- * Nothing is copied but the text frames. Where the tag has an extended header or an unknown version, it goes without a rest.
+ * Nothing is copied but the text frames. Zeros behind the tag go, too. Where the tag has an extended header or an unknown version, it goes without a rest.
  */
 export function trimId3 (parts: readonly Uint8Array[]): TrimmedFile {
   const header = copyOut(parts, 0, TAG_HEADER)
   if (header.length < TAG_HEADER || header.toString('latin1', 0, 3) !== 'ID3') return { parts, removed: 0 }
   const size = syncsafe(header, 6)
-  if (size <= SMALL_TAG) return { parts, removed: 0 }
+  const end = TAG_HEADER + size
+  const hasFooter = copyOut(parts, end, end + 3).toString('latin1') === '3DI'
+  const { rest, padding } = withoutPadding(dropBefore(parts, end + (hasFooter ? TAG_HEADER : 0)))
+  if (size <= SMALL_TAG && padding === 0) return { parts, removed: 0 }
 
-  const frames = textFrames(parts, header, TAG_HEADER + size)
-  const kept = frames.reduce((sum, frame) => sum + frame.length, 0)
-  for (let index = 0; index < 4; index++) header[6 + index] = (kept >> (7 * (3 - index))) & 0x7f
-  header[5] = (header[5] ?? 0) & 0x80
+  const kept = size <= SMALL_TAG ? [copyOut(parts, TAG_HEADER, end)] : textFrames(parts, header, end)
+  const keptBytes = partsLength(kept)
+  for (let index = 0; index < 4; index++) header[6 + index] = (keptBytes >> (7 * (3 - index))) & 0x7f
+  // Its frames are unsynchronised as they were; an extended header goes with a large tag alone, a footer always.
+  header[5] = (header[5] ?? 0) & (size <= SMALL_TAG ? 0xef : 0x80)
   return {
-    parts: [header, ...frames, ...dropBefore(parts, TAG_HEADER + size)],
-    removed: size - kept
+    parts: [header, ...kept, ...rest],
+    removed: size - keptBytes + padding + (hasFooter ? TAG_HEADER : 0),
   }
+}
+
+/** Parsers look for a file right behind its tag. */
+function withoutPadding (parts: readonly Uint8Array[]): { rest: Uint8Array[], padding: number } {
+  let padding = 0
+  for (const part of parts) {
+    const end = part.subarray(0, MAX_PADDING - padding).findIndex(byte => byte !== 0)
+    padding += end === -1 ? Math.min(part.length, MAX_PADDING - padding) : end
+    if (end !== -1 || padding === MAX_PADDING) break
+  }
+  return { rest: dropBefore(parts, padding), padding }
 }
 
 function textFrames (parts: readonly Uint8Array[], tag: Buffer, end: number): Buffer[] {

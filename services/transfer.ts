@@ -3,9 +3,10 @@ import type { B2PartsUpload, B2Result, B2Store, B2UploadFailure } from './b2/sto
 import type { AudioTags } from './audio-tags.ts'
 import { mayHaveTags, readAudioTags } from './audio-tags.ts'
 import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
-import { isAllowedType, sniffContentType } from './content-type.ts'
+import { contentTypeOf, isAllowedType } from './content-type.ts'
 import { HeldParts } from './held-parts.ts'
 import type { Intake } from './intake.ts'
+import { tagsEnd } from './leading-tags.ts'
 import type { LocalFileWriter } from './local-file-writer.ts'
 import { LocalStoreError } from './local-errors.ts'
 import { withCorrelationId } from './local-receipts.ts'
@@ -44,6 +45,7 @@ export interface IncomingFile {
 }
 
 const SNIFF_BYTES = 65_536 // 64 KiB
+const MOST_TAG_BYTES = 5_242_880 // 5 MiB: the smallest part
 const LOCAL_WRITE_BYTES = 1_048_576 // 1 MiB
 
 // What B2 made of it is not known then.
@@ -80,7 +82,7 @@ export class Transfer {
    */
   async run (): Promise<Receipt> {
     try {
-      await this.#gather(SNIFF_BYTES)
+      await this.#gatherHead()
       await this.#settleType()
       const { b2, breaker } = this.#stores
       if (b2 === undefined) return await this.#toLocal(undefined)
@@ -118,17 +120,27 @@ export class Transfer {
     this.#atEnd = await this.#intake.gather(limit, interrupt) === 'end'
   }
 
+  /** As much as shows what the file is: that is behind the tags that it begins with, if they are not too large. */
+  async #gatherHead (): Promise<void> {
+    await this.#gather(SNIFF_BYTES)
+    let tags = 0
+    for (let end = tagsEnd(this.#intake.gathered); end > tags && !this.#atEnd; end = tagsEnd(this.#intake.gathered)) {
+      tags = end
+      if (tags + SNIFF_BYTES / 2 <= this.#intake.gathered.byteLength || tags > MOST_TAG_BYTES) return
+      await this.#gather(tags + SNIFF_BYTES)
+    }
+  }
+
   async #settleType (): Promise<void> {
     const { allowedTypes } = this.#stores
-    const sniffed = await sniffContentType(this.#intake.gathered)
-    const found = sniffed ?? this.#file.declaredType ?? 'application/octet-stream'
+    const { type, isSniffed } = await contentTypeOf(this.#intake.gathered, this.#file)
     // What only claims to be audio has no tags that can be read, and looking for them in it takes long.
-    if (sniffed === undefined) this.#audio = null
-    if (!isAllowedType(found, allowedTypes)) {
-      throw new UploadError('unsupported_media_type', `The file is ${found}, which is not accepted here.`,
+    if (!isSniffed) this.#audio = null
+    if (!isAllowedType(type, allowedTypes)) {
+      throw new UploadError('unsupported_media_type', `The file is ${type}, which is not accepted here.`,
         { hints: [`Send one of: ${allowedTypes.join(', ')}.`] })
     }
-    this.#contentType = found
+    this.#contentType = type
   }
 
   /** Only an upload that can't be lost may try whether B2 is well again. */
