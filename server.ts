@@ -3,7 +3,9 @@ import Fastify from 'fastify'
 import pino from 'pino'
 import service, { serverOptions } from './app.ts'
 import { loadDotEnv } from './dot-env.ts'
+import { diskSlots } from './plugins/local-store.ts'
 import { ConfigError, isProduction, parseConfig } from './services/config.ts'
+import { endDespiteHangingDisk } from './services/end-process.ts'
 import { onEndSignal } from './services/end-signals.ts'
 import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-collection.ts'
 
@@ -11,6 +13,7 @@ import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-colle
 const CLOSE_ALLOWANCE_MS = 10_000
 
 tuneGarbageCollection()
+endDespiteHangingDisk(() => diskSlots.running > 0)
 
 loadDotEnv()
 const env = process.env
@@ -20,6 +23,7 @@ await start().catch((error: unknown) => {
   if (error instanceof ConfigError) log.fatal({ variables: error.variables }, error.message)
   else log.fatal({ err: error }, `the service could not start: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1
+  if (diskSlots.running > 0) process.exit() // what hangs would keep it
 })
 
 async function start (): Promise<void> {

@@ -18,7 +18,7 @@ declare module 'fastify' {
 }
 
 /** The bucket and how to reach it. @interface */
-export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'isWanted' | 'isBusy' | 'keyPrefix' | 'onFailure'>
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'keyPrefix' | 'onFailure'>
 
 export interface B2ClientPluginOptions {
   /** The bucket and how to reach it; undefined for local-only mode. */
@@ -55,6 +55,7 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, missing = [], keyPref
       // Without one, unfinished uploads in the bucket may be anybody's.
       ...(keyPrefix === '' ? {} : { keyPrefix }),
       leftoversDir: join(localStore.dir, '.leftovers'),
+      leftoversDisk: { fs: localStore.fs, mayBlock: !localStore.isHanging },
       isWanted: async key => await localStore.find(key) !== undefined,
       async isBusy (key) {
         if (!await localStore.isClaimedElsewhere(key)) return false

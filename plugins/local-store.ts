@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
+import { DiskSlots } from '../services/disk/slots.ts'
 import { LocalStoreError } from '../services/local-errors.ts'
 import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
 
@@ -16,14 +17,18 @@ declare module 'fastify' {
 export interface LocalStorePluginOptions extends LocalStoreOptions {
   /**
    * Whether the app may not start without a directory that can be written. When false, a bad one is a warning, and every
-   * file tries again to make it. A full disk is always a warning: what waits there can be promoted, which frees it.
+   * file tries again to make it. A full disk is always a warning: what waits there can be promoted, which frees it. So is one
+   * that hangs: B2 needs no disk.
    */
   required: boolean
 }
 
+/** For all registrations in the process, as they share the threads of libuv's pool. */
+export const diskSlots = new DiskSlots(Number(process.env['UV_THREADPOOL_SIZE']) || undefined)
+
 async function localStore (app: FastifyInstance, options: LocalStorePluginOptions): Promise<void> {
   const { required, ...storeOptions } = options
-  const store = createLocalStore({ log: app.log, ...storeOptions })
+  const store = createLocalStore({ log: app.log, slots: diskSlots, ...storeOptions })
   app.decorate(kLocalStore, store)
   app.addHook('onClose', () => store.close())
 
@@ -32,6 +37,10 @@ async function localStore (app: FastifyInstance, options: LocalStorePluginOption
   } catch (err) {
     if (err instanceof LocalStoreError && err.error_code === 'disk_full') {
       app.log.warn({ err, dir: store.dir }, 'the disk of the local storage directory (LOCAL_STORAGE_DIR) is full, or its quota is used up: no fallback until there is room')
+      return
+    }
+    if (err instanceof LocalStoreError && err.isTimeout) {
+      app.log.warn({ err, dir: store.dir }, 'the disk of the local storage directory (LOCAL_STORAGE_DIR) does not answer: no fallback until it does')
       return
     }
     const reason = err instanceof Error ? err.message : String(err)

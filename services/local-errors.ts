@@ -1,3 +1,5 @@
+import { DiskTimeoutError } from './disk/timeout-error.ts'
+
 export type LocalErrorCode = 'disk_full' | 'permission_denied' | 'io_error'
 
 export interface LocalStoreErrorOptions {
@@ -19,6 +21,8 @@ export class LocalStoreError extends Error {
   declare readonly code?: string
   /** True where others may have seen the file before it failed: a pass may have promoted it. */
   wasVisible = false
+  /** True if the disk did not answer in time. */
+  get isTimeout (): boolean { return this.cause instanceof DiskTimeoutError }
 
   constructor (message: string, options: LocalStoreErrorOptions) {
     super(message, options.cause === undefined ? {} : { cause: options.cause })
@@ -48,7 +52,8 @@ export function toLocalStoreError (cause: unknown, what: string): LocalStoreErro
   const syscall = cause instanceof Error ? (cause as NodeJS.ErrnoException).syscall : undefined
   const errorCode = codeOf(code)
   const facts = [syscall, code].filter(fact => fact !== undefined).join(' ')
-  const message = `${what}: ${REASONS[errorCode]}${facts === '' ? '' : ` (${facts})`}`
+  const reason = cause instanceof DiskTimeoutError ? `the disk or file system hangs, ${cause.message}` : REASONS[errorCode]
+  const message = `${what}: ${reason}${facts === '' ? '' : ` (${facts})`}`
   return new LocalStoreError(message, { error_code: errorCode, syscall, code, cause })
 }
 

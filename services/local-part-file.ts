@@ -1,4 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
+import { patient } from './disk/bounded-file-system.ts'
+import { DiskTimeoutError } from './disk/timeout-error.ts'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
 
@@ -12,6 +14,8 @@ export class PartFile {
   readonly #fs: FileSystem
   readonly #handle: FileHandle
   readonly #names: string[]
+  /** What hangs, and may still be done when the disk answers again. */
+  readonly #late: Promise<void>[] = []
   #length = 0
   #touching = false
 
@@ -35,7 +39,7 @@ export class PartFile {
   async write (bytes: Uint8Array): Promise<void> {
     let offset = 0
     while (offset < bytes.byteLength) {
-      const { bytesWritten } = await this.#handle.write(bytes, offset, bytes.byteLength - offset, this.#length)
+      const { bytesWritten } = await this.#noted(this.#handle.write(bytes, offset, bytes.byteLength - offset, this.#length))
       if (bytesWritten === 0) {
         throw Object.assign(new Error('the file system takes no more bytes'), { code: 'EIO', syscall: 'write' })
       }
@@ -45,14 +49,14 @@ export class PartFile {
   }
 
   async sync (): Promise<void> {
-    await this.#handle.sync()
+    await this.#noted(this.#handle.sync())
   }
 
   /** Gives the file its final name. ENOENT when the part file is gone. */
   async rename (finalPath: string): Promise<void> {
     // Noted before the call: on network file systems a rename can happen and be reported as failed.
     this.#names.push(finalPath)
-    await this.#fs.rename(this.path, finalPath)
+    await this.#noted(this.#fs.rename(this.path, finalPath))
   }
 
   /** Shows other processes that the owner lives. Never rejects: at worst a sweep takes the file, and `rename` reports it. */
@@ -75,17 +79,36 @@ export class PartFile {
   }
 
   /**
-   * Closes the file and takes away all its names. Tries everything, never rejects.
+   * Closes the file and takes away all its names. Tries everything, never rejects. When the disk hangs it doesn't wait for it:
+   * then the names go as soon as it answers, after what is still to come of the file.
    * @returns what could not be done, empty when nothing is left
    */
   async remove (): Promise<unknown[]> {
     const failures: unknown[] = []
-    await this.close().catch((error: unknown) => failures.push(error))
-    for (const name of this.#names) {
-      await this.#fs.unlink(name).catch((error: unknown) => {
-        if (errnoOf(error) !== 'ENOENT') failures.push(error)
-      })
+    const note = (error: unknown): void => {
+      if (errnoOf(error) !== 'ENOENT') failures.push(error)
     }
+    if (this.#late.length === 0) {
+      await this.#noted(this.close()).catch(note)
+      for (const name of this.#names) {
+        if (this.#late.length === 0) await this.#noted(this.#fs.unlink(name)).catch(note)
+      }
+    } else {
+      await this.close().catch(note)
+    }
+    if (this.#late.length > 0) this.#removeLate().catch(() => {}) // the sweep of the next start takes part files
     return failures
+  }
+
+  async #removeLate (): Promise<void> {
+    await Promise.all(this.#late)
+    for (const name of this.#names) await patient(this.#fs).unlink(name).catch(() => {})
+  }
+
+  async #noted<T> (operation: Promise<T>): Promise<T> {
+    return await operation.catch((error: unknown) => {
+      if (error instanceof DiskTimeoutError) this.#late.push(error.settled)
+      throw error
+    })
   }
 }

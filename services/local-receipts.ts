@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { syncDirectory, unlinkIfThere } from './local-directory.ts'
+import { syncDirectory, unlinkIfThere, type FileSystem } from './local-directory.ts'
 import { LocalStoreError, errnoOf, toLocalStoreError } from './local-errors.ts'
 import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
 import { writeSmallFile, type SmallFileTools } from './local-small-file.ts'
@@ -31,18 +31,20 @@ export interface Receipts {
 }
 
 export interface ReceiptsOptions extends SmallFileTools {
+  /** Reads receipts. Default: `fs`. */
+  reading?: FileSystem
   /** Absolute path. */
   root: string
   makeDirectory: (directory: string) => Promise<void>
 }
 
 export function createReceipts (options: ReceiptsOptions): Receipts {
-  const { fs, root, makeDirectory, log } = options
+  const { fs, reading = fs, root, makeDirectory, log } = options
   const troubles = new Map<string, string>()
 
   async function read (key: string, { receipt: path }: LocalPlace): Promise<KeptReceipt | undefined> {
     try {
-      const kept = parseReceipt(await fs.readFile(path, 'utf8'), key)
+      const kept = parseReceipt(await reading.readFile(path, 'utf8'), key)
       troubles.delete(key)
       return kept
     } catch (cause) {
@@ -64,9 +66,9 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     const { receipt } = kept
     try {
       // A receipt of a local file without its file is a commit that has not happened, or a removal that has.
-      const kind = await exists(fs, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
+      const kind = await exists(reading, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
       if (kind === undefined) return undefined
-      return { kind, ...kept, setAside: await exists(fs, place.note) ? await reasonOf(key) : undefined }
+      return { kind, ...kept, setAside: await exists(reading, place.note) ? await reasonOf(key) : undefined }
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be looked for in local storage')
     }
@@ -105,7 +107,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
 
   async function reasonOf (key: string): Promise<string> {
     try {
-      const { reason } = JSON.parse(await fs.readFile(placeOf(root, key).note, 'utf8'))
+      const { reason } = JSON.parse(await reading.readFile(placeOf(root, key).note, 'utf8'))
       if (typeof reason === 'string') return reason
     } catch {}
     return 'it was set aside, but the note that says why cannot be read'

@@ -1,10 +1,11 @@
+import { DiskTimeoutError } from './disk/timeout-error.ts'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
 import type { FreeSpace } from './local-free-space.ts'
 
 /** How the local directory is. */
 export interface LocalStoreStatus {
-  /** Whether the directory could take a file now: it may be written, there is room beyond `minFreeBytes`, and inodes are free. */
+  /** Whether the directory could take a file now: its disk answers, it may be written, there is room beyond `minFreeBytes`, and inodes are free. */
   writable: boolean
   /** Bytes free on its disk; 0 where that can't be measured. */
   free_bytes: number
@@ -14,6 +15,11 @@ export interface LocalStoreStatus {
 
 /** Inodes of a file: its own, and its receipt's. */
 const INODES_OF_FILE = 2
+
+/** Those who ask are answered within two seconds, whatever the disk does. */
+const ANSWER_MS = 1_500
+
+const NO_ANSWER: LocalStoreStatus = { writable: false, free_bytes: 0, free_inodes: 0 }
 
 export interface StatusOptions {
   fs: FileSystem
@@ -40,14 +46,23 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
 
   async function measure (): Promise<LocalStoreStatus> {
     const accessible = await reach().then(() => true, () => false)
-    const free = await freeSpace.measure().catch(() => undefined)
+    const free = await freeSpace.measure().catch((error: unknown) => {
+      if (error instanceof DiskTimeoutError) throw error
+      return undefined
+    })
     const room = free === undefined || (free.bytes > 0 && free.bytes >= minFreeBytes && free.inodes >= INODES_OF_FILE)
     return { writable: accessible && room, free_bytes: free?.bytes ?? 0, free_inodes: free?.inodes ?? 0 }
   }
 
   return function status () {
     // Shared, so that probes of a hanging disk do not pile up in the thread pool.
-    statusNow ??= measure().finally(() => { statusNow = undefined })
+    statusNow ??= inTime(measure()).catch(() => NO_ANSWER).finally(() => { statusNow = undefined })
     return statusNow
   }
+}
+
+async function inTime (measured: Promise<LocalStoreStatus>): Promise<LocalStoreStatus> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<LocalStoreStatus>(resolve => { timer = setTimeout(() => resolve(NO_ANSWER), ANSWER_MS) })
+  return await Promise.race([measured, late]).finally(() => clearTimeout(timer))
 }

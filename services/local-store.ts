@@ -1,5 +1,7 @@
 import nodeFs from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { boundedFileSystem, type DiskDeadlines } from './disk/bounded-file-system.ts'
+import { DiskSlots, type DiskUse } from './disk/slots.ts'
 import { createBucketMarker, type Destination } from './local-bucket.ts'
 import { CLAIM_DELAY_MS, createClaims, type Claim } from './local-claims.ts'
 import { createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from './local-directory.ts'
@@ -29,9 +31,19 @@ export interface LocalStoreOptions {
   claimDelayMs?: number
   /** Default: silence. */
   log?: Log
+  /** Bounds the operations under way; one for all stores of a process, as its threads are. Default: one for four threads. */
+  slots?: DiskSlots
+  /** After which operations on the disk count as hanging. */
+  deadlines?: DiskDeadlines
   /** Replaces functions of the file system; for faults that a real disk does not produce on demand. */
   fs?: Partial<FileSystem>
 }
+
+/** So that a start on a disk that hangs takes less than the ten seconds in which Fastify's plugins must be ready. */
+const OPEN_MS = 5_000
+
+/** Each of the two operations that tell the status: `/ready` answers within two seconds. */
+const STATUS_MS = 800
 
 export type { Claim, FoundFile, LocalStoreStatus, OpenFile, PendingFile }
 
@@ -39,6 +51,10 @@ export type { Claim, FoundFile, LocalStoreStatus, OpenFile, PendingFile }
 export interface LocalStore {
   /** As it was given. */
   readonly dir: string
+  /** For what else is kept in the directory: its operations have deadlines, too. */
+  readonly fs: FileSystem
+  /** True while an operation on the disk is overdue. */
+  readonly isHanging: boolean
   /**
    * Creates the directory, proves that it can be written, and starts to sweep it in the background; a full disk is swept,
    * too, as that makes room.
@@ -133,9 +149,14 @@ export interface LocalStore {
 }
 
 export function createLocalStore (options: LocalStoreOptions): LocalStore {
-  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, log = silentLog } = options
+  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, log = silentLog, slots = new DiskSlots() } = options
   if (dir === '') throw new TypeError('dir must not be empty')
-  const fs: FileSystem = { ...nodeFs, ...options.fs }
+  const node: FileSystem = { ...nodeFs, ...options.fs }
+  const fsFor = (use: DiskUse, deadlines = options.deadlines): FileSystem => boundedFileSystem({ fs: node, slots, use, ...deadlines })
+  const [fs, reading, upkeep] = [fsFor('write'), fsFor('read'), fsFor('upkeep')]
+  const asking = fsFor('status', { operationMs: STATUS_MS, longMs: STATUS_MS })
+  const openMs = Math.min(OPEN_MS, options.deadlines?.operationMs ?? OPEN_MS)
+  const opening = fsFor('upkeep', { operationMs: openMs, longMs: openMs })
   const root = resolve(dir)
   const makeDirectory = createDirectoryMaker(fs)
   const freeSpace = createFreeSpace(fs, root, minFreeBytes)
@@ -143,11 +164,13 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const writers = new Set<LocalFileWriter>()
   const working = new Set<Promise<unknown>>()
   const closing = new AbortController()
-  const status = createStatus({ fs, root, minFreeBytes, freeSpace, makeDirectory })
-  const receipts = createReceipts({ fs, root, heartbeat, makeDirectory, log })
-  const pending = createPending({ fs, root, receipts, log })
-  const claims = createClaims({ fs, root, heartbeat, delayMs: claimDelayMs, signal: closing.signal, log })
-  const marker = createBucketMarker({ fs, root, dir })
+  const status = createStatus({
+    fs: asking, root, minFreeBytes, freeSpace: createFreeSpace(asking, root, minFreeBytes), makeDirectory: createDirectoryMaker(asking),
+  })
+  const receipts = createReceipts({ fs, reading, root, heartbeat, makeDirectory, log })
+  const pending = createPending({ fs: upkeep, root, receipts, log })
+  const claims = createClaims({ fs: upkeep, root, heartbeat, delayMs: claimDelayMs, signal: closing.signal, log })
+  const marker = createBucketMarker({ fs: opening, root, dir })
   let sweep: Promise<void> | undefined
 
   function assertNotClosed (): void {
@@ -157,7 +180,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   async function runSweep (): Promise<void> {
     try {
       const { filesWithoutReceipt, ...removed } =
-        await sweepLeftovers({ fs, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, log })
+        await sweepLeftovers({ fs: upkeep, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, log })
       if (removed.partFilesRemoved + removed.receiptsRemoved > 0) log.info(removed, 'leftovers of interrupted uploads were removed')
       if (filesWithoutReceipt > 0) log.warn({ count: filesWithoutReceipt }, 'the local store holds files without a receipt; they are left alone')
     } catch (err) {
@@ -169,9 +192,9 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     assertNotClosed()
     const probe = join(root, temporaryName('probe'))
     try {
-      await makeDirectory(root)
-      await (await fs.open(probe, 'wx', 0o600)).close()
-      await fs.unlink(probe)
+      await createDirectoryMaker(opening)(root)
+      await (await opening.open(probe, 'wx', 0o600)).close()
+      await opening.unlink(probe)
       beginSweep()
     } catch (cause) {
       const error = toLocalStoreError(cause, 'The local directory cannot be used')
@@ -222,7 +245,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   async function readReceipt (key: string): Promise<unknown> {
     const { receipt } = placeOf(root, key)
     try {
-      return JSON.parse(await fs.readFile(receipt, 'utf8'))
+      return JSON.parse(await reading.readFile(receipt, 'utf8'))
     } catch (cause) {
       if (errnoOf(cause) === 'ENOENT') return undefined
       throw toLocalStoreError(cause, 'The receipt could not be read from local storage')
@@ -250,6 +273,8 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
 
   return {
     dir,
+    fs: upkeep,
+    get isHanging () { return slots.overdue > 0 },
     open,
     create: async (key, info) => await work(() => begin(key, info)),
     status,
@@ -258,7 +283,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     remove,
     pending,
     find: receipts.find,
-    openFile: async key => await openDataFile(fs, placeOf(root, key).data),
+    openFile: async key => await openDataFile(reading, placeOf(root, key).data),
     keepReceipt: async (key, receipt, context) => await work(() => receipts.keep(key, receipt, context)),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),

@@ -24,8 +24,8 @@ export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed'
 
 export interface PromotionFailed {
   readonly kind: 'failed'
-  /** Whose failure it is: B2's ends the pass, the file's own is counted, the host's is tried again in each pass. */
-  readonly fault: 'b2' | 'file' | 'host'
+  /** Whose failure it is: B2's ends the pass, the file's own is counted, the host's, and that of a disk that hangs, is tried again in each pass. */
+  readonly fault: 'b2' | 'file' | 'host' | 'disk'
   readonly error_code: PromotionErrorCode
   /** One sentence of ours. */
   readonly detail: string
@@ -85,7 +85,8 @@ export function outcomeOf (error: unknown): PromotionOutcome {
     return { kind: 'failed', fault: faultOf(weight), error_code, detail, more: { b2_says: raw, hints } }
   }
   const err = toLocalStoreError(error, 'The file could not be promoted')
-  return { kind: 'failed', fault: 'file', error_code: err.error_code, detail: err.message, more: { err } }
+  const fault = err.isTimeout ? 'disk' : 'file'
+  return { kind: 'failed', fault, error_code: err.error_code, detail: err.message, more: { err } }
 }
 
 function faultOf (weight: 'hard' | 'soft' | 'none'): 'b2' | 'file' {

@@ -36,8 +36,10 @@ export interface LeftoversOptions {
   /** Where the list is; created when there is something to write down. */
   readonly dir: string
   readonly log?: Log
-  /** Replaces functions of the file system; for faults that a real disk does not produce on demand. */
+  /** Replaces functions of the file system: by such with deadlines, or with faults that a real disk does not produce on demand. */
   readonly fs?: Partial<FileSystem>
+  /** Whether the list may be read at the start by calls that block; not when the disk hangs. Default true. */
+  readonly mayBlock?: boolean
 }
 
 const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
@@ -54,6 +56,7 @@ export class Leftovers {
   readonly #log: Log | undefined
   readonly #fs: FileSystem
   readonly #makeDirectory: (directory: string) => Promise<void>
+  readonly #mayBlock: boolean
   readonly #strange = new Set<string>()
   #parts = new Set<string>()
   /** Names of part files that are being written here, which may take longer than two looks. */
@@ -63,6 +66,7 @@ export class Leftovers {
     this.#dir = resolve(options.dir)
     this.#log = options.log
     this.#fs = { ...nodeFs, ...options.fs }
+    this.#mayBlock = options.mayBlock ?? true
     this.#makeDirectory = createDirectoryMaker(this.#fs)
   }
 
@@ -71,6 +75,7 @@ export class Leftovers {
    * is to be removed. What can't be read is left to the later looks, which tell.
    */
   readAtStart (): Note[] {
+    if (!this.#mayBlock) return []
     try {
       return this.#notesAmong(readdirSync(this.#dir)).flatMap(id => this.#readNow(id) ?? [])
     } catch {

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { finished } from 'node:stream'
 import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
 import type { HttpRequest } from '@smithy/core/protocols'
+import { createNameLookup } from './name-lookup.ts'
 import { watchForStall } from './stall-watch.ts'
 
 /**
@@ -76,8 +77,9 @@ export class B2RequestHandler {
   constructor (options: RequestHandlerOptions) {
     this.#options = options
     // B2 drops idle connections after about five seconds; leaving first avoids writing to one that is being closed.
-    this.#agents = createAgents({ keepAlive: true, timeout: 4_000 })
-    this.#freshAgents = createAgents({ keepAlive: false })
+    const lookup = createNameLookup()
+    this.#agents = createAgents({ keepAlive: true, timeout: 4_000, lookup })
+    this.#freshAgents = createAgents({ keepAlive: false, lookup })
   }
 
   /** The SDK hands over its own settings here; this handler has all it needs. */

@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import fs from 'node:fs'
 import { isIPv6 } from 'node:net'
 import type { Socket } from 'node:net'
+import { setImmediate as othersRun } from 'node:timers/promises'
 
 const KEEP_MS = 200
+const SLICE_BYTES = 32_768 // 32 KiB, about 200 sockets and a millisecond
 
 let snapshot: Promise<Map<string, number>> | undefined
 
@@ -30,14 +32,40 @@ async function readQueues (): Promise<Map<string, number>> {
   setTimeout(() => { snapshot = undefined }, KEEP_MS).unref()
   const queues = new Map<string, number>()
   for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    const table = await readFile(file, 'latin1').catch(() => '')
-    for (const line of table.split('\n').slice(1)) {
+    for await (const line of linesOf(file)) {
       const [, local, remote, , both] = line.trim().split(/\s+/)
       if (local === undefined || remote === undefined || both === undefined) continue
       queues.set(`${portOf(local)}>${addressOf(remote)}:${portOf(remote)}`, Number.parseInt(both, 16)) // up to the colon: tx_queue:rx_queue
     }
   }
   return queues
+}
+
+/**
+ * The lines of a file of /proc. It is read where the loop runs, a slice at a time: no disk is behind it, and the threads of
+ * libuv's pool may all wait for one that hangs just when it must be told whether B2 still moves.
+ */
+async function * linesOf (file: string): AsyncGenerator<string> {
+  let table: number
+  try {
+    table = fs.openSync(file, 'r')
+  } catch {
+    return
+  }
+  try {
+    const slice = Buffer.allocUnsafe(SLICE_BYTES)
+    let rest = ''
+    for (let length; (length = fs.readSync(table, slice, 0, SLICE_BYTES, null)) > 0;) {
+      const lines = (rest + slice.toString('latin1', 0, length)).split('\n')
+      rest = lines.pop()!
+      yield * lines
+      await othersRun()
+    }
+  } catch {
+    // What is not told is not known.
+  } finally {
+    fs.closeSync(table)
+  }
 }
 
 function addressOf (address: string): string {

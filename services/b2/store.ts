@@ -7,6 +7,7 @@ import type { B2ConnectionOptions, KnownHashes } from './client.ts'
 import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { LeftoverRemoval } from './leftover-removal.ts'
 import { Leftovers } from './leftovers.ts'
+import type { LeftoversOptions } from './leftovers.ts'
 import { createObjectReader } from './object-reader.ts'
 import type { ByteRange, ObjectHead } from './object-reader.ts'
 import { createObjectWriter } from './object-writer.ts'
@@ -21,6 +22,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   readonly concurrency?: number
   /** Directory in which what is to be removed from B2 is written down until it is. Default: it is kept in memory only. */
   readonly leftoversDir?: string
+  /** How that directory is reached. Default: as any, without deadlines. */
+  readonly leftoversDisk?: Pick<LeftoversOptions, 'fs' | 'mayBlock'>
   /** Whether a key still has a file or a receipt elsewhere, so that nothing of it may be removed. Default: none has. */
   isWanted? (key: string): Promise<boolean>
   /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
@@ -153,7 +156,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     bucket,
     onFailure,
     ...log,
-    ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...log }) }),
+    ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...options.leftoversDisk, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
     ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
   })

@@ -1,5 +1,4 @@
-import fs from 'node:fs/promises'
-import { syncBuiltinESMExports } from 'node:module'
+import fs from 'node:fs'
 import type { Test } from 'tap'
 
 const HEADER = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
@@ -22,15 +21,33 @@ export interface SocketTables {
 /** What Linux tells of TCP connections. */
 export function fakeSocketTables (t: Test): SocketTables {
   const tables: SocketTables = { tcp: [], tcp6: [], reads: [] }
-  t.intercept(fs, 'readFile', {
-    value: async (path: string) => {
+  const { openSync, readSync, closeSync } = fs
+  const open = new Map<number, string>()
+  let last = -1_000
+  t.intercept(fs, 'openSync', {
+    value: (path: string, flags: string) => {
+      if (!/^\/proc\/net\/tcp6?$/.test(path)) return openSync(path, flags)
       tables.reads.push(path)
-      const lines = path === '/proc/net/tcp' ? tables.tcp : path === '/proc/net/tcp6' ? tables.tcp6 : undefined
+      const lines = path === '/proc/net/tcp' ? tables.tcp : tables.tcp6
       if (lines === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
-      return [HEADER, ...lines, ''].join('\n')
+      open.set(--last, [HEADER, ...lines, ''].join('\n'))
+      return last
     },
   })
-  syncBuiltinESMExports()
-  t.teardown(() => { setImmediate(syncBuiltinESMExports) })
+  t.intercept(fs, 'readSync', {
+    value: (table: number, buffer: Buffer, offset: number, length: number, position: null) => {
+      const text = open.get(table)
+      if (text === undefined) return readSync(table, buffer, offset, length, position)
+      // Less than is asked for, and not at the end of a line, as the kernel may.
+      const bytes = buffer.write(text.slice(0, 100), offset, 'latin1')
+      open.set(table, text.slice(bytes))
+      return bytes
+    },
+  })
+  t.intercept(fs, 'closeSync', {
+    value: (table: number) => {
+      if (!open.delete(table)) closeSync(table)
+    },
+  })
   return tables
 }

@@ -1,0 +1,122 @@
+import type { Dir, Dirent } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import type { FileSystem } from '../local-directory.ts'
+import { BoundedFile } from './bounded-file.ts'
+import type { RunBounded } from './bounded-file.ts'
+import type { DiskSlots, DiskUse } from './slots.ts'
+
+/** Milliseconds that operations may take before they count as hanging. */
+export interface DiskDeadlines {
+  /** Of most. Default 10,000: a disk that wakes up, or a server that fails over, takes seconds. */
+  readonly operationMs?: number | undefined
+  /** Of `fsync` and listings, whose work has no bound: all of a large file, all names of a directory. Default 60,000. */
+  readonly longMs?: number | undefined
+}
+
+export interface BoundedFileSystemOptions extends DiskDeadlines {
+  readonly fs: FileSystem
+  readonly slots: DiskSlots
+  readonly use: DiskUse
+  /** Callers wait as long as it takes. Default false. */
+  readonly isPatient?: boolean
+}
+
+const LONG_CALLS = new Set(['fsync', 'scandir'])
+
+const patientOnes = new WeakMap<FileSystem, FileSystem>()
+
+/** The same file system for work that must be done in the end: it waits for a disk that hangs. One without deadlines is its own. */
+export function patient (fs: FileSystem): FileSystem {
+  return patientOnes.get(fs) ?? fs
+}
+
+/**
+ * A file system whose operations have deadlines and take slots. It has what local storage uses. What an overdue operation
+ * brings after all is taken back: a file that was opened late is closed, and one that was created late is removed.
+ */
+export function boundedFileSystem (options: BoundedFileSystemOptions): FileSystem {
+  const { fs, slots, use, operationMs = 10_000, longMs = 60_000, isPatient = false } = options
+  const runAs = (isPatient: boolean) => <T>(call: string, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> =>
+    slots.run({ use, call, deadlineMs: LONG_CALLS.has(call) ? longMs : operationMs, isPatient }, operate, undo)
+  const run = runAs(isPatient)
+  const runPatiently = runAs(true)
+
+  type Method = 'rename' | 'link' | 'unlink' | 'mkdir' | 'stat' | 'lstat' | 'statfs' | 'access' | 'readFile' | 'readdir'
+  function bounded<Name extends Method> (name: Name, call: string = name): FileSystem[Name] {
+    const method = fs[name] as (...values: unknown[]) => Promise<unknown>
+    return (async (...values: unknown[]) => await run(call, () => method(...values))) as FileSystem[Name]
+  }
+
+  async function open (...[path, flags, mode]: Parameters<FileSystem['open']>): Promise<FileHandle> {
+    const handle = await run('open', () => fs.open(path, flags, mode), async late => {
+      if (String(flags).includes('x')) await runPatiently('unlink', () => removeIfIt(fs, late, String(path))).catch(() => {})
+      await runPatiently('close', () => late.close())
+    })
+    return new BoundedFile(handle, run, runPatiently) as unknown as FileHandle
+  }
+
+  async function opendir (...values: Parameters<FileSystem['opendir']>): Promise<Dir> {
+    const directory = await run('scandir', () => fs.opendir(...values), async late => { await runPatiently('close', () => late.close()) })
+    return boundedDirectory(directory, run, runPatiently)
+  }
+
+  const own = {
+    constants: fs.constants,
+    open,
+    opendir,
+    rename: bounded('rename'),
+    link: bounded('link'),
+    unlink: bounded('unlink'),
+    mkdir: bounded('mkdir'),
+    stat: bounded('stat'),
+    lstat: bounded('lstat'),
+    statfs: bounded('statfs'),
+    access: bounded('access'),
+    readFile: bounded('readFile', 'read'),
+    readdir: bounded('readdir', 'scandir'),
+  } as unknown as FileSystem
+  if (!isPatient) patientOnes.set(own, boundedFileSystem({ ...options, isPatient: true }))
+  return own
+}
+
+/** Removes the file of this name, unless that is another one by now. */
+async function removeIfIt (fs: FileSystem, handle: FileHandle, path: string): Promise<void> {
+  const [own, there] = [await handle.stat({ bigint: true }), await fs.lstat(path, { bigint: true })]
+  if (own.ino === there.ino && own.dev === there.dev) await fs.unlink(path)
+}
+
+/** Names that are read at a time. */
+const BATCH = 256
+
+/** What is used of an open directory. Like Node's own it is closed when its names have been read, or nobody wants more of them. */
+function boundedDirectory (directory: Dir, run: RunBounded, runPatiently: RunBounded): Dir {
+  let last: Promise<unknown> = Promise.resolve()
+
+  async function readBatch (): Promise<Dirent[]> {
+    return await run('scandir', async () => {
+      const read = (async () => {
+        const batch: Dirent[] = []
+        for (let entry; batch.length < BATCH && (entry = await directory.read()) !== null;) batch.push(entry)
+        return batch
+      })()
+      last = read.catch(() => {})
+      return await read
+    })
+  }
+
+  return {
+    path: directory.path,
+    async * [Symbol.asyncIterator] () {
+      try {
+        for (;;) {
+          const batch = await readBatch()
+          yield * batch
+          if (batch.length < BATCH) return
+        }
+      } finally {
+        // After a read that hangs, which nobody waits for.
+        last.then(() => runPatiently('close', () => directory.close())).catch(() => {})
+      }
+    },
+  } as unknown as Dir
+}

@@ -1,0 +1,158 @@
+import { DiskTimeoutError } from './timeout-error.ts'
+
+/**
+ * What an operation is for: uploads that fall back and deletions (`write`), content and receipts (`read`), promotion, claims and
+ * sweeps (`upkeep`), or telling how the disk is (`status`). A disk on which reads hang still has room for the others.
+ */
+export type DiskUse = 'status' | 'write' | 'read' | 'upkeep'
+
+/** In the order in which they are served, when several wait. */
+const USES: readonly DiskUse[] = ['status', 'write', 'read', 'upkeep']
+
+/** libuv's, when `UV_THREADPOOL_SIZE` says nothing. */
+const DEFAULT_THREADS = 4
+
+/** An operation on the disk. */
+export interface DiskTask {
+  readonly use: DiskUse
+  /** The system call, for the error. */
+  readonly call: string
+  /** Milliseconds after which it is overdue: the caller gets an error, and the operation keeps its slot until it returns. */
+  readonly deadlineMs: number
+  /** The caller waits as long as it takes, for a slot and for the result: for what must be cleaned up in the end. */
+  readonly isPatient: boolean
+}
+
+interface Waiter {
+  readonly task: DiskTask
+  go (): void
+  fail (error: Error): void
+}
+
+interface Counts {
+  running: number
+  /** Of those that run. */
+  overdue: number
+}
+
+/**
+ * Keeps file operations from taking all threads of libuv's pool, where one that hangs can't be stopped. At least one thread
+ * stays free for everything else, and no use takes all slots.
+ *
+ * An operation waits for a slot as long as one of those before it may still return. When all of them are overdue it fails at
+ * once. So a slow disk is slow, and one that hangs costs each caller one deadline at the most.
+ */
+export class DiskSlots {
+  readonly #slots: number
+  readonly #limits: Record<DiskUse, number>
+  readonly #counts: Record<DiskUse, Counts> = { status: none(), write: none(), read: none(), upkeep: none() }
+  readonly #waiting: Record<DiskUse, Waiter[]> = { status: [], write: [], read: [], upkeep: [] }
+  #turn = 0
+
+  /** @param threads threads in libuv's pool. Default 4, as libuv's own. */
+  constructor (threads = DEFAULT_THREADS) {
+    this.#slots = Math.max(1, threads - 1)
+    const most = Math.max(1, this.#slots - 1)
+    this.#limits = { status: 1, write: most, read: most, upkeep: Math.max(1, Math.floor(most / 2)) }
+  }
+
+  /** Operations that are overdue and have not returned: each holds a thread of the pool. */
+  get overdue (): number {
+    return this.#sum('overdue')
+  }
+
+  /** Operations that have begun and not returned. */
+  get running (): number {
+    return this.#sum('running')
+  }
+
+  /**
+   * Does it when there is a slot. `undo` gets the result of an operation that succeeded after its caller was told that it failed.
+   * @throws {DiskTimeoutError} when it is overdue, or all operations before it are; else what the operation throws
+   */
+  async run<T> (task: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
+    if (this.#mayStart(task.use) && this.#waiting[task.use].length === 0) this.#counts[task.use].running++
+    else await this.#wait(task)
+    return await this.#watch(task, operate, undo)
+  }
+
+  #watch<T> ({ use, call, deadlineMs, isPatient }: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
+    const counts = this.#counts[use]
+    let isOverdue = false
+    return new Promise<T>((resolve, reject) => {
+      let settle = (): void => {}
+      const settled = new Promise<void>(resolve => { settle = resolve })
+      const timer = setTimeout(() => {
+        isOverdue = true
+        counts.overdue++
+        if (!isPatient) reject(new DiskTimeoutError(call, deadlineMs, settled))
+        this.#failTheHopeless()
+      }, deadlineMs).unref()
+      const returned = (): void => {
+        clearTimeout(timer)
+        counts.running--
+        if (isOverdue) counts.overdue--
+        this.#serve()
+      }
+      operate().then(async result => {
+        returned()
+        resolve(result)
+        if (isOverdue && !isPatient) await undo?.(result).catch(() => {})
+        settle()
+      }, error => {
+        returned()
+        reject(error)
+        settle()
+      })
+    })
+  }
+
+  async #wait (task: DiskTask): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting[task.use].push({ task, go: resolve, fail: reject })
+      this.#failTheHopeless()
+    })
+  }
+
+  #mayStart (use: DiskUse): boolean {
+    return this.#counts[use].running < this.#limits[use] && this.#sum('running') < this.#slots
+  }
+
+  /** Whether all that a new operation would wait for is overdue. */
+  #isHopeless (use: DiskUse): boolean {
+    if (this.#mayStart(use)) return false
+    const { running, overdue } = this.#counts[use]
+    return running >= this.#limits[use] ? running === overdue : this.#sum('running') === this.#sum('overdue')
+  }
+
+  #failTheHopeless (): void {
+    for (const use of USES) {
+      if (!this.#isHopeless(use)) continue
+      const all = this.#waiting[use]
+      this.#waiting[use] = all.filter(({ task }) => task.isPatient)
+      for (const { task, fail } of all) if (!task.isPatient) fail(new DiskTimeoutError(task.call))
+    }
+  }
+
+  /** Gives free slots to those who wait: the status first, as somebody waits for that alone, then one of each use in turn. */
+  #serve (): void {
+    for (let passed = 0; passed < USES.length;) {
+      const use = this.#waiting.status.length > 0 && this.#mayStart('status') ? 'status' : USES[this.#turn++ % USES.length]!
+      if (this.#waiting[use].length > 0 && this.#mayStart(use)) {
+        passed = 0
+        this.#counts[use].running++
+        this.#waiting[use].shift()!.go()
+      } else {
+        passed++
+      }
+    }
+  }
+
+  #sum (what: keyof Counts): number {
+    return USES.reduce((sum, use) => sum + this.#counts[use][what], 0)
+  }
+}
+
+function none (): Counts {
+  return { running: 0, overdue: 0 }
+}
