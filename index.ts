@@ -78,7 +78,9 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
   app.addHook('onClose', async () => { metrics?.close() })
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
-    await scope.register(localStore, { ...local, required: local.required ?? false })
+    // Twice the time for which a client may be silent, and a minute: what its upload survives, its part file has to.
+    const patienceMs = 2 * (rest.idleTimeoutMs ?? 30_000) + 60_000
+    await scope.register(localStore, { ...local, patienceMs, required: local.required ?? false })
     await scope.register(b2Client, { b2, missing, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
     const beforePass = b2 && (async () => await scope[kLocalStore].claimForBucket(b2)) // a full disk had no room for it at the start
     await scope.register(uploads, {

@@ -5,6 +5,7 @@ import { errnoOf, toLocalStoreError } from './local-errors.ts'
 import type { Heartbeat } from './local-heartbeat.ts'
 import type { Log } from './log.ts'
 import { placeOf, temporaryName, type LocalPlace } from './local-names.ts'
+import type { Owners } from './local-owners.ts'
 import { PartFile } from './local-part-file.ts'
 import { stampOf } from './local-stamp.ts'
 
@@ -13,6 +14,9 @@ export const CLAIM_DELAY_MS = 5_000
 
 /** Looks at another's claim in that time. Many, so that a process or machine that stood still in between saves at most one. */
 const LOOKS = 10
+
+/** Claims of others that are remembered; those of more have to be waited for anew. */
+const MOST_SUSPECTED = 1_000
 
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
 
@@ -39,6 +43,7 @@ export interface ClaimsOptions {
   /** Absolute path. */
   root: string
   heartbeat: Heartbeat
+  owners: Owners
   /** Time for which a claim must look the same to be taken over. */
   delayMs: number
   /** Ends all waiting for other owners. */
@@ -47,14 +52,17 @@ export interface ClaimsOptions {
 }
 
 /**
- * Claims among all processes on a directory: a file per key that its owner creates (O_EXCL), keeps fresh and removes. One
- * whose owner died looks the same for a while, and is replaced by a rename, so that at no moment is there none which a
- * third could create. Looks are compared with each other, never with a clock, as in the sweep.
+ * Claims among all processes on a directory: a file per key that its owner creates (O_EXCL), keeps fresh and removes. An owner
+ * that can be asked says whether it has it, and one that stands still is waited for. A claim that nobody has looks the same for
+ * a while, and is replaced by a rename, so that at no moment is there none which a third could create. Looks are compared with
+ * each other, never with a clock, as in the sweep.
  */
-export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: ClaimsOptions): Claims {
+export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, log }: ClaimsOptions): Claims {
   /** The keys that were claimed here, or are being claimed. */
   const ours = new Set<string>()
   const held = new Set<Claim>()
+  /** Claims that may belong to owners who can't be asked: how each looked, and since when. */
+  const suspected = new Map<string, { stamp: string, since: number }>()
   const pauseMs = delayMs / LOOKS
 
   async function claim (key: string, stop?: AbortSignal): Promise<Claim | undefined> {
@@ -90,13 +98,13 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
   async function take (place: LocalPlace, stopped: AbortSignal): Promise<PartFile | undefined> {
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
-        return await PartFile.create(fs, place.claim)
+        return await heartbeat.creating(place.claim, () => PartFile.create(fs, place.claim))
       } catch (error) {
         if (errnoOf(error) !== 'EEXIST') throw error
       }
       const state = await watch(place.claim, stopped)
       if (state === 'alive') return undefined
-      if (state === 'dead') return await takeOver(place, stopped)
+      if (state === 'dead') return await heartbeat.creating(place.claim, () => takeOver(place, stopped))
     }
     return undefined
   }
@@ -104,12 +112,27 @@ export function createClaims ({ fs, root, heartbeat, delayMs, signal, log }: Cla
   async function watch (path: string, stopped: AbortSignal): Promise<'alive' | 'dead' | 'gone'> {
     const first = await look(path)
     if (first === undefined) return 'gone'
+    const { alive, isSilent, patienceMs } = await owners.ask([path])
+    if (alive.has(path) || isSilent || !isPatientEnough(path, first, patienceMs)) return 'alive'
     for (let looks = 0; looks < LOOKS; looks++) {
       await sleep(pauseMs, undefined, { signal: stopped })
       const now = await look(path)
       if (now !== first) return now === undefined ? 'gone' : 'alive'
     }
     return 'dead'
+  }
+
+  /** Whether it has looked the same for so long. The time goes by between the calls, as nobody is to wait for it. */
+  function isPatientEnough (path: string, stamp: string, patienceMs: number): boolean {
+    const before = suspected.get(path)
+    suspected.delete(path)
+    if (patienceMs === 0) return true
+    const now = performance.now()
+    const same = before?.stamp === stamp ? before : { stamp, since: now }
+    if (now - same.since >= patienceMs) return true
+    if (suspected.size >= MOST_SUSPECTED) suspected.clear()
+    suspected.set(path, same)
+    return false
   }
 
   async function look (path: string): Promise<string | undefined> {

@@ -126,7 +126,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     const missing = text.byteLength + RECEIPT_BYTES / 2 - room.bytes
     if (missing > 0) await room.add(missing)
     await data.sync()
-    receiptFile = await PartFile.create(fs, place.receiptPart)
+    receiptFile = await heartbeat.creating(place.receiptPart, () => PartFile.create(fs, place.receiptPart))
     heartbeat.add(receiptFile)
     await receiptFile.write(text)
     await receiptFile.sync()

@@ -1,4 +1,4 @@
-/** Several beats fit between the two looks of a sweep (SWEEP_DELAY_MS), so a busy process loses no file by missing one. */
+/** Several beats fit between the two looks of a sweep (SWEEP_DELAY_MS). */
 const HEARTBEAT_MS = 1_000
 
 /** A file that means something only while it is kept fresh: a part file, a claim. */
@@ -8,24 +8,57 @@ export interface LiveFile {
   touch (): Promise<void>
 }
 
-/** Keeps the live files of this process fresh, which is how another process knows that they have an owner. */
+/** Knows the live files of this process, and keeps them fresh for processes that can't ask it for them (see local-owners.ts). */
 export interface Heartbeat {
+  /** Makes a live file, which belongs to this process from before it is there until `add`, which has to follow at once. */
+  creating<T> (path: string, create: () => Promise<T>): Promise<T>
   add (file: LiveFile): void
   delete (file: LiveFile): void
   /** True while a file of this path belongs to this process. */
   has (path: string): boolean
 }
 
+export interface HeartbeatOptions {
+  /** Awaited before the first live file, and before each that is the first again. Never rejects. */
+  announce: () => Promise<void>
+  /** Called with each beat. Never rejects. */
+  touch: () => Promise<void>
+}
+
 /** The timer runs only while there is a file to keep fresh; it needs no end of its own beyond that of the files. */
-export function createHeartbeat (): Heartbeat {
+export function createHeartbeat ({ announce, touch }: HeartbeatOptions): Heartbeat {
   const files = new Map<string, LiveFile>()
+  /** One entry for each call. */
+  const beginning = new Set<{ path: string }>()
+  let announced: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
 
   function beat (): void {
+    touch()
     for (const file of files.values()) file.touch()
   }
 
+  /** Once there is none, this process may be taken for a dead one. */
+  function forget (): void {
+    if (files.size === 0 && beginning.size === 0) announced = undefined
+  }
+
   return {
+    async creating (path, create) {
+      const entry = { path }
+      beginning.add(entry)
+      try {
+        await (announced ??= announce())
+        return await create()
+      } catch (error) {
+        beginning.delete(entry)
+        forget()
+        throw error
+      } finally {
+        beginning.delete(entry)
+      }
+    },
+
     add (file) {
       files.set(file.path, file)
       timer ??= setInterval(beat, HEARTBEAT_MS).unref()
@@ -36,8 +69,9 @@ export function createHeartbeat (): Heartbeat {
       if (files.size > 0) return
       clearInterval(timer)
       timer = undefined
+      forget()
     },
 
-    has: path => files.has(path)
+    has: path => files.has(path) || [...beginning].some(entry => entry.path === path)
   }
 }

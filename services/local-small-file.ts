@@ -17,7 +17,7 @@ export interface SmallFileTools {
  */
 export async function writeSmallFile ({ fs, heartbeat, log }: SmallFileTools, partPath: string, finalPath: string, value: object): Promise<void> {
   const text = Buffer.from(`${JSON.stringify(value)}\n`)
-  const file = await PartFile.create(fs, partPath)
+  const file = await heartbeat.creating(partPath, () => PartFile.create(fs, partPath))
   heartbeat.add(file)
   try {
     await file.write(text)

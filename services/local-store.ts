@@ -12,13 +12,17 @@ import { createHeartbeat } from './local-heartbeat.ts'
 import { silentLog, type Log, type UploadContext } from './log.ts'
 import { assertKey, placeOf, temporaryName } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
+import { createOwners } from './local-owners.ts'
 import { createPending, type PendingFile } from './local-pending.ts'
 import { openDataFile, type OpenFile } from './local-reader.ts'
 import { createReceipts, type FoundFile } from './local-receipts.ts'
 import { assertFree } from './local-stamp.ts'
 import { createStatus, type LocalStoreStatus } from './local-status.ts'
-import { SWEEP_DELAY_MS, sweepLeftovers } from './local-sweep.ts'
+import { SWEEP_DELAY_MS, sweepLeftovers, sweepUndecided, type RemovedLeftovers } from './local-sweep.ts'
 import type { Receipt } from './track.ts'
+
+/** Twice the usual time for which a client may be silent, and a minute. */
+const DEFAULT_PATIENCE_MS = 120_000
 
 export interface LocalStoreOptions {
   /** The directory; relative to the working directory at the time of the call, created when missing. */
@@ -27,6 +31,11 @@ export interface LocalStoreOptions {
   minFreeBytes?: number | undefined
   /** Milliseconds between the two looks of the sweep. Default 5000; less than 3000 endangers other processes' files. */
   sweepDelayMs?: number
+  /**
+   * Milliseconds for which this process may stand still and go on with its uploads, for those that can't ask it whether it lives:
+   * on other machines, in other containers. Default 120,000.
+   */
+  patienceMs?: number
   /** Milliseconds for which a claim must look the same before it is taken over. Default 5000; less than 3000 endangers living claims. */
   claimDelayMs?: number
   /** Default: silence. */
@@ -149,7 +158,7 @@ export interface LocalStore {
 }
 
 export function createLocalStore (options: LocalStoreOptions): LocalStore {
-  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, log = silentLog, slots = new DiskSlots() } = options
+  const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, patienceMs = DEFAULT_PATIENCE_MS, log = silentLog, slots = new DiskSlots() } = options
   if (dir === '') throw new TypeError('dir must not be empty')
   const node: FileSystem = { ...nodeFs, ...options.fs }
   const fsFor = (use: DiskUse, deadlines = options.deadlines): FileSystem => boundedFileSystem({ fs: node, slots, use, ...deadlines })
@@ -160,7 +169,8 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const root = resolve(dir)
   const makeDirectory = createDirectoryMaker(fs)
   const freeSpace = createFreeSpace(fs, root, minFreeBytes)
-  const heartbeat = createHeartbeat()
+  const owners = createOwners({ fs, root, patienceMs, isOurs: path => heartbeat.has(path), log })
+  const heartbeat = createHeartbeat(owners)
   const writers = new Set<LocalFileWriter>()
   const working = new Set<Promise<unknown>>()
   const closing = new AbortController()
@@ -169,7 +179,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   })
   const receipts = createReceipts({ fs, reading, root, heartbeat, makeDirectory, log })
   const pending = createPending({ fs: upkeep, root, receipts, log })
-  const claims = createClaims({ fs: upkeep, root, heartbeat, delayMs: claimDelayMs, signal: closing.signal, log })
+  const claims = createClaims({ fs: upkeep, root, heartbeat, owners, delayMs: claimDelayMs, signal: closing.signal, log })
   const marker = createBucketMarker({ fs: opening, root, dir })
   let sweep: Promise<void> | undefined
 
@@ -179,13 +189,18 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
 
   async function runSweep (): Promise<void> {
     try {
-      const { filesWithoutReceipt, ...removed } =
-        await sweepLeftovers({ fs: upkeep, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, log })
-      if (removed.partFilesRemoved + removed.receiptsRemoved > 0) log.info(removed, 'leftovers of interrupted uploads were removed')
+      const sweeping = { fs: upkeep, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, owners, log }
+      const { undecided, filesWithoutReceipt, ...removed } = await sweepLeftovers(sweeping)
+      tellRemoved(removed)
       if (filesWithoutReceipt > 0) log.warn({ count: filesWithoutReceipt }, 'the local store holds files without a receipt; they are left alone')
+      tellRemoved(await sweepUndecided(sweeping, undecided))
     } catch (err) {
       if (!closing.signal.aborted) log.error({ err }, 'the local store could not be searched for leftovers')
     }
+  }
+
+  function tellRemoved (removed: RemovedLeftovers): void {
+    if (removed.partFilesRemoved + removed.receiptsRemoved > 0) log.info(removed, 'leftovers of interrupted uploads were removed')
   }
 
   async function open (): Promise<void> {
@@ -216,7 +231,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       await makeDirectory(place.directory) // each time: somebody may have tidied up
       room = await freeSpace.reserve(expectedBytes + RECEIPT_BYTES)
       await assertFree(fs, place.data)
-      data = await PartFile.create(fs, place.dataPart)
+      data = await heartbeat.creating(place.dataPart, () => PartFile.create(fs, place.dataPart))
     } catch (cause) {
       room?.release()
       throw toLocalStoreError(cause, 'The file could not be stored locally')
@@ -269,6 +284,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     await Promise.all(Array.from(writers, writer => writer.discard()))
     await claims.close()
     await sweep
+    await owners.close()
   }
 
   return {

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
-import type { Log } from './log.ts'
+import { isUnchanged, judgeLiveFiles, type JudgeOptions, type LiveFiles, type Seen } from './local-live-files.ts'
 import { kindOf, placeIn, receiptName, type LocalPlace } from './local-names.ts'
 import { exists, stampOf } from './local-stamp.ts'
 import { filesBelow } from './local-walk.ts'
@@ -13,29 +13,30 @@ import { filesBelow } from './local-walk.ts'
  */
 export const SWEEP_DELAY_MS = 5_000
 
-export interface SweepOptions {
-  fs: FileSystem
+export interface SweepOptions extends JudgeOptions {
   /** Absolute path. */
   root: string
-  delayMs: number
   /** Ends the sweep early: it rejects with the signal's reason. */
   signal: AbortSignal
-  /** True for a part file that this process is writing. */
-  isOpenHere: (path: string) => boolean
-  log: Log
 }
 
-export interface SweepReport {
+export interface RemovedLeftovers {
   /** Claims included. */
   partFilesRemoved: number
   receiptsRemoved: number
-  /** Whole files that nothing describes. They are left alone: each may be somebody's only copy. */
-  filesWithoutReceipt: number
 }
 
-interface Seen {
-  path: string
-  stamp: string
+export interface SweepReport extends RemovedLeftovers {
+  /** Whole files that nothing describes. They are left alone: each may be somebody's only copy. */
+  filesWithoutReceipt: number
+  /** What {@link sweepUndecided} has to look at again. */
+  undecided: Undecided
+}
+
+export interface Undecided {
+  live: LiveFiles
+  receipts: readonly SeenOfFile[]
+  notes: readonly SeenOfFile[]
 }
 
 interface SeenOfFile extends Seen {
@@ -49,18 +50,39 @@ interface FirstLook {
   dataFiles: LocalPlace[]
 }
 
-/**
- * Removes what killed processes left behind. A living owner keeps its part files and claims fresh, so one that looks the
- * same twice has none. Only the two looks are compared with each other, never with a clock: machines that share a volume
- * need not agree on the time. Names that are not ours are never touched.
- */
+/** Removes what killed processes left behind, by two looks. Names that are not ours are never touched. */
 export async function sweepLeftovers (options: SweepOptions): Promise<SweepReport> {
-  const { fs, delayMs, signal, isOpenHere, log } = options
-  const first = await look(options)
+  const { fs, signal } = options
+  const { live, receipts, notes, dataFiles } = await look(options)
+  const left = { live: { files: live, looks: 1 }, receipts, notes }
+  const { undecided, ...removed } = await sweepAgain(options, left)
+  let filesWithoutReceipt = 0
+  for (const place of dataFiles) {
+    signal.throwIfAborted()
+    if (await exists(fs, place.data) && !await exists(fs, place.receipt)) filesWithoutReceipt++
+  }
+  return { ...removed, filesWithoutReceipt, undecided }
+}
+
+/** Looks again and again until it is known of each live file whether anybody has it: until a paused process goes on, or for minutes. */
+export async function sweepUndecided (options: SweepOptions, left: Undecided): Promise<RemovedLeftovers> {
+  const total = { partFilesRemoved: 0, receiptsRemoved: 0 }
+  for (let undecided = left; isAnything(undecided.live);) {
+    const removed = await sweepAgain(options, undecided)
+    total.partFilesRemoved += removed.partFilesRemoved
+    total.receiptsRemoved += removed.receiptsRemoved
+    undecided = removed.undecided
+  }
+  return total
+}
+
+async function sweepAgain (options: SweepOptions, { live, receipts, notes }: Undecided): Promise<RemovedLeftovers & { undecided: Undecided }> {
+  const { fs, delayMs, signal, log } = options
   await sleep(delayMs, undefined, { signal, ref: false })
+  const { abandoned, undecided } = await judgeLiveFiles(options, live)
 
   /** Removes the files that pass the test; what cannot be judged or removed stays, and is reported. */
-  async function removeWhere<T extends Seen> (files: T[], test: (file: T) => Promise<boolean>): Promise<number> {
+  async function removeWhere<T extends Seen> (files: readonly T[], test: (file: T) => Promise<boolean>): Promise<number> {
     let removed = 0
     for (const file of files) {
       signal.throwIfAborted()
@@ -75,16 +97,22 @@ export async function sweepLeftovers (options: SweepOptions): Promise<SweepRepor
     return removed
   }
 
-  const partFilesRemoved = await removeWhere(first.live, async file => !isOpenHere(file.path) && await isUnchanged(fs, file))
+  const partFilesRemoved = await removeWhere(abandoned, file => isUnchanged(fs, file))
   // After the part files: the test for receipts relies on the stale ones being gone. And notes go with their receipts.
-  const receiptsRemoved = await removeWhere(first.receipts, file => isAbandonedReceipt(fs, file))
-  await removeWhere(first.notes, file => isAbandonedNote(fs, file))
-  let filesWithoutReceipt = 0
-  for (const place of first.dataFiles) {
-    signal.throwIfAborted()
-    if (await exists(fs, place.data) && !await exists(fs, place.receipt)) filesWithoutReceipt++
+  const receiptsRemoved = await removeWhere(receipts, file => isAbandonedReceipt(fs, file))
+  await removeWhere(notes, file => isAbandonedNote(fs, file))
+  return { partFilesRemoved, receiptsRemoved, undecided: { live: undecided, ...ofPartFiles(undecided.files) } }
+
+  /** What goes with them, once they go. */
+  function ofPartFiles (files: readonly Seen[]): Pick<Undecided, 'receipts' | 'notes'> {
+    const paths = new Set(files.map(({ path }) => path))
+    const isTheirs = ({ place }: SeenOfFile): boolean => paths.has(place.dataPart)
+    return { receipts: receipts.filter(isTheirs), notes: notes.filter(isTheirs) }
   }
-  return { partFilesRemoved, receiptsRemoved, filesWithoutReceipt }
+}
+
+function isAnything ({ files, owners = [] }: LiveFiles): boolean {
+  return files.length > 0 || owners.length > 0
 }
 
 /**
@@ -139,8 +167,4 @@ async function note (fs: FileSystem, found: FirstLook, directory: string, fileNa
   if (stamp === undefined) return // gone meanwhile, or not to be judged
   if (file.kind === 'live') found.live.push({ path, stamp })
   else found[file.kind === 'note' ? 'notes' : 'receipts'].push({ path, stamp, place: placeIn(directory, file.name) })
-}
-
-async function isUnchanged (fs: FileSystem, file: Seen): Promise<boolean> {
-  return await stampOf(fs, file.path) === file.stamp
 }

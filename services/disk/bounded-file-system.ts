@@ -41,7 +41,7 @@ export function boundedFileSystem (options: BoundedFileSystemOptions): FileSyste
   const run = runAs(isPatient)
   const runPatiently = runAs(true)
 
-  type Method = 'rename' | 'link' | 'unlink' | 'mkdir' | 'stat' | 'lstat' | 'statfs' | 'access' | 'readFile' | 'readdir'
+  type Method = 'rename' | 'link' | 'unlink' | 'mkdir' | 'rmdir' | 'utimes' | 'stat' | 'lstat' | 'statfs' | 'access' | 'readFile' | 'readdir'
   function bounded<Name extends Method> (name: Name, call: string = name): FileSystem[Name] {
     const method = fs[name] as (...values: unknown[]) => Promise<unknown>
     return (async (...values: unknown[]) => await run(call, () => method(...values))) as FileSystem[Name]
@@ -68,6 +68,8 @@ export function boundedFileSystem (options: BoundedFileSystemOptions): FileSyste
     link: bounded('link'),
     unlink: bounded('unlink'),
     mkdir: bounded('mkdir'),
+    rmdir: bounded('rmdir'),
+    utimes: bounded('utimes', 'utime'),
     stat: bounded('stat'),
     lstat: bounded('lstat'),
     statfs: bounded('statfs'),

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createClaims, type ClaimsOptions } from '../../services/local-claims.ts'
 import type { LiveFile } from '../../services/local-heartbeat.ts'
-import { filesBelow, newKey, recordingLog } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, ownersWith, recordingLog } from '../fixtures/local-files.ts'
 
 function build (t: Test, options: Partial<ClaimsOptions> = {}) {
   const root = t.testdir({ tracks: {} })
@@ -13,12 +13,13 @@ function build (t: Test, options: Partial<ClaimsOptions> = {}) {
   const path = join(root, key.replace('/', '/.') + '.claim')
   const alive = new Map<string, LiveFile>()
   const heartbeat = {
+    creating: async <T>(_path: string, create: () => Promise<T>) => await create(),
     add: (file: LiveFile) => { alive.set(file.path, file) },
     delete: (file: LiveFile) => { if (alive.get(file.path) === file) alive.delete(file.path) },
     has: (path: string) => alive.has(path),
   }
   const log = recordingLog()
-  const claims = createClaims({ fs: nodeFs, root, heartbeat, delayMs: 20, signal: new AbortController().signal, log, ...options })
+  const claims = createClaims({ fs: nodeFs, root, heartbeat, owners: ownersWith(), delayMs: 20, signal: new AbortController().signal, log, ...options })
   t.teardown(() => claims.close())
   return { root, key, path, alive, log, claims }
 }
@@ -87,6 +88,36 @@ for (const last of [2, 11]) {
     t.equal(filesBelow(root).length, 1)
   })
 }
+
+t.test('a claim whose owner says that it has it, or stands still, is left to it, and nobody waits', async t => {
+  for (const inquiry of [(path: string) => ({ alive: new Set([path]) }), () => ({ isSilent: true })]) {
+    let looks = 0
+    const { key, path, claims } = build(t, {
+      fs: fsWith('lstat', { before: () => { looks++ } }),
+      owners: { ...ownersWith(), ask: async ([asked]) => await ownersWith(inquiry(asked!)).ask([]) },
+      delayMs: 86_400_000,
+    })
+    writeFileSync(path, '')
+    for (let time = 0; time < 2; time++) t.equal(await claims.claim(key), undefined)
+    t.equal(looks, 2)
+    t.equal(await claims.isClaimedElsewhere(key), true)
+  }
+})
+
+t.test('a claim that may be somebody\'s who can\'t be asked is taken over once it has looked the same for as long as that one may stand still', async t => {
+  let patienceMs = 86_400_000
+  const { key, path, claims } = build(t, { owners: { ...ownersWith(), ask: async () => await ownersWith({ patienceMs }).ask([]) } })
+  writeFileSync(path, '')
+  for (let time = 0; time < 2; time++) t.equal(await claims.claim(key), undefined)
+  utimesSync(path, 1_000, 1_000)
+  patienceMs = 1
+  t.equal(await claims.claim(key), undefined, 'it lived in between')
+  const since = performance.now()
+  while (performance.now() - since < 2);
+  const claim = await claims.claim(key)
+  t.ok(claim)
+  await claim!.release()
+})
 
 t.test('who is stopped does not wait for another owner, and may ask again', async t => {
   const { key, path, claims } = build(t, { delayMs: 86_400_000 })

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createPending } from '../../services/local-pending.ts'
 import { createReceipts } from '../../services/local-receipts.ts'
-import { newReceipt, put, recordingLog } from '../fixtures/local-files.ts'
+import { newReceipt, noHeartbeat, put, recordingLog } from '../fixtures/local-files.ts'
 
 /** The real file system, but that some paths can't be read. */
 function fsWithout (isClosed: (path: string) => boolean) {
@@ -20,8 +20,7 @@ function build (t: Test, isClosed: (path: string) => boolean = () => false) {
   const root = join(t.testdir(), 'storage')
   const fs = fsWithout(isClosed)
   const log = recordingLog()
-  const heartbeat = { add () {}, delete () {}, has: () => false }
-  const receipts = createReceipts({ fs, root, heartbeat, makeDirectory: async () => {}, log })
+  const receipts = createReceipts({ fs, root, heartbeat: noHeartbeat, makeDirectory: async () => {}, log })
   return { root, log, receipts, pending: createPending({ fs, root, receipts, log }) }
 }
 
@@ -108,7 +107,7 @@ t.test('so does one whose file can\'t be looked for', async t => {
   const root = join(t.testdir(), 'storage')
   const fs = { ...nodeFs, lstat: async () => { throw Object.assign(new Error('no'), { code: 'EIO' }) } } as unknown as typeof nodeFs
   const log = recordingLog()
-  const receipts = createReceipts({ fs, root, heartbeat: { add () {}, delete () {}, has: () => false }, makeDirectory: async () => {}, log })
+  const receipts = createReceipts({ fs, root, heartbeat: noHeartbeat, makeDirectory: async () => {}, log })
   const key = keyOf(1)
   put(root, `${key}.receipt.json`, JSON.stringify(newReceipt(key, 'b2')))
   t.match(await createPending({ fs, root, receipts, log })(), [{ key, kind: 'receipt', setAside: /cannot be read/ }])

@@ -64,7 +64,7 @@ t.test('a store that was not opened, or in vain, is swept when its first file be
   await storeFile(store)
   await store.open()
   t.match(await log.line(/leftovers/), { facts: { partFilesRemoved: 1 } })
-  t.equal(searches, 2, 'one for each directory')
+  t.equal(searches, 3, 'one for each directory, and one for the other owners')
 })
 
 t.test('a sweep that fails is logged, and harms nobody', async t => {

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { createLocalStore, type LocalStore } from '../../services/local-store.ts'
 import { sweepLeftovers } from '../../services/local-sweep.ts'
 import { freezingFs } from '../fixtures/freezing-fs.ts'
-import { filesBelow, newKey, newReceipt, recordingLog, storeFile } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, newReceipt, ownersWith, recordingLog, storeFile } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
@@ -98,7 +98,7 @@ for (const [name, { before, killed, states }] of Object.entries(CASES)) {
 
       // Twice, since a first look cannot judge all.
       for (let start = 0; start < 2; start++) {
-        await sweepLeftovers({ fs: nodeFs, root: dir, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })
+        await sweepLeftovers({ fs: nodeFs, root: dir, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log: recordingLog() })
       }
       const state = await stateOf(t, dir, key)
       t.ok(states.includes(state), `killed after ${steps} steps: ${state}`)

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, utimesSync } from 'node:fs'
+import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
@@ -8,14 +8,14 @@ import type { Test } from 'tap'
 import { bundle } from '../../scripts/bundle.ts'
 import { createLocalStore } from '../../services/local-store.ts'
 import { sweepLeftovers } from '../../services/local-sweep.ts'
-import { filesBelow, newKey, recordingLog } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, ownersWith, recordingLog } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
 
 function sweep (root: string) {
-  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log: recordingLog() })
+  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log: recordingLog() })
 }
 
 t.test('open part files are kept fresh, and only those', async t => {
@@ -81,7 +81,85 @@ t.test('after a kill the part files go; whole files and those of living processe
   t.equal(readFileSync(store.location(String(key)), 'utf8'), 'first second')
 })
 
-t.test('a process that was paused for too long reports a failure, never a stored file', { skip: process.platform === 'win32' }, async t => {
+/** Resolves at the so-manieth look of a sweep at the file. */
+function lookAt (path: string, count: number) {
+  let looks = 0
+  let seen = (): void => {}
+  const looked = new Promise<void>(resolve => { seen = resolve })
+  const lstat = (async (of: string, options: object) => {
+    if (of === path && ++looks === count) seen()
+    return await nodeFs.lstat(of, options)
+  }) as typeof nodeFs.lstat
+  return { lstat, looked }
+}
+
+for (const end of ['goes on', 'is killed']) {
+  t.test(`a process that stands still keeps its files, however often others look, until it ${end}`, { skip: process.platform !== 'linux' && 'only Linux tells a paused process from a dead one' }, async t => {
+    const dir = join(t.testdir(), 'storage')
+    const { child, message } = start(t, dir, 'living')
+    const { key } = await message()
+    const location = join(dir, String(key))
+    const part = location.replace(/([^/]+)$/, '.$1.part')
+    child.kill('SIGSTOP')
+    const { lstat, looked } = lookAt(part, 4)
+    const log = recordingLog()
+    const store = createLocalStore({ dir, log, sweepDelayMs: 20, fs: { lstat } })
+    t.teardown(() => store.close())
+    await store.open()
+    const claimed = newKey()
+    t.ok(await store.claim(claimed), 'others go on')
+    await looked
+    t.same([filesBelow(dir).includes(part.slice(dir.length + 1)), log.lines], [true, []])
+    if (end === 'is killed') {
+      child.kill('SIGKILL')
+      t.match(await log.line(/leftovers/), { facts: { partFilesRemoved: 1 } })
+      t.notOk(filesBelow(dir).includes(part.slice(dir.length + 1)))
+    } else {
+      const answer = message()
+      child.kill('SIGCONT')
+      child.send('go on')
+      t.same(await answer, { location })
+      t.equal(readFileSync(location, 'utf8'), 'first second')
+    }
+    await store.close()
+    t.equal(existsSync(join(dir, '.owners')), end === 'goes on', 'but for a process that was not closed nobody is on the register')
+  })
+}
+
+t.test('a process whose disk stands still keeps its files', { skip: process.platform !== 'linux' && 'only Linux has the sockets' }, async t => {
+  const dir = join(t.testdir(), 'storage')
+  let goOn = (): void => {}
+  let isHanging = false
+  const hung = new Promise<void>(resolve => { goOn = resolve })
+  const open = (async (path: string, ...rest: []) => {
+    const handle = await nodeFs.open(path, ...rest)
+    const hang = <Values extends unknown[], T>(call: (...values: Values) => Promise<T>) => async (...values: Values) => {
+      if (isHanging) await hung
+      return await call.apply(handle, values)
+    }
+    return Object.assign(handle, { utimes: hang(handle.utimes), write: hang(handle.write as never), sync: hang(handle.sync) })
+  }) as unknown as typeof nodeFs.open
+  const slow = createLocalStore({ dir, fs: { open } })
+  t.teardown(() => slow.close())
+  const key = newKey()
+  const writer = await slow.create(key)
+  isHanging = true
+  const writing = writer.write(Buffer.from('late'))
+  const part = join(dir, key.replace('/', '/.') + '.part')
+  const stale = join(dir, `.${newKey('').slice('tracks/'.length)}.part`)
+  writeFileSync(stale, '')
+  const log = recordingLog()
+  const other = createLocalStore({ dir, log, sweepDelayMs: 20 })
+  t.teardown(() => other.close())
+  await other.open()
+  t.match(await log.line(/leftovers/), { facts: { partFilesRemoved: 1 } }, 'what nobody has goes at once')
+  t.same(filesBelow(dir), [part.slice(dir.length + 1)])
+  goOn()
+  await writing
+  t.equal(readFileSync(await writer.commit({}), 'utf8'), 'late')
+})
+
+t.test('a process whose file was taken away all the same reports a failure, never a stored file', { skip: process.platform === 'win32' }, async t => {
   const dir = join(t.testdir(), 'storage')
   const { child, message } = start(t, dir, 'living')
   await message()

@@ -4,15 +4,17 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { sweepLeftovers, type SweepOptions } from '../../services/local-sweep.ts'
-import { filesBelow, newKey, newReceipt, put, recordingLog, uuidV7 } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, newReceipt, put, ownersWith, recordingLog, uuidV7 } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
 
-function sweep (root: string, options: Partial<SweepOptions> = {}) {
+async function sweep (root: string, options: Partial<SweepOptions> = {}) {
   const log = recordingLog()
-  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, log, ...options })
+  const { undecided, ...report } = await sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log, ...options })
+  t.same(undecided, { live: { files: [], owners: [], looks: 1 }, receipts: [], notes: [] })
+  return report
 }
 
 /** Runs `between` between the two looks: the first look is over when the last file that it judges has been. */
