@@ -78,7 +78,7 @@ export type Step =
   | { readonly do: 'read', readonly id: string, readonly from: Name, readonly what: 'receipt' | 'content' | 'range' | 'leave' }
   | { readonly do: 'delete', readonly id: string, readonly from: Name }
   | { readonly do: 'fault', readonly fault: B2Fault }
-  | { readonly do: 'throttle', readonly bytesPerSecond: number, readonly latencyMs: number }
+  | { readonly do: 'throttle', readonly bytesPerSecond: number, readonly latencyMs: number, readonly isShared?: boolean }
   | { readonly do: 'refuse' }
   /** B2 is well again. */
   | { readonly do: 'lift' }

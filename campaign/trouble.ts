@@ -40,10 +40,10 @@ export class Trouble {
     this.#faults.push({ handle: this.#b2.fault({ ...fault, times }), times })
   }
 
-  throttle (bytesPerSecond: number, latencyMs: number): void {
+  throttle (bytesPerSecond: number, latencyMs: number, isShared = false): void {
     this.#changes++
     this.#isSlow = true
-    this.#b2.throttle({ bytesPerSecond, latencyMs })
+    this.#b2.throttle({ bytesPerSecond, latencyMs, isShared })
   }
 
   async refuse (): Promise<void> {

@@ -25,6 +25,7 @@ const B2_RULES: Rules = {
   applicationKey: text,
   connectTimeoutMs: milliseconds(),
   stallTimeoutMs: milliseconds(),
+  ackTimeoutMs: optional(rule('0, or a whole number of milliseconds of at least 100', value => value === 0 || isWhole(value, 100, MAX_TIMER_MS))),
   maxAttempts: count(),
   partBytes: bytes(5_242_880, MAX_PART_BYTES), // 5 MiB, the smallest part B2 takes
   concurrency: count(),

@@ -66,6 +66,14 @@ export const ConfigSchema = Type.Object({
       'new connection, then it has failed.',
     default: 10_000
   }),
+  B2_ACK_TIMEOUT_MS: Type.Union([
+    Type.Literal(0),
+    Type.Integer({ unit: 'milliseconds', minimum: 100, maximum: MAX_TIMER_MS })
+  ], {
+    description: 'Once a client has sent everything: how long B2 may acknowledge nothing before the file falls back, so that proxies in front ' +
+      'don\'t give up first. While bytes move it is no failure of B2, and the circuit doesn\'t count it. 0: no such bound.',
+    default: 45_000
+  }),
   B2_MAX_ATTEMPTS: count({ description: 'Tries of one B2 request, with backoff.', default: 4 }),
   B2_PART_BYTES: bytes({
     description: 'Part size of multipart uploads.',

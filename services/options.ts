@@ -40,6 +40,7 @@ function b2Options (config: Config) {
     applicationKey: config.B2_APPLICATION_KEY!,
     connectTimeoutMs: config.B2_CONNECT_TIMEOUT_MS,
     stallTimeoutMs: config.B2_STALL_TIMEOUT_MS,
+    ackTimeoutMs: config.B2_ACK_TIMEOUT_MS,
     maxAttempts: config.B2_MAX_ATTEMPTS,
     partBytes: config.B2_PART_BYTES,
     forcePathStyle: config.B2_FORCE_PATH_STYLE,

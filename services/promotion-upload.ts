@@ -85,6 +85,7 @@ export class PromotionUpload {
       let onStored: (isFirst: boolean) => void = () => {}
       const upload = this.#stores.b2.begin(this.#object, {
         signParts: true,
+        isPatient: true,
         mayFallBack: () => false, // no client waits for it
         onPartStored: (_number, isFirst) => {
           permit.acknowledged()

@@ -1,3 +1,4 @@
+import { isOnlySlow } from './b2/error-codes.ts'
 import { needsCompanion, objectMetadata } from './b2/object-receipt.ts'
 import type { B2PartsUpload, B2Result, B2Store, B2UploadFailure } from './b2/store.ts'
 import type { AudioTags } from './audio-tags.ts'
@@ -237,7 +238,7 @@ export class Transfer {
   async #fallBack (result: B2UploadFailure, b2: B2Store, permit: Permit, track: Track | undefined): Promise<Receipt> {
     const { cut } = this.#file
     const failure = cut.aborted ? { ...result, ...CUT } : result
-    if (!cut.aborted) permit.failed(failure, !this.#held.whole)
+    if (!cut.aborted && !isOnlySlow(failure)) permit.failed(failure, !this.#held.whole)
     this.#file.onB2Failed(failure)
     const reason = { error_code: failure.error_code, detail: failure.detail }
     try {

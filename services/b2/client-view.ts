@@ -3,6 +3,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { onNewConnection, watchingTries, withSignedBody } from './client.ts'
 import type { B2Client, B2Command } from './client.ts'
+import { Movement } from './movement.ts'
 import { TransportError } from './request-handler.ts'
 import { isStall, outcomeUnknown } from './retry-strategy.ts'
 
@@ -13,6 +14,8 @@ export interface ClientViewOptions {
   readonly maxAttempts: number
   /** Whether the hashes of parts are signed over https, too. */
   readonly signParts: boolean
+  /** Whether its bodies go only while no others wait. Default false. */
+  readonly isBackground?: boolean
   /** Ends even what {@link ClientView.cancel} lets go on. */
   readonly closing: AbortSignal
   /** Called once for every part that B2 acknowledged; `firstTry` is false where it was sent more than once. */
@@ -25,6 +28,8 @@ export interface ClientViewOptions {
  */
 export class ClientView {
   readonly config: B2Client['config']
+  /** What moves of its requests. */
+  readonly movement: Movement
   readonly #options: ClientViewOptions
   readonly #cancel = new AbortController()
   #reject: (error: unknown) => void = () => {}
@@ -55,6 +60,7 @@ export class ClientView {
 
   constructor (options: ClientViewOptions) {
     this.config = options.client.config
+    this.movement = new Movement(options.client.turns)
     this.#options = options
     this.failed = new Promise((_resolve, reject) => { this.#reject = reject })
     this.failed.catch(() => {})
@@ -169,7 +175,7 @@ export class ClientView {
 
   async #request<Output extends object> (command: B2Command<Output>, tries: Tries, signal = this.#cancel.signal): Promise<Output & { $metadata: { attempts?: number } }> {
     try {
-      const output = await this.#options.client.send(command, signal)
+      const output = await this.#options.client.send(command, signal, { movement: this.movement, isBackground: this.#options.isBackground ?? false })
       tries.count += output.$metadata.attempts ?? 1
       if (tries.count > 1) this.firstTry = false
       return output

@@ -2,11 +2,14 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { Sha256 } from '@smithy/core/checksum'
 import type { HttpRequest } from '@smithy/core/protocols'
 import { SignatureV4 } from '@smithy/signature-v4'
+import type { FinalizeRequestMiddleware } from '@smithy/types'
 import toFastProperties from 'to-fast-properties'
-import { B2RequestHandler, CANCEL_SIGNAL, NEW_CONNECTION, STREAMED_ANSWER } from './request-handler.ts'
+import type { Movement } from './movement.ts'
+import { B2RequestHandler, CANCEL_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
 import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
 import type { Patience } from './retry-strategy.ts'
+import { Turns } from './turns.ts'
 
 /** How to reach a bucket over Backblaze's S3-compatible API. */
 export interface B2ConnectionOptions {
@@ -24,6 +27,11 @@ export interface B2ConnectionOptions {
   readonly connectTimeoutMs?: number
   /** Milliseconds without movement after which a request has stalled. Default 10,000. */
   readonly stallTimeoutMs?: number
+  /**
+   * Milliseconds that B2 may acknowledge nothing once a client has sent everything, before the file falls back; 0 for no such bound. Default
+   * 45,000, as proxies in front give up after a minute.
+   */
+  readonly ackTimeoutMs?: number
   /** Tries of one request. Default 4. */
   readonly maxAttempts?: number
   /** `https://host/bucket/key` rather than `https://bucket.host/key`. Default true. */
@@ -42,9 +50,18 @@ export type KnownHashes = WeakMap<Uint8Array, string>
 /** An S3 client with all the settings that B2 needs. */
 export interface B2Client {
   readonly config: S3Client['config']
+  /** The turns that bodies take. */
+  readonly turns: Turns
   /** Sends one command of the SDK; `signal` cancels it, at the latest when it would be tried again. */
-  send<Output extends object> (command: B2Command<Output>, signal: AbortSignal): Promise<Output & { $metadata: { attempts?: number } }>
+  send<Output extends object> (command: B2Command<Output>, signal: AbortSignal, how?: SendOptions): Promise<Output & { $metadata: { attempts?: number } }>
   destroy (): void
+}
+
+export interface SendOptions {
+  /** Is told of what moves. */
+  readonly movement?: Movement
+  /** Whether its body goes only while no other one waits. Default false. */
+  readonly isBackground?: boolean
 }
 
 /** Any command of the SDK, by what it answers. */
@@ -78,6 +95,8 @@ export function watchingTries<Command extends B2Command> (command: Command, onFa
   return command
 }
 
+const IN_BACKGROUND = Symbol('in background')
+
 const SIGNED_BODY = Symbol('signed body')
 
 /** Asks for the hash of the body to be signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
@@ -92,6 +111,13 @@ const NEEDLESS_MIDDLEWARE = [
   'loggerMiddleware', 'regionRedirectMiddleware', 's3ExpressMiddleware', 's3ExpressHttpSigningMiddleware', 'recursionDetectionMiddleware',
   'addExpectContinueMiddleware', 'getUserAgentMiddleware',
 ]
+
+export const DEFAULT_ACK_TIMEOUT_MS = 45_000
+export const DEFAULT_STALL_TIMEOUT_MS = 10_000
+// Who gets his turn on a line that moves has moved.
+const MOVING_MS = 1_000
+// So that an upload of several requests is through in time, and one that waits for its turn.
+const REQUESTS_WITHIN_TIMEOUT = 5
 
 /** @throws {TypeError} for an endpoint that is no URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
@@ -116,9 +142,10 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     maxAttempts,
     requestHandler: new B2RequestHandler({
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
-      stallTimeoutMs: options.stallTimeoutMs ?? 10_000,
+      stallTimeoutMs: options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS,
     }),
   })
+  const turns = new Turns({ targetMs: (options.ackTimeoutMs || DEFAULT_ACK_TIMEOUT_MS) / REQUESTS_WITHIN_TIMEOUT })
   for (const name of NEEDLESS_MIDDLEWARE) client.middlewareStack.remove(name)
   // The SDK copies its settings several times for each request, and they are so many that V8 keeps them in a hash table:
   // that was a third of the SDK's time for a small file.
@@ -136,9 +163,33 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     return next(args)
   }, { name: 'userAgentAndPayloadHash', step: 'build' })
 
+  // For each try, and before it is signed, since a signature has a time.
+  const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
+    const input = args.input as { Body?: unknown, [IN_BACKGROUND]?: boolean } & HandlerWishes
+    if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
+    const { [MOVEMENT]: movement, [CANCEL_SIGNAL]: signal } = input
+    if (movement !== undefined) movement.waiting++
+    let turn
+    try {
+      turn = await turns.take(input.Body.byteLength, input[IN_BACKGROUND] === true, signal)
+    } finally {
+      if (movement !== undefined) movement.waiting--
+    }
+    if (turns.movedWithin(MOVING_MS)) movement?.moved()
+    let isAcknowledged = false
+    try {
+      const result = await next({ ...args, input: Object.assign(input, { [TURN]: turn }) })
+      isAcknowledged = true
+      return result
+    } finally {
+      turn.end(isAcknowledged)
+    }
+  }
+  client.middlewareStack.addRelativeTo(inTurn as never, { name: 'turns', relation: 'after', toMiddleware: 'retryMiddleware' })
+
   client.middlewareStack.add((next, context) => async args => {
-    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
-    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed })
+    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
+    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn })
     const result = await next(args).catch((error: unknown) => {
       onFailedTry?.(error)
       throw Object.defineProperty(Object(error), CANCEL_SIGNAL, { value: signal, configurable: true })
@@ -156,10 +207,11 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
 
   return {
     config: client.config,
-    async send (command, signal) {
+    turns,
+    async send (command, signal, { movement, isBackground } = {}) {
       // `send`'s own option for it would keep the SDK from using the cached middleware. It is a property of the input, since
       // the SDK's middleware hands on copies of that.
-      Object.assign(command.input, { [CANCEL_SIGNAL]: signal })
+      Object.assign(command.input, { [CANCEL_SIGNAL]: signal, [MOVEMENT]: movement, [IN_BACKGROUND]: isBackground })
       return await client.send(command as never)
     },
     destroy: () => client.destroy(),

@@ -124,6 +124,7 @@ const SYSTEM_WORDS: Record<string, string> = {
   B2_CONNECT_TIMEOUT: 'connection not established in time',
   B2_STALLED: 'nothing moved on the connection',
   B2_NO_ACKNOWLEDGEMENT: 'nothing was acknowledged in time',
+  B2_SLOW: 'the line is slow: bytes moved, and nothing was acknowledged in time',
 }
 
 const BY_SYSTEM_CODE: Record<string, B2ErrorCode> = {
@@ -132,6 +133,7 @@ const BY_SYSTEM_CODE: Record<string, B2ErrorCode> = {
   B2_CONNECT_TIMEOUT: 'timeout',
   B2_STALLED: 'timeout',
   B2_NO_ACKNOWLEDGEMENT: 'timeout',
+  B2_SLOW: 'timeout',
   ECONNRESET: 'network_error',
   EPIPE: 'network_error',
   ECONNREFUSED: 'network_error',
@@ -196,7 +198,10 @@ export function describeFailure (error: unknown): B2Failure {
       return { ...failure('network_error', 'the TLS connection could not be trusted', raw, status), weight: 'hard', retryable: false }
     }
     const bySystem = BY_SYSTEM_CODE[system]
-    if (bySystem !== undefined) return failure(bySystem, SYSTEM_WORDS[system], raw, status)
+    if (bySystem !== undefined) {
+      const described = failure(bySystem, SYSTEM_WORDS[system], raw, status)
+      return system === 'B2_SLOW' ? { ...described, weight: 'none' } : described
+    }
     if (status === 403 && CAP_WORDS.test(String(link.message))) return failure('quota_exceeded', undefined, raw, status)
     const byName = BY_NAME[String(link.name)]
     if (byName !== undefined) return failure(byName, NAMED_FACTS[String(link.name)], raw, status)
@@ -206,6 +211,11 @@ export function describeFailure (error: unknown): B2Failure {
     if (/^HPE_/.test(system)) return failure('service_unavailable', 'its answer was not HTTP', raw, status)
   }
   return failure('unknown_error', undefined, raw)
+}
+
+/** True for a failure of the line, on which bytes moved all the time: B2 did not fail. */
+export function isOnlySlow ({ error_code, weight }: Pick<B2Failure, 'error_code' | 'weight'>): boolean {
+  return error_code === 'timeout' && weight === 'none'
 }
 
 function codeOfStatus (status: number): B2ErrorCode {

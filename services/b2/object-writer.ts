@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Log } from '../log.ts'
 import type { B2Cleanup } from './cleanup.ts'
+import { DEFAULT_ACK_TIMEOUT_MS, DEFAULT_STALL_TIMEOUT_MS } from './client.ts'
 import type { B2Client, KnownHashes } from './client.ts'
 import { ClientView } from './client-view.ts'
 import type { B2ErrorCode } from './error-codes.ts'
@@ -17,6 +18,9 @@ export interface ObjectWriterOptions {
   readonly partBytes: number
   readonly concurrency: number
   readonly maxAttempts: number
+  /** See the client's options of the same names. */
+  readonly stallTimeoutMs?: number
+  readonly ackTimeoutMs?: number
   /** Filled with what is known of bodies that are being sent; the client's. */
   readonly hashes: KnownHashes
   readonly redact: (text: string) => string
@@ -33,9 +37,6 @@ export interface ObjectWriter extends Pick<B2Store, 'put' | 'begin' | 'putReceip
   close (): Promise<void>
 }
 
-// Proxies in front of the service give up after a minute.
-const LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS = 45_000
-
 const GRACE_AT_CLOSE_MS = 2_000
 
 /** B2 did not fail: the upload was ended from here. */
@@ -47,8 +48,8 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  function view (key: string, onPartStored: PartsOptions['onPartStored'], signParts = false): ClientView {
-    const created = new ClientView({ client, bucket, key, maxAttempts, signParts, closing: closing.signal, onPartStored })
+  function view (key: string, onPartStored: PartsOptions['onPartStored'], isBackground: boolean, signParts = false): ClientView {
+    const created = new ClientView({ client, bucket, key, maxAttempts, signParts, isBackground, closing: closing.signal, onPartStored })
     running.add(created)
     return created
   }
@@ -86,8 +87,9 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   }
 
   async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, { signal, isPatient = false }: PutOptions = {}): Promise<B2Result> {
-    const own = view(object.key, () => {})
-    const watch = watchAcknowledgements(own, () => !isPatient)
+    const own = view(object.key, () => {}, isPatient)
+    const watch = watchAcknowledgements(own, options, () => !isPatient)
+    watch.allCame()
     const cancel = (): void => own.fail(new Cancelled('The upload was cancelled.'))
     if (signal?.aborted === true) cancel()
     signal?.addEventListener('abort', cancel)
@@ -110,14 +112,14 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   return {
     put,
 
-    begin (object, { onPartStored, mayFallBack, signParts }) {
+    begin (object, { onPartStored, mayFallBack, signParts, isPatient = false }) {
       const feed = new PartFeed()
       const failed = new AbortController()
       const own = view(object.key, (partNumber, firstTry) => {
         watch.acknowledged()
         onPartStored(partNumber, firstTry)
-      }, signParts)
-      const watch = watchAcknowledgements(own, mayFallBack)
+      }, isPatient, signParts)
+      const watch = watchAcknowledgements(own, options, mayFallBack)
       const upload = partUpload({
         client: own as never,
         params: params(object),
@@ -149,7 +151,10 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       return {
         result: run(),
         failed: failed.signal,
-        push: (part, last) => feed.push(part, last),
+        push (part, last) {
+          if (last === true) watch.allCame()
+          return feed.push(part, last)
+        },
         abort: () => own.fail(new Cancelled('The upload was cancelled.')),
       }
     },
@@ -177,16 +182,41 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   }
 }
 
-/** Fails an upload of which B2 acknowledges nothing for 45 s, though it has bytes to take and the file can still go elsewhere. */
-function watchAcknowledgements (own: ClientView, mayFallBack: () => boolean): { acknowledged (): void, stop (): void } {
-  let last = performance.now()
-  const timer = setInterval(() => {
-    if (own.inFlight === 0) last = performance.now()
-    if (!mayFallBack() || performance.now() - last < LONGEST_WAIT_FOR_ACKNOWLEDGEMENT_MS) return
-    own.fail(Object.assign(new Error('B2 acknowledged nothing for 45 seconds.'), { code: 'B2_NO_ACKNOWLEDGEMENT' }))
-  }, 1_000)
+const MOST_LOOKS = 20
+const LONGEST_LOOK_MS = 1_000
+
+/**
+ * Fails an upload of which B2 acknowledges nothing for `ackTimeoutMs` once all of it has come, though it has bytes to take
+ * and the file can still go elsewhere.
+ */
+function watchAcknowledgements (
+  own: ClientView, { ackTimeoutMs = DEFAULT_ACK_TIMEOUT_MS, stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS }: Pick<ObjectWriterOptions, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
+): { allCame (): void, acknowledged (): void, stop (): void } {
+  let last = 0
+  let timer: NodeJS.Timeout | undefined
+  let isOver = false
+  const look = (): void => {
+    const now = performance.now()
+    if (own.inFlight === 0) last = now
+    if (!mayFallBack()) return
+    const waited = now - last
+    // Soon enough to see what moves in the end.
+    if (waited < ackTimeoutMs) {
+      if (waited > ackTimeoutMs / 4) own.movement.look().catch(() => {})
+      return
+    }
+    const isMoving = own.movement.within(Math.min(stallTimeoutMs, ackTimeoutMs / 2))
+    own.fail(Object.assign(new Error(`B2 acknowledged nothing for ${ackTimeoutMs} milliseconds.`), { code: isMoving ? 'B2_SLOW' : 'B2_NO_ACKNOWLEDGEMENT' }))
+  }
   return {
+    allCame () {
+      last = performance.now()
+      if (ackTimeoutMs > 0 && !isOver) timer = setInterval(look, Math.min(LONGEST_LOOK_MS, ackTimeoutMs / MOST_LOOKS))
+    },
     acknowledged () { last = performance.now() },
-    stop () { clearInterval(timer) },
+    stop () {
+      isOver = true
+      clearInterval(timer)
+    },
   }
 }

@@ -4,8 +4,10 @@ import type { Socket } from 'node:net'
 import { finished } from 'node:stream'
 import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
 import type { HttpRequest } from '@smithy/core/protocols'
+import type { Movement } from './movement.ts'
 import { createNameLookup } from './name-lookup.ts'
 import { watchForStall } from './stall-watch.ts'
+import type { Turn } from './turns.ts'
 
 /**
  * How a request ended that got no whole answer. `code` is the system's (`ECONNRESET` …), or `B2_CONNECT_TIMEOUT`,
@@ -49,11 +51,19 @@ export const NEW_CONNECTION = Symbol('new connection')
  */
 export const STREAMED_ANSWER = Symbol('streamed answer')
 
+/** Property of a request: who is told of what moves. */
+export const MOVEMENT = Symbol('movement')
+
+/** Property of a request: the turn in which its body is sent. */
+export const TURN = Symbol('turn')
+
 /** What a request can ask of the handler. */
 export interface HandlerWishes {
   [CANCEL_SIGNAL]?: AbortSignal
   [NEW_CONNECTION]?: boolean
   [STREAMED_ANSWER]?: boolean
+  [MOVEMENT]?: Movement
+  [TURN]?: Turn
 }
 
 // A whole part given to a TLS socket at once is held a second time, encrypted.
@@ -105,6 +115,7 @@ export class B2RequestHandler {
       const firstTry = /attempt=1;/.test(request.headers['amz-sdk-request'] ?? 'attempt=1;')
       const agents = firstTry && request[NEW_CONNECTION] !== true ? this.#agents : this.#freshAgents
       const body: Uint8Array | string | undefined = request.body
+      const movement = request[MOVEMENT]
       const stores = storesAnObject(request)
       const completes = request.method === 'POST' && stores
       let completesUntil = 0
@@ -134,6 +145,7 @@ export class B2RequestHandler {
       const settle = (): void => {
         clearTimeout(connectTimer)
         stopWatch()
+        if (socket !== undefined) movement?.unwatch(socket)
         abortSignal?.removeEventListener('abort', onAbort)
       }
       const fail = (error: Error): void => {
@@ -146,6 +158,8 @@ export class B2RequestHandler {
         clearTimeout(connectTimer)
         if (socket === undefined || req.destroyed) return
         isConnected = true
+        movement?.watch(socket)
+        request[TURN]?.connected(socket)
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
           () => fail(transportError('nothing moved on the connection', 'B2_STALLED')), () => {
             // What lies here unread is the reader's to take; until then B2 can't send more.
@@ -186,7 +200,10 @@ export class B2RequestHandler {
           // S3 servers may answer this one at once, and send white space while they put the parts together.
           completesUntil = performance.now() + (this.#options.longestCompletionMs ?? LONGEST_COMPLETION_MS)
           answerMoved = true
-          answer.on('data', () => { answerMoved = true })
+          answer.on('data', () => {
+            answerMoved = true
+            movement?.moved()
+          })
         }
         readWhole(answer, read => {
           const bytes = completes ? withoutLeadingSpace(read) : read

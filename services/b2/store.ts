@@ -73,17 +73,19 @@ export interface B2PartsUpload {
 export interface PutOptions {
   /** Ends the request, without a word on what B2 made of it. */
   readonly signal?: AbortSignal
-  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for 45 s. */
+  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for `ackTimeoutMs`. Its body goes only while no others wait. */
   readonly isPatient?: boolean
 }
 
 export interface PartsOptions {
   /** Called for each part that B2 acknowledged, by its number from 1 on; `firstTry` is false where it was sent again. */
   onPartStored (partNumber: number, firstTry: boolean): void
-  /** Whether a fallback is still possible; where it is, an upload of which B2 acknowledges nothing for 45 s fails. */
+  /** Whether a fallback is still possible; where it is, an upload that has come and of which B2 acknowledges nothing for `ackTimeoutMs` fails. */
   mayFallBack (): boolean
   /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
   readonly signParts?: boolean
+  /** Whether no client waits for it: its parts go only while no others wait. Default false. */
+  readonly isPatient?: boolean
 }
 
 const UNFINISHED_AFTER_MS = 86_400_000 // a day
@@ -162,7 +164,9 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   })
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
   const { head, track, read } = createObjectReader(requests, bucket)
-  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...log })
+  const { stallTimeoutMs, ackTimeoutMs } = options
+  const timeouts = { ...(stallTimeoutMs === undefined ? {} : { stallTimeoutMs }), ...(ackTimeoutMs === undefined ? {} : { ackTimeoutMs }) }
+  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...timeouts, ...log })
 
   return {
     partBytes,
