@@ -1,5 +1,5 @@
 import { Readable, finished } from 'node:stream'
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as wait } from 'node:timers/promises'
 import { B2ReadError } from './read-error.ts'
 import type { ReadScope } from './read-requests.ts'
 
@@ -15,9 +15,12 @@ export interface ObjectStreamOptions {
   /** What a broken body is reported as. */
   failure (cause: unknown): B2ReadError
   readonly scope: ReadScope
+  /** Milliseconds after which the body of a reader that pauses is given up, to be asked for again. Default 5,000. */
+  readonly parkMs?: number
 }
 
-const HELD_BYTES = 65_536 // 64 KiB
+/** Milliseconds after which a reader that takes nothing has no connection to B2 any more. Many may stand still for long. */
+const PARK_MS = 5_000
 
 // One try for each pause; B2's stalls often pass within a minute, and every one found takes its time, too.
 const PAUSES_MS = [0, 250, 1_000, 2_500]
@@ -26,7 +29,8 @@ const PAUSES_MS = [0, 250, 1_000, 2_500]
 const PROGRESS_BYTES = 1_048_576 // 1 MiB
 
 /**
- * Bytes of an object as B2 sends them, at the reader's pace. Where the body breaks off it goes on from the next byte.
+ * Bytes of an object as B2 sends them, at the reader's pace. Where the body breaks off it goes on from the next byte. For a reader that
+ * pauses it holds no bytes of its own, and after a while no connection either.
  * Ends short of `end` only with an error, a {@link B2ReadError}; where the reader's signal fires it closes without one.
  */
 export class ObjectStream extends Readable {
@@ -35,9 +39,12 @@ export class ObjectStream extends Readable {
   #next: number
   #resumedAt: number
   #breaks = 0
+  #parkTimer: NodeJS.Timeout | undefined
+  #isParked = false
+  #isReopening = false
 
   constructor (options: ObjectStreamOptions) {
-    super({ highWaterMark: HELD_BYTES })
+    super({ highWaterMark: 0 })
     this.#options = options
     this.#body = options.body
     this.#next = this.#resumedAt = options.first
@@ -49,10 +56,19 @@ export class ObjectStream extends Readable {
   }
 
   override _read (): void {
-    this.#body.resume()
+    clearTimeout(this.#parkTimer)
+    this.#parkTimer = undefined
+    if (!this.#isParked) {
+      this.#body.resume()
+      return
+    }
+    this.#isParked = false
+    this.#breaks = 0 // this is none
+    this.#reopen().catch(error => this.destroy(error as Error))
   }
 
   override _destroy (error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#parkTimer)
     this.#options.scope.done()
     this.#options.scope.cancel()
     this.#body.destroy()
@@ -63,26 +79,44 @@ export class ObjectStream extends Readable {
     this.#body = body
     body.on('data', (chunk: Buffer) => {
       this.#next += chunk.byteLength
-      if (!this.push(chunk)) body.pause()
+      // Going on would mean to hold what comes until the reader goes on.
+      if (!this.push(chunk) || this.isPaused()) this.#pause(body)
     })
     finished(body, { writable: false }, cause => {
-      if (this.destroyed) return
+      if (this.destroyed || this.#isParked || body !== this.#body) return
       if (this.#next < this.#options.end) this.#resume(cause).catch(error => this.destroy(error as Error))
       else this.push(null)
     })
   }
 
+  #pause (body: Readable): void {
+    body.pause()
+    if (this.#next >= this.#options.end || this.#isReopening) return
+    this.#parkTimer ??= setTimeout(() => {
+      this.#parkTimer = undefined
+      if (this.#isReopening) return
+      this.#isParked = true
+      this.#body.destroy()
+    }, this.#options.parkMs ?? PARK_MS).unref()
+  }
+
   async #resume (brokenBy: unknown): Promise<void> {
-    const { signal } = this.#options.scope
-    let cause = brokenBy
     if (this.#next - this.#resumedAt >= PROGRESS_BYTES) this.#breaks = 0
     this.#resumedAt = this.#next
+    await this.#reopen(brokenBy)
+  }
+
+  async #reopen (brokenBy?: unknown): Promise<void> {
+    const { signal } = this.#options.scope
+    let cause = brokenBy
+    this.#isReopening = true
     for (;;) {
       const pause = PAUSES_MS[this.#breaks++]
       if (pause === undefined) throw this.#options.failure(cause)
-      await setTimeout(pause, undefined, { signal })
+      await wait(pause, undefined, { signal })
       try {
         const body = await this.#options.reopen(this.#next, signal)
+        this.#isReopening = false
         if (this.destroyed) body.destroy()
         else this.#follow(body)
         return
