@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, lstatSync } from 'node:fs'
+import { createReadStream, lstatSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -121,5 +121,16 @@ function strayUploads ({ b2, orphans }: Scene): string[] {
 
 async function strayFiles (directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  return entries.filter(entry => !entry.isDirectory() && entry.name !== BUCKET_MARKER).map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
+  const files = entries.filter(entry => !entry.isDirectory() && entry.name !== BUCKET_MARKER && !isHeldNote(join(entry.parentPath, entry.name)))
+  return files.map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
+}
+
+/** Deletions of files that may have been promoted without a claim are remembered for ten minutes. */
+function isHeldNote (path: string): boolean {
+  if (!path.includes('/.leftovers/')) return false
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')).unclaimed === true
+  } catch {
+    return false
+  }
 }

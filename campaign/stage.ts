@@ -12,7 +12,7 @@ export interface Stage {
   /** The services' settings. */
   readonly env: Readonly<Record<string, string>>
   readonly expectations: Expectations
-  /** Ids of unfinished uploads in B2, which the services take after a day, and keys of receipts without a file: their process died. */
+  /** Ids of unfinished uploads in B2, which the services take after days, and keys of receipts without a file: their process died. */
   readonly orphans: Set<string>
   readonly tally: Tally
   say (line: string): void

@@ -18,7 +18,7 @@ declare module 'fastify' {
 }
 
 /** The bucket and how to reach it. @interface */
-export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'keyPrefix' | 'onFailure'>
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'removeHere' | 'keyPrefix' | 'onFailure'>
 
 export interface B2ClientPluginOptions {
   /** The bucket and how to reach it; undefined for local-only mode. */
@@ -63,6 +63,7 @@ export default fp<B2ClientPluginOptions>(async (app, { b2, missing = [], keyPref
         await claim?.release()
         return claim === undefined
       },
+      removeHere: async key => await localStore.remove(key),
       log: app.log,
       onFailure: error_code => observer?.b2Failed(error_code),
     })

@@ -30,6 +30,7 @@ const B2_RULES: Rules = {
   partBytes: bytes(5_242_880, MAX_PART_BYTES), // 5 MiB, the smallest part B2 takes
   concurrency: count(),
   forcePathStyle: yesOrNo,
+  unfinishedMaxAgeMs: optional(rule('0, or a whole number of milliseconds of at least 86400000, a day', value => value === 0 || isWhole(value, 86_400_000))),
   signParts: yesOrNo,
 }
 

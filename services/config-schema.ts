@@ -85,6 +85,13 @@ export const ConfigSchema = Type.Object({
     description: 'Bucket in the path instead of the host name.',
     default: true
   }),
+  B2_UNFINISHED_MAX_AGE_MS: Type.Union([
+    Type.Literal(0),
+    Type.Integer({ unit: 'milliseconds', minimum: 86_400_000, maximum: Number.MAX_SAFE_INTEGER }) // a day
+  ], {
+    description: 'Unfinished multipart uploads of this service that are older, and belong to nothing here, are ended; 0: never.',
+    default: 604_800_000 // 7 days
+  }),
   LOCAL_STORAGE_DIR: Type.String({
     description: 'Directory of the fallback store, created at start.',
     default: './storage'

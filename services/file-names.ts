@@ -38,6 +38,16 @@ export function isKey (prefix: string, key: string): boolean {
   return key.startsWith(prefix) && UNPREFIXED.test(key.slice(prefix.length))
 }
 
+const UUID_7_OR_8 = new RegExp(`^${NAME_PATTERN.replace('-7', '-[78]')}$`)
+
+/**
+ * Whether a service with this prefix can have begun the upload of this key, one of a later version included, which makes ids of version 8, too
+ * (RFC 9562 §5.8). Beside it, under the same prefix, other programs may have uploads of their own.
+ */
+export function mayBeOwnUpload (prefix: string, key: string): boolean {
+  return key.startsWith(prefix) && UUID_7_OR_8.test(key.slice(prefix.length))
+}
+
 const MOST_PREFIX_BYTES = 900
 // With the id, the extension and what local storage adds it is a file name, of at most 255 bytes.
 const MOST_SEGMENT_BYTES = 180

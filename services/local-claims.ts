@@ -18,10 +18,15 @@ const LOOKS = 10
 /** Claims of others that are remembered; those of more have to be waited for anew. */
 const MOST_SUSPECTED = 1_000
 
+/** The time of modification of a receipt whose file is promoted without a claim; it stays, as nobody knows how many do that. */
+const UNCLAIMED = new Date(1_000)
+
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
 
 /** A key that is this owner's alone until it is released. */
 export interface Claim {
+  /** False: there was no room for it on the disk, so that others may have the same, and the file's receipt is marked instead. */
+  readonly isKnown: boolean
   /** Never rejects, and may be called again. */
   release (): Promise<void>
 }
@@ -34,6 +39,11 @@ export interface Claims {
   claim (key: string, stop?: AbortSignal): Promise<Claim | undefined>
   /** @throws LocalStoreError; TypeError on a bad key */
   isClaimedElsewhere (key: string): Promise<boolean>
+  /**
+   * Whether somebody may be promoting the file, or may have, without room for a claim.
+   * @throws LocalStoreError; TypeError on a bad key
+   */
+  mayBeUnclaimed (key: string): Promise<boolean>
   /** Releases all claims that are held. */
   close (): Promise<void>
 }
@@ -75,7 +85,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
       if (file !== undefined) return hold(key, place.claim, file)
     } catch (cause) {
       // Promotion is what makes room on a full disk, so there it goes on without the others knowing.
-      if (FULL.has(errnoOf(cause) ?? '')) return hold(key, place.claim, undefined)
+      if (FULL.has(errnoOf(cause) ?? '')) return await holdUnknown(key, place)
       if (errnoOf(cause) !== 'ENOENT' && !stopped.aborted) {
         ours.delete(key)
         throw toLocalStoreError(cause, 'The file could not be claimed in local storage')
@@ -83,6 +93,28 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     }
     ours.delete(key)
     return undefined
+  }
+
+  /** Marks the receipt before it is looked for the file, as whoever deletes it looks for the mark after he has removed it. */
+  async function holdUnknown (key: string, place: LocalPlace): Promise<Claim> {
+    try {
+      await fs.utimes(place.receipt, UNCLAIMED, UNCLAIMED) // which takes no room
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') { // without a receipt there is no file either
+        ours.delete(key)
+        throw toLocalStoreError(cause, 'The file could not be claimed in local storage')
+      }
+    }
+    return hold(key, place.claim, undefined)
+  }
+
+  async function mayBeUnclaimed (key: string): Promise<boolean> {
+    try {
+      return (await fs.stat(placeOf(root, key).receipt)).mtimeMs === UNCLAIMED.getTime()
+    } catch (cause) {
+      if (errnoOf(cause) === 'ENOENT') return false
+      throw toLocalStoreError(cause, 'The file\'s receipt could not be looked at in local storage')
+    }
   }
 
   async function isClaimedElsewhere (key: string): Promise<boolean> {
@@ -169,6 +201,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     }
 
     const claim: Claim = {
+      isKnown: file !== undefined,
       release () {
         released ??= release()
         return released
@@ -194,5 +227,5 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     await Promise.all(Array.from(held, claim => claim.release()))
   }
 
-  return { claim, isClaimedElsewhere, close }
+  return { claim, isClaimedElsewhere, mayBeUnclaimed, close }
 }

@@ -92,6 +92,12 @@ export interface LocalStore {
    */
   remove (key: string): Promise<void>
   /**
+   * Removes the file alone, durably: its receipt is for {@link remove}. True: another process may be promoting it without a claim, as
+   * there was no room for one.
+   * @throws LocalStoreError
+   */
+  removeFile (key: string): Promise<boolean>
+  /**
    * What is to be promoted, oldest first: whole files with their receipts, and receipts kept for objects in B2. Receipts
    * that cannot be read count as set aside, those of whole files from the first `find` on. Foreign files, files without a
    * receipt and directories whose names begin with a dot are left out.
@@ -267,6 +273,16 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     }
   }
 
+  async function removeFile (key: string): Promise<boolean> {
+    const { directory, data } = placeOf(root, key)
+    try {
+      if (await unlinkIfThere(fs, data)) await syncDirectory(fs, directory)
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The file could not be removed from local storage')
+    }
+    return await claims.mayBeUnclaimed(key)
+  }
+
   async function remove (key: string): Promise<void> {
     const { directory, data, receipt, note } = placeOf(root, key)
     try {
@@ -297,6 +313,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     location,
     readReceipt,
     remove,
+    removeFile,
     pending,
     find: receipts.find,
     openFile: async key => await openDataFile(reading, placeOf(root, key).data),

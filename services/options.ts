@@ -44,6 +44,7 @@ function b2Options (config: Config) {
     maxAttempts: config.B2_MAX_ATTEMPTS,
     partBytes: config.B2_PART_BYTES,
     forcePathStyle: config.B2_FORCE_PATH_STYLE,
+    unfinishedMaxAgeMs: config.B2_UNFINISHED_MAX_AGE_MS,
     concurrency: Math.max(1, Math.min(MAX_CONCURRENCY, Math.floor(config.MEMORY_BUDGET_BYTES / config.B2_PART_BYTES) - 1)),
   }
 }

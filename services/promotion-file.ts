@@ -9,6 +9,9 @@ import type { PromotionStores } from './promotion-upload.ts'
 import type { Receipt, Track } from './track.ts'
 import { untilAborted } from './until-aborted.ts'
 
+/** Between two looks whether a file that is promoted without a claim is still here. */
+const LOOK_INTERVAL_MS = 1_000
+
 export interface PromotedFileOptions {
   readonly key: string
   /** Tries it although it was set aside. */
@@ -33,6 +36,8 @@ export class PromotedFile {
   readonly #writesEnded: Promise<void>
   #endWrites: () => void = () => {}
   #isBegun = false
+  /** Whether B2 has it for sure: from then on it removes the file itself. */
+  #isSettled = false
   /** Whether the file was here when the claim was had: only then may B2 have got anything from here. */
   #wasHere = false
   /** Of the file; 0 until it is known. */
@@ -80,9 +85,11 @@ export class PromotedFile {
         this.#stop.signal.throwIfAborted()
         return { kind: 'skipped', detail: 'Another process has it' }
       }
+      let stopWatching = (): void => {}
       try {
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true
+        if (!claim.isKnown) stopWatching = this.#endWithFile()
         return await this.#promote()
       } catch (error) {
         // Then that is why, or makes no difference.
@@ -91,6 +98,7 @@ export class PromotedFile {
         await local.setAside(this.key, error.message)
         return outcomeOf(error)
       } finally {
+        stopWatching()
         await claim.release()
       }
     } catch (error) {
@@ -98,6 +106,22 @@ export class PromotedFile {
     } finally {
       this.#endWrites()
     }
+  }
+
+  /**
+   * Ends it soon after the file is gone. Without a claim that others know nobody who deletes it waits for this; the deletion is remembered
+   * for a time instead.
+   */
+  #endWithFile (): () => void {
+    let isLooking = false
+    const timer = setInterval(() => {
+      if (isLooking) return
+      isLooking = true
+      this.#stores.local.find(this.key)
+        .then(found => { if (found === undefined && !this.#isSettled) this.cut() }, () => {}) // what can't be told now is told later
+        .finally(() => { isLooking = false })
+    }, LOOK_INTERVAL_MS)
+    return () => clearInterval(timer)
   }
 
   async #promote (): Promise<PromotionOutcome> {
@@ -114,7 +138,7 @@ export class PromotedFile {
     }
     if (!breaker.wouldPermit(true)) throw new CircuitOpen()
     // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
-    if (b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
+    if (await b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)
     return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
   }
@@ -167,6 +191,7 @@ export class PromotedFile {
     const isGone = await this.#isGone()
     if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
     this.#endWrites()
+    this.#isSettled = !isGone
     return !isGone
   }
 

@@ -64,12 +64,22 @@ export interface StoredFiles {
   close (graceMs: number): Promise<void>
 }
 
-type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'forget' | 'isForgotten'>
+type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
+
+interface Deletion {
+  /** Whether the file, or its receipt, was in local storage. */
+  readonly isHere: boolean
+  /** Whether another process may be promoting it without a claim. */
+  readonly isUnclaimed: boolean
+  /** Whether the deletion is written down. */
+  readonly isNoted: boolean
+  readonly correlationId: string | undefined
+}
 
 export interface StoredFilesOptions {
   /** Undefined in local-only mode. */
   readonly b2: ReadableB2 | undefined
-  readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove' | 'isClaimedElsewhere'>
+  readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove' | 'removeFile' | 'isClaimedElsewhere'>
   /** Put before every name. */
   readonly keyPrefix: string
   readonly promoter: Pick<Promoter, 'release'>
@@ -146,10 +156,13 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     try {
       // A receipt that can't be read is one.
       const isHere = await local.find(key).then(found => found !== undefined, () => true)
-      // Here first: what is still here would be promoted, and must not be removed from B2.
+      // The file first: what is still here would be promoted, and must not be removed from B2. Its receipt stays until the deletion is
+      // written down, should that be necessary, so that a kill in between is no end.
+      const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
+      const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
       await local.remove(key)
       await promoter.release(key)
-      await removeFromB2(key, isHere, correlationId)
+      if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, correlationId })
     } catch (error) {
       throw unavailable(error)
     }
@@ -164,15 +177,16 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     }
   }
 
-  async function removeFromB2 (key: string, wasHere: boolean, correlationId?: string): Promise<void> {
-    if (b2 === undefined) return
+  async function removeFromB2 (b2: ReadableB2, key: string, { isHere, isUnclaimed, isNoted, correlationId }: Deletion): Promise<void> {
     // Another process may be promoting it just now, and end before it notices: what it still brings to B2 is removed after that.
-    if (await local.isClaimedElsewhere(key)) await b2.forget(key, correlationId)
+    if (!isNoted && (isUnclaimed || await local.isClaimedElsewhere(key)) && !await b2.forgetDeleted(key, isUnclaimed, correlationId)) {
+      throw new LocalStoreError('That the file was deleted could not be written down in local storage, and another process may be moving it to B2', { error_code: 'disk_full' })
+    }
     try {
       await b2.remove(key)
     } catch (error) {
-      const isKnown = wasHere || b2.isForgotten(key)
-      if (!isKnown || !await b2.forget(key, correlationId)) throw error
+      const isKnown = isHere || b2.isForgotten(key)
+      if (!isKnown || !await b2.forgetDeleted(key, isUnclaimed, correlationId)) throw error
     }
   }
 

@@ -24,7 +24,15 @@ export interface B2CleanupOptions {
   isWanted? (key: string): Promise<boolean>
   /** Whether somebody may be writing the object of `key` just now; asked as `isWanted` is. What he writes would stay. */
   isBusy? (key: string): Promise<boolean>
+  /** Removes what is here of a file that was deleted: whoever deleted it may not have come to that. */
+  removeHere? (key: string): Promise<void>
 }
+
+/**
+ * How long a deletion is remembered if a process without a claim may be promoting the file. Such a process looks for the file
+ * each second, and ends when that is gone; the rest of the time is for B2, which may carry out late what it got.
+ */
+export const DELETION_HOLD_MS = 600_000 // 10 minutes
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
@@ -59,7 +67,9 @@ export class B2Cleanup {
     this.#options = options
     this.#list = new LeftoverList(leftovers, bucket, log)
     this.#removal = new LeftoverRemoval({ client, bucket, signal: this.#cancel.signal })
-    this.#sweep = new UnfinishedSweep(this.#removal, this.#cancel.signal, log)
+    this.#sweep = new UnfinishedSweep({
+      removal: this.#removal, signal: this.#cancel.signal, log, isWanted: async key => await options.isWanted?.(key) ?? false,
+    })
     this.retry()
   }
 
@@ -104,8 +114,14 @@ export class B2Cleanup {
     return this.#list.isForgotten(key)
   }
 
-  /** True while an upload of `key` is to be ended that may still be completed, unless B2 refuses to end it. */
-  mayComplete (key: string): boolean {
+  /** True while the object `key` was deleted here, and may come back, as somebody may be promoting it without a claim. */
+  mayReturn (key: string): boolean {
+    return this.#list.mayReturn(key)
+  }
+
+  /** True while an upload of `key`, of any process on the directory, is to be ended that may still be completed, unless B2 refuses to end it. */
+  async mayComplete (key: string): Promise<boolean> {
+    await this.#list.refresh()
     return this.#list.mayComplete(key)
   }
 
@@ -116,8 +132,9 @@ export class B2Cleanup {
   }
 
   /**
-   * Aborts multipart uploads under `prefix` that were begun more than `olderThanMs` ago and got no part since. To be called
-   * as often as one likes: it looks once an hour, and not again where the application key may not list. Never rejects.
+   * Aborts multipart uploads of this service under `prefix` that were begun more than `olderThanMs` ago, got no part since, and have neither
+   * file nor receipt here. To be called as often as one likes: it looks once an hour, and not again if the application key may not
+   * list. Never rejects.
    */
   async sweepUnfinished (prefix: string, olderThanMs: number): Promise<void> {
     if (!this.#closed) await this.#sweep.run(prefix, olderThanMs)
@@ -191,7 +208,9 @@ export class B2Cleanup {
     const { key } = leftover
     if (leftover.kind === 'object') {
       const mayRemove = (): Promise<boolean> => this.#mayRemove(entry)
-      return await mayRemove() && await this.#removal.removeObject(key, mayRemove)
+      // Asked before B2 is: what comes to it after that time is nobody's.
+      const isOver = leftover.unclaimed !== true || Date.now() - notedAt >= DELETION_HOLD_MS
+      return await mayRemove() && await this.#removal.removeObject(key, mayRemove) && isOver
     }
     // These are nobody's file, wanted or not: what is aborted was never stored, and the newest version stays.
     if (leftover.kind === 'upload') await this.#removal.abort(leftover)
@@ -202,9 +221,11 @@ export class B2Cleanup {
 
   async #mayRemove (entry: Waiting): Promise<boolean> {
     const { key } = entry.leftover
+    const isDeleted = entry.leftover.kind === 'object' && entry.leftover.deleted === true
     const fileKey = key.endsWith(COMPANION_SUFFIX) ? key.slice(0, -COMPANION_SUFFIX.length) : key
     try {
-      entry.wanted = await this.#options.isWanted?.(fileKey) ?? false
+      if (isDeleted) await this.#options.removeHere?.(fileKey)
+      entry.wanted = !isDeleted && (await this.#options.isWanted?.(fileKey) ?? false)
       if (await this.#options.isBusy?.(fileKey) === true) return false
     } catch (err) {
       if (entry.told !== 'local') this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, err }, 'whether the file is wanted can\'t be told')

@@ -46,11 +46,11 @@ export class LeftoverList {
 
   /** Takes a leftover on, unless the same waits already. */
   add (leftover: Leftover): Waiting {
-    const { kind, key } = leftover
+    const { kind } = leftover
     if (kind === 'object' || kind === 'doubles') {
       for (const entry of this.#waiting.values()) {
         // One that is under way may have looked at B2 before there was this reason; one from elsewhere may be settled just now.
-        if (entry.leftover.kind === kind && entry.leftover.key === key && !entry.underWay && !entry.isForeign) return entry
+        if (isSame(entry.leftover, leftover) && !entry.underWay && !entry.isForeign) return entry
       }
     }
     return this.#take({ id: uuidv7(), bucket: this.#bucket, leftover, notedAt: Date.now() }, false)
@@ -101,8 +101,8 @@ export class LeftoverList {
   }
 
   /**
-   * Takes off the list that the object `key` is to be removed, whoever noted it; what takes its place are its doubles.
-   * Resolves when no process can remove it any more. Rejects where the disk fails, and that is not sure.
+   * Takes off the list that the object `key` is to be removed, whoever noted it; what takes its place are its doubles. That it was
+   * deleted stays: somebody may have deleted it at this very moment. Resolves when no process can remove it any more. Rejects where the disk fails, and that is not sure.
    */
   async settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
     const ofKey = { kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) } as const
@@ -126,7 +126,15 @@ export class LeftoverList {
   /** True while the object `key` is on the list, and nothing speaks against it. */
   isForgotten (key: string): boolean {
     for (const { leftover, wanted } of this.#waiting.values()) {
-      if (leftover.kind === 'object' && leftover.key === key && !wanted) return true
+      if (leftover.kind === 'object' && leftover.key === key && (leftover.deleted === true || !wanted)) return true
+    }
+    return false
+  }
+
+  /** True while it is on the list that the file `key` was deleted, and that somebody may be promoting it without a claim. */
+  mayReturn (key: string): boolean {
+    for (const { leftover } of this.#waiting.values()) {
+      if (leftover.kind === 'object' && leftover.key === key && leftover.unclaimed === true) return true
     }
     return false
   }
@@ -147,7 +155,10 @@ export class LeftoverList {
 
   #takeOff (key: string, accept: (entry: Waiting) => boolean): Waiting[] {
     const keys = [key, companionKey(key)]
-    const found = [...this.#waiting.values()].filter(entry => entry.leftover.kind === 'object' && keys.includes(entry.leftover.key) && accept(entry))
+    const found = [...this.#waiting.values()].filter(entry => {
+      const { leftover } = entry
+      return leftover.kind === 'object' && leftover.deleted !== true && keys.includes(leftover.key) && accept(entry)
+    })
     for (const { id } of found) this.#waiting.delete(id)
     return found
   }
@@ -187,4 +198,9 @@ export class LeftoverList {
       return false
     }
   }
+}
+
+function isSame (one: Leftover, other: Leftover): boolean {
+  if (one.kind !== other.kind || one.key !== other.key) return false
+  return one.kind !== 'object' || other.kind !== 'object' || (one.deleted === other.deleted && one.unclaimed === other.unclaimed)
 }

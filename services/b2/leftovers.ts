@@ -15,8 +15,11 @@ export type Leftover = {
   | { readonly kind: 'upload', readonly key: string, readonly uploadId: string, readonly mayComplete?: true }
   /** All unfinished multipart uploads of a key that were begun before this was noted, whose ids only B2 knows. */
   | { readonly kind: 'uploads', readonly key: string }
-  /** All versions of an object and of its companion. */
-  | { readonly kind: 'object', readonly key: string }
+  /**
+   * All versions of an object and of its companion. With `deleted` somebody deleted the file, so that nothing of it is wanted any more; with
+   * `unclaimed`, too, another process may be promoting it without a claim that tells when that is over.
+   */
+  | { readonly kind: 'object', readonly key: string, readonly deleted?: true, readonly unclaimed?: true }
   /** All versions of an object but the newest, and the same of its companion. */
   | { readonly kind: 'doubles', readonly key: string }
 )
@@ -181,12 +184,16 @@ export class Leftovers {
 
   #parse (id: string, text: string): Note | undefined {
     try {
-      const { bucket, noted_at, kind, key, uploadId, mayComplete, correlation_id } = JSON.parse(text)
+      const { bucket, noted_at, kind, key, uploadId, mayComplete, deleted, unclaimed, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
       if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('this is no note')
       const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
       if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...(mayComplete === true ? { mayComplete } : {}), ...common }, notedAt }
-      if (kind === 'uploads' || kind === 'object' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
+      if (kind === 'object') {
+        const how = { ...(deleted === true ? { deleted } as const : {}), ...(unclaimed === true ? { unclaimed } as const : {}) }
+        return { id, bucket, leftover: { kind, ...how, ...common }, notedAt }
+      }
+      if (kind === 'uploads' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
       throw new TypeError('this is no note')
     } catch {
       this.#leaveAlone(`${id}.json`)

@@ -59,12 +59,16 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     return { key, ...(context === undefined ? {} : { correlation_id: context.correlationId }) }
   }
 
-  /** Removes the multipart upload that failed, once it is known which one that is. */
-  function clear (own: ClientView, object: B2ObjectInfo): void {
+  /**
+   * Removes the multipart upload that failed, once it is known which one that is. One whose completion was sent is written down first,
+   * and that is waited for: the file falls back after it, and from then on any process may promote it.
+   */
+  async function clear (own: ClientView, object: B2ObjectInfo): Promise<void> {
+    if (own.mayComplete && own.uploadId !== undefined) {
+      await cleanup.note({ kind: 'upload', uploadId: own.uploadId, mayComplete: true, ...leftoverOf(object) })
+    }
     const cleared = own.begun.then(() => {
-      if (own.uploadId !== undefined) {
-        cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...(own.mayComplete ? { mayComplete: true } : {}), ...leftoverOf(object) })
-      }
+      if (own.uploadId !== undefined && !own.mayComplete) cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...leftoverOf(object) })
       if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
       clearing.delete(cleared)
     })
@@ -140,7 +144,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
           failed.abort()
           own.cancel()
           feed.close()
-          clear(own, object)
+          await clear(own, object)
           return failure(error, own)
         } finally {
           watch.stop()

@@ -28,8 +28,15 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   isWanted? (key: string): Promise<boolean>
   /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
   isBusy? (key: string): Promise<boolean>
-  /** Put before every key; unfinished uploads below it are ended when they are a day old. Default: none are. */
+  /** Removes what is elsewhere of a file that was deleted. Default: nothing is. */
+  removeHere? (key: string): Promise<void>
+  /** Put before every key; old unfinished uploads of such keys are ended. Default: none are. */
   readonly keyPrefix?: string
+  /**
+   * Milliseconds after which an unfinished multipart upload that belongs to nothing here is ended. Default 604,800,000 (7 days), at
+   * least a day; 0: never. The bucket's lifecycle rule must not be shorter.
+   */
+  readonly unfinishedMaxAgeMs?: number
   readonly log?: Log
   /** Called with what B2 failed with, whatever was asked of it, after its retries. */
   onFailure? (error_code: B2ErrorCode): void
@@ -88,7 +95,7 @@ export interface PartsOptions {
   readonly isPatient?: boolean
 }
 
-const UNFINISHED_AFTER_MS = 86_400_000 // a day
+const UNFINISHED_AFTER_MS = 604_800_000 // 7 days
 
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store {
@@ -121,6 +128,14 @@ export interface B2Store {
    */
   forget (key: string, correlationId?: string): Promise<boolean>
   /**
+   * The same for a file that somebody deleted: whoever has promoted it meanwhile, it is removed. While another process may be promoting
+   * it, it is remembered, and what still comes to B2 is removed, too.
+   * @param isUnclaimed whether such a process may have no claim, so that only time tells when it is over
+   */
+  forgetDeleted (key: string, isUnclaimed: boolean, correlationId?: string): Promise<boolean>
+  /** True while a deletion is remembered because a process without a claim may be promoting the file. */
+  mayReturn (key: string): boolean
+  /**
    * Says that `key` is now the stored and acknowledged object: here it is not removed from the call on, but for older
    * versions, where it was noted or with `mayHaveDoubles`; the same of its companion. Who removes the local file or receipt
    * of the key waits for the promise first: then it is sure for all processes and restarts. It rejects where the disk failed.
@@ -134,8 +149,11 @@ export interface B2Store {
   removeDoubles (key: string, correlationId?: string): void
   /** True while `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean
-  /** True while a multipart upload of `key` is to be ended whose completion was sent, and may still be carried out. */
-  mayComplete (key: string): boolean
+  /**
+   * True while a multipart upload of `key`, of any process on the directory, is to be ended whose completion was sent, and may still be
+   * carried out. Never rejects.
+   */
+  mayComplete (key: string): Promise<boolean>
   /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
   retryCleanup (): void
   /** Ends all requests; what is still to be removed from B2 is logged. */
@@ -147,6 +165,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
   const partBytes = options.partBytes ?? 8_388_608 // 8 MiB
   const concurrency = options.concurrency ?? 5
   const maxAttempts = options.maxAttempts ?? 4
+  const unfinishedMaxAgeMs = options.unfinishedMaxAgeMs ?? UNFINISHED_AFTER_MS
   const { bucket } = options
   const log = options.log === undefined ? {} : { log: options.log }
   const onFailure = (error_code: B2ErrorCode): void => options.onFailure?.(error_code)
@@ -161,6 +180,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...options.leftoversDisk, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
     ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
+    ...(options.removeHere === undefined ? {} : { removeHere: options.removeHere }),
   })
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
   const { head, track, read } = createObjectReader(requests, bucket)
@@ -185,6 +205,10 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     },
 
     forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
+    forgetDeleted: (key, isUnclaimed, correlationId) => cleanup.note({
+      kind: 'object', key, deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...(correlationId === undefined ? {} : { correlation_id: correlationId }),
+    }),
+    mayReturn: key => cleanup.mayReturn(key),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     isForgotten: key => cleanup.isForgotten(key),
@@ -192,7 +216,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     retryCleanup () {
       cleanup.retry()
-      if (options.keyPrefix !== undefined) cleanup.sweepUnfinished(options.keyPrefix, UNFINISHED_AFTER_MS).catch(() => {})
+      if (options.keyPrefix !== undefined && unfinishedMaxAgeMs > 0) cleanup.sweepUnfinished(options.keyPrefix, unfinishedMaxAgeMs).catch(() => {})
     },
 
     async close () {

@@ -1,22 +1,33 @@
+import { mayBeOwnUpload } from '../file-names.ts'
 import { describeFailure } from './error-codes.ts'
-import type { LeftoverRemoval } from './leftover-removal.ts'
+import type { LeftoverRemoval, UnfinishedUpload } from './leftover-removal.ts'
 import type { Log } from '../log.ts'
 
 const INTERVAL_MS = 3_600_000 // an hour: listing costs
 
-/** Looks for multipart uploads that nobody goes on with. */
+export interface UnfinishedSweepOptions {
+  readonly removal: LeftoverRemoval
+  /** Ends the requests of `removal`. */
+  readonly signal: AbortSignal
+  /** Whether there is a file or receipt for `key` here, whose upload it may be. */
+  isWanted (key: string): Promise<boolean>
+  readonly log: Log | undefined
+}
+
+/** Looks for multipart uploads of this service that nobody goes on with. */
 export class UnfinishedSweep {
   readonly #removal: LeftoverRemoval
   readonly #signal: AbortSignal
+  readonly #isWanted: (key: string) => Promise<boolean>
   readonly #log: Log | undefined
   #running: Promise<void> | undefined
   #next = -Infinity
   #isTold = false
 
-  /** `signal` ends the requests of `removal`. */
-  constructor (removal: LeftoverRemoval, signal: AbortSignal, log: Log | undefined) {
+  constructor ({ removal, signal, isWanted, log }: UnfinishedSweepOptions) {
     this.#removal = removal
     this.#signal = signal
+    this.#isWanted = isWanted
     this.#log = log
   }
 
@@ -44,14 +55,25 @@ export class UnfinishedSweep {
   async #abortAll (prefix: string, olderThanMs: number): Promise<number> {
     let count = 0
     for await (const upload of this.#removal.unfinishedUploads(prefix)) {
-      const limit = Date.now() - olderThanMs
-      if (upload.initiatedAt === undefined || upload.initiatedAt > limit) continue
-      // A slow client's upload may well take longer than that, but each of its parts does not.
-      if ((await this.#removal.lastPartAt(upload) ?? 0) > limit) continue
+      if (!mayBeOwnUpload(prefix, upload.key) || !await this.#isOld(upload, olderThanMs)) continue
+      // Asked last: the file may have come here meanwhile.
+      if (await this.#mayBeWanted(upload.key)) continue
       await this.#removal.abort(upload)
       count++
     }
     return count
+  }
+
+  async #isOld (upload: UnfinishedUpload, olderThanMs: number): Promise<boolean> {
+    const limit = Date.now() - olderThanMs
+    if (upload.initiatedAt === undefined || upload.initiatedAt > limit || await this.#mayBeWanted(upload.key)) return false
+    // A slow client's upload may well take longer than that, but each of its parts does not.
+    return (await this.#removal.lastPartAt(upload) ?? 0) <= limit
+  }
+
+  /** What can't be told is left to a later sweep. */
+  async #mayBeWanted (key: string): Promise<boolean> {
+    return await this.#isWanted(key).catch(() => true)
   }
 
   #tell (error: unknown): void {

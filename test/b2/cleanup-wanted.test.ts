@@ -1,4 +1,5 @@
 import t from 'tap'
+import { DELETION_HOLD_MS } from '../../services/b2/cleanup.ts'
 import { Leftovers } from '../../services/b2/leftovers.ts'
 import { uuidv7 } from '../../services/file-names.ts'
 import { settled } from '../support/fault-matrix.ts'
@@ -25,6 +26,44 @@ t.test('a wanted key waits until it is not wanted any more', async t => {
   of.cleanup.retry()
   await settled(stage.b2, () => stage.versions().length === 0)
   await workedOff(t, stage, of)
+})
+
+t.test('what was deleted is removed, wanted or not, together with what is here of it', async t => {
+  const stage = await setUp(t)
+  for (const key of [KEY, COMPANION]) await stage.put(key)
+  const removed: string[] = []
+  const of = stage.start({ isWanted: async () => true, removeHere: async key => { removed.push(key) } })
+  const noted = of.cleanup.note({ kind: 'object', key: KEY, deleted: true })
+  t.equal(of.cleanup.isForgotten(KEY), true)
+  await noted
+  await settled(stage.b2, () => stage.versions().length === 0)
+  await workedOff(t, stage, of)
+  t.equal(removed[0], KEY)
+})
+
+t.test('a deletion of what may be promoted without a claim is remembered for ten minutes, over restarts', async t => {
+  const stage = await setUp(t)
+  const note = { kind: 'object', key: KEY, deleted: true, unclaimed: true } as const
+  await stage.put()
+  const first = stage.start()
+  await first.cleanup.note(note)
+  await settled(stage.b2, () => stage.versions().length === 0)
+  await first.cleanup.close()
+  t.same(await stage.noted(), [note])
+
+  const second = stage.start()
+  t.same([second.cleanup.isForgotten(KEY), second.cleanup.mayReturn(KEY)], [true, true])
+  await stage.put() // the promotion that was under way
+  second.cleanup.retry()
+  await settled(stage.b2, () => stage.versions().length === 0)
+  await second.cleanup.close()
+  t.same(await stage.noted(), [note])
+
+  const { now } = Date
+  t.intercept(Date, 'now', { value: () => now.call(Date) + DELETION_HOLD_MS })
+  await stage.put()
+  await workedOff(t, stage, stage.start())
+  t.same(stage.versions(), [])
 })
 
 t.test('a key that becomes wanted while B2 is asked is not removed', async t => {

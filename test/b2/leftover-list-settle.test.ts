@@ -68,6 +68,17 @@ t.test('where nothing was noted there is nothing to write, and doubles only wher
   t.same(noted(), [])
 })
 
+t.test('what somebody deleted stays on the list, here and elsewhere: it may have been this very moment', async t => {
+  const { list, waiting, noted, noteElsewhere } = setUp(t)
+  const [deleted, unclaimed] = [{ ...OBJECT, deleted: true }, { ...OBJECT, deleted: true, unclaimed: true }] as const
+  await list.write(list.add(deleted))
+  for (const leftover of [OBJECT, unclaimed]) await noteElsewhere(leftover)
+  await list.settle(KEY, false)
+  const byUnclaimed = (one: object): number => Number('unclaimed' in one) * 2 + Number('deleted' in one)
+  for (const left of [waiting(), noted()]) t.same(left.sort((a, b) => byUnclaimed(a) - byUnclaimed(b)), [DOUBLES, deleted, unclaimed])
+  t.same([list.isForgotten(KEY), list.mayReturn(KEY)], [true, true])
+})
+
 t.test('a wish that comes after it counts', async t => {
   const { list, waiting, noted } = setUp(t)
   const settled = list.settle(KEY, false)

@@ -5,6 +5,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import t from 'tap'
 import { createB2Store } from '../../services/b2/store.ts'
 import type { B2StoreOptions } from '../../services/b2/store.ts'
+import { uuidv7 } from '../../services/file-names.ts'
 import { putObject, setB2Stage, storeOn } from '../support/b2-stage.ts'
 import { settled } from '../support/fault-matrix.ts'
 import { quiet } from '../support/quiet.ts'
@@ -59,7 +60,7 @@ t.test('a key is forgotten until it is removed, or settled', async t => {
   store.retryCleanup()
   await settled(b2, () => b2.versions().length === 1)
   await quiet(b2)
-  t.equal(store.mayComplete(KEY), false)
+  t.equal(await store.mayComplete(KEY), false)
 })
 
 t.test('of an object that was stored twice the newest version can be kept alone', async t => {
@@ -105,18 +106,20 @@ t.test('what is left on disk is known to the next one, and told in the end', asy
   t.equal(next.isForgotten(KEY), true)
 })
 
-t.test('unfinished uploads that are a day old are ended below the prefix, where there is one', async t => {
+t.test('unfinished uploads that are a week old are ended below the prefix, if there is one', async t => {
   const { b2, store } = await setB2Stage(t, { keyPrefix: 'tracks/' })
+  const [young, old] = [`tracks/${uuidv7()}.mp3`, `tracks/${uuidv7()}.mp3`]
   const upload = (key: string, ageMs: number): string => `<Upload><Key>${key}</Key><UploadId>1</UploadId><Initiated>${new Date(Date.now() - ageMs).toISOString()}</Initiated></Upload>`
-  const uploads = upload('tracks/young.mp3', 86_300_000) + upload('tracks/old.mp3', 86_500_000)
+  const uploads = upload(young, 604_700_000) + upload(old, 604_900_000)
   b2.fault({ operation: 'ListMultipartUploads', status: 200, body: `<?xml version="1.0"?><ListMultipartUploadsResult>${uploads}</ListMultipartUploadsResult>` })
   storeOn(t, b2).retryCleanup()
+  storeOn(t, b2, { keyPrefix: 'tracks/', unfinishedMaxAgeMs: 0 }).retryCleanup()
   const ended = b2.waitFor('response', ({ operation }) => operation === 'AbortMultipartUpload')
   store.retryCleanup()
   await ended
   await store.close()
   t.same(b2.requests.map(({ operation, key }) => [operation, key]), [
-    ['ListMultipartUploads', undefined], ['ListParts', 'tracks/old.mp3'], ['AbortMultipartUpload', 'tracks/old.mp3'],
+    ['ListMultipartUploads', undefined], ['ListParts', old], ['AbortMultipartUpload', old],
   ])
 })
 

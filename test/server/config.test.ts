@@ -45,6 +45,7 @@ const defaults = {
   B2_MAX_ATTEMPTS: 4,
   B2_PART_BYTES: 8 * MiB,
   B2_FORCE_PATH_STYLE: true,
+  B2_UNFINISHED_MAX_AGE_MS: 604_800_000,
   LOCAL_STORAGE_DIR: './storage',
   LOCAL_MIN_FREE_BYTES: 0,
   UPLOAD_MAX_BYTES: GiB,
@@ -124,6 +125,9 @@ t.test('good values are parsed, and fit the schema', async t => {
     ]],
     ['API_KEYS', 'one,one', [{ token: 'one' }]],
     ['API_KEYS', `${'l'.repeat(32)}:one`, [{ label: 'l'.repeat(32), token: 'one' }]],
+    ['B2_UNFINISHED_MAX_AGE_MS', '0', 0],
+    ['B2_UNFINISHED_MAX_AGE_MS', '86400000', 86_400_000],
+    ['B2_UNFINISHED_MAX_AGE_MS', '31536000000', 31_536_000_000],
     ['CORS_ORIGIN', 'https://App.example.com/, http://localhost:5173', ['https://app.example.com', 'http://localhost:5173']],
     ['CORS_ORIGIN', '*', ['*']]
   ]
@@ -144,6 +148,7 @@ t.test('bad values are refused, with what would be right', async t => {
       [name, text, /from 100 to 2147483647 \(milliseconds/])),
     ...['99', '1', '2147483648', 'off'].map((text): BadRow =>
       ['PROMOTE_INTERVAL_MS', text, /must be 0 or a whole number from 100 to 2147483647/]),
+    ...['1', '86399999', '-1', '7d'].map((text): BadRow => ['B2_UNFINISHED_MAX_AGE_MS', text, /must be 0 or a whole number of at least 86400000/]),
     ...counts.map((name): BadRow => [name, '0', /of at least 1, not "0"/]),
     ...zeroable.map((name): BadRow => [name, '-1', /of at least 0.*, not "-1"/]),
     ...['1e3', '0x10', '8MiB', '-1', '+1', '1.5', '1_000', '1,000', '1 0', '٣', 'NaN', '9007199254740993']

@@ -48,7 +48,13 @@ export async function setUpWriter (t: Test, options: Partial<ObjectWriterOptions
     maxAttempts: 2,
     hashes,
     redact: text => text.replaceAll('secret', '***'),
-    cleanup: { add: (leftover: Leftover) => { left.push(leftover) } } as B2Cleanup,
+    cleanup: {
+      add: (leftover: Leftover) => { left.push(leftover) },
+      async note (leftover: Leftover) {
+        left.push(leftover)
+        return true
+      },
+    } as B2Cleanup,
     onFailure: code => { failures.push(code) },
     ...options,
   })

@@ -21,6 +21,7 @@ const EVERYTHING = {
   B2_MAX_ATTEMPTS: '2',
   B2_PART_BYTES: String(6 * MIB),
   B2_FORCE_PATH_STYLE: 'false',
+  B2_UNFINISHED_MAX_AGE_MS: '86400001',
   LOCAL_STORAGE_DIR: './files',
   LOCAL_MIN_FREE_BYTES: '103',
   UPLOAD_MAX_BYTES: '104',
@@ -50,6 +51,7 @@ t.test('each variable is the option that means the same', async t => {
       maxAttempts: 2,
       partBytes: 6 * MIB,
       forcePathStyle: false,
+      unfinishedMaxAgeMs: 86_400_001,
       concurrency: 5,
     },
     local: { dir: './files', minFreeBytes: 103, required: false },
@@ -65,6 +67,7 @@ t.test('each variable is the option that means the same', async t => {
     breakerResetMs: 108,
     promoteIntervalMs: 109,
     shutdownGraceMs: 110,
+    downloads: { maxConcurrent: 1_000, idleTimeoutMs: 60_000 },
   })
 })
 

@@ -42,6 +42,7 @@ const BAD: [unknown, RegExp][] = [
   [{ breakerThreshold: '5' }, /option breakerThreshold must be a whole number of at least 0/],
   [{ breakerResetMs: 0 }, /option breakerResetMs/],
   [{ promoteIntervalMs: 50 }, /option promoteIntervalMs must be 0, or a whole number/],
+  [{ b2: { ...B2, unfinishedMaxAgeMs: 86_399_999 } }, /option b2\.unfinishedMaxAgeMs must be 0, or a whole number of milliseconds of at least 86400000/],
   [{ shutdownGraceMs: null }, /option shutdownGraceMs/],
   [{ onStored: {} }, /option onStored must be a function/],
   [{ onPromoted: 'x' }, /option onPromoted must be a function/],
