@@ -133,10 +133,10 @@ export interface LocalStore {
   takeUp (key: string): Promise<void>
   /**
    * Claims a key for one owner among all processes on the directory. Undefined: somebody else has it, or there is no such
-   * directory. Answers at once where nobody else or this process has it; else within about a second where the owner lives,
-   * and after `claimDelayMs` where it died, by taking over. A claim says nothing of the file: ask `find` afterwards.
+   * directory. Answers at once if nobody else or this process has it; within about a second if the owner lives; and after
+   * `claimDelayMs` if it died, by taking over. One that can't be asked, as it is elsewhere, is given time from call to call. A claim says nothing of the file: ask `find` afterwards.
    *
-   * At most one owner, except where a process stands still for seconds (paused, or its disk hangs) and goes on, or where the
+   * At most one owner, except if a process that can't be asked stands still for minutes and goes on, or if the
    * disk is too full for the claim itself (then files must still leave it). Two owners then upload the same bytes under the
    * same key. Each verifies what is there before it removes the file here, and removes nothing of the other's from B2: it
    * costs traffic, no file.
