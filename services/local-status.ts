@@ -28,11 +28,14 @@ export interface StatusOptions {
   minFreeBytes: number
   freeSpace: FreeSpace
   makeDirectory: (directory: string) => Promise<void>
+  /** Whether operations on the disk are overdue. Default: none are. */
+  isHanging?: () => boolean
 }
 
 /** Returns a function that tells the status. It never rejects; calls at the same time share one answer. */
-export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory }: StatusOptions): () => Promise<LocalStoreStatus> {
+export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory, isHanging = () => false }: StatusOptions): () => Promise<LocalStoreStatus> {
   let statusNow: Promise<LocalStoreStatus> | undefined
+  let last: LocalStoreStatus | undefined
 
   async function reach (): Promise<void> {
     try {
@@ -51,18 +54,26 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
       return undefined
     })
     const room = free === undefined || (free.bytes > 0 && free.bytes >= minFreeBytes && free.inodes >= INODES_OF_FILE)
-    return { writable: accessible && room, free_bytes: free?.bytes ?? 0, free_inodes: free?.inodes ?? 0 }
+    last = { writable: accessible && room, free_bytes: free?.bytes ?? 0, free_inodes: free?.inodes ?? 0 }
+    return last
+  }
+
+  async function measureInTime (): Promise<LocalStoreStatus> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<undefined>(resolve => { timer = setTimeout(() => resolve(undefined), ANSWER_MS) })
+    try {
+      // One that is only busy, syncing large files for seconds, is as it was.
+      return await Promise.race([measure(), late]) ?? (isHanging() ? NO_ANSWER : last ?? NO_ANSWER)
+    } catch {
+      return NO_ANSWER
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   return function status () {
     // Shared, so that probes of a hanging disk do not pile up in the thread pool.
-    statusNow ??= inTime(measure()).catch(() => NO_ANSWER).finally(() => { statusNow = undefined })
+    statusNow ??= measureInTime().finally(() => { statusNow = undefined })
     return statusNow
   }
-}
-
-async function inTime (measured: Promise<LocalStoreStatus>): Promise<LocalStoreStatus> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<LocalStoreStatus>(resolve => { timer = setTimeout(() => resolve(NO_ANSWER), ANSWER_MS) })
-  return await Promise.race([measured, late]).finally(() => clearTimeout(timer))
 }

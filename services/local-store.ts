@@ -181,7 +181,12 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const working = new Set<Promise<unknown>>()
   const closing = new AbortController()
   const status = createStatus({
-    fs: asking, root, minFreeBytes, freeSpace: createFreeSpace(asking, root, minFreeBytes), makeDirectory: createDirectoryMaker(asking),
+    fs: asking,
+    root,
+    minFreeBytes,
+    freeSpace: createFreeSpace(asking, root, minFreeBytes),
+    makeDirectory: createDirectoryMaker(asking),
+    isHanging: () => slots.overdue > 0,
   })
   const receipts = createReceipts({ fs, reading, root, heartbeat, makeDirectory, log })
   const pending = createPending({ fs: upkeep, root, receipts, log })

@@ -37,7 +37,7 @@ interface Counts {
 
 /**
  * Keeps file operations from taking all threads of libuv's pool, where one that hangs can't be stopped. At least one thread
- * stays free for everything else, and no use takes all slots.
+ * stays free for everything else, and reads and upkeep don't take all slots.
  *
  * An operation waits for a slot as long as one of those before it may still return. When all of them are overdue it fails at
  * once. So a slow disk is slow, and one that hangs costs each caller one deadline at the most.
@@ -53,7 +53,7 @@ export class DiskSlots {
   constructor (threads = DEFAULT_THREADS) {
     this.#slots = Math.max(1, threads - 1)
     const most = Math.max(1, this.#slots - 1)
-    this.#limits = { status: 1, write: most, read: most, upkeep: Math.max(1, Math.floor(most / 2)) }
+    this.#limits = { status: 1, write: this.#slots, read: most, upkeep: Math.max(1, Math.floor(most / 2)) }
   }
 
   /** Operations that are overdue and have not returned: each holds a thread of the pool. */

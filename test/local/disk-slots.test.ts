@@ -21,7 +21,7 @@ function build (threads?: number) {
   return { slots, begun, run, end: (name: string) => ends.get(name)!() }
 }
 
-t.test('one thread of the pool stays free, and no use takes all others', async t => {
+t.test('one thread of the pool stays free, and reads leave one more to the others', async t => {
   const { slots, begun, run, end } = build()
   const all = [run('read', 'r1'), run('read', 'r2'), run('read', 'r3'), run('write', 'w1'), run('write', 'w2'), run('upkeep', 'u1'), run('status', 's1')]
   await wait(0)
