@@ -175,7 +175,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const root = resolve(dir)
   const makeDirectory = createDirectoryMaker(fs)
   const freeSpace = createFreeSpace(fs, root, minFreeBytes)
-  const owners = createOwners({ fs, root, patienceMs, isOurs: path => heartbeat.has(path), log })
+  const owners = createOwners({ fs: upkeep, root, patienceMs, isOurs: path => heartbeat.has(path), log })
   const heartbeat = createHeartbeat(owners)
   const writers = new Set<LocalFileWriter>()
   const working = new Set<Promise<unknown>>()

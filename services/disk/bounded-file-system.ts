@@ -21,6 +21,8 @@ export interface BoundedFileSystemOptions extends DiskDeadlines {
   readonly isPatient?: boolean
 }
 
+/** System calls that are not called as the functions of Node's that make them. */
+const CALLS: Readonly<Record<string, string>> = { readFile: 'read', readdir: 'scandir' }
 const LONG_CALLS = new Set(['fsync', 'scandir'])
 
 const patientOnes = new WeakMap<FileSystem, FileSystem>()
@@ -31,7 +33,7 @@ export function patient (fs: FileSystem): FileSystem {
 }
 
 /**
- * A file system whose operations have deadlines and take slots. It has what local storage uses. What an overdue operation
+ * A file system whose operations have deadlines and take slots. What an overdue operation
  * brings after all is taken back: a file that was opened late is closed, and one that was created late is removed.
  */
 export function boundedFileSystem (options: BoundedFileSystemOptions): FileSystem {
@@ -40,12 +42,6 @@ export function boundedFileSystem (options: BoundedFileSystemOptions): FileSyste
     slots.run({ use, call, deadlineMs: LONG_CALLS.has(call) ? longMs : operationMs, isPatient }, operate, undo)
   const run = runAs(isPatient)
   const runPatiently = runAs(true)
-
-  type Method = 'rename' | 'link' | 'unlink' | 'mkdir' | 'rmdir' | 'utimes' | 'stat' | 'lstat' | 'statfs' | 'access' | 'readFile' | 'readdir'
-  function bounded<Name extends Method> (name: Name, call: string = name): FileSystem[Name] {
-    const method = fs[name] as (...values: unknown[]) => Promise<unknown>
-    return (async (...values: unknown[]) => await run(call, () => method(...values))) as FileSystem[Name]
-  }
 
   async function open (...[path, flags, mode]: Parameters<FileSystem['open']>): Promise<FileHandle> {
     const handle = await run('open', () => fs.open(path, flags, mode), async late => {
@@ -60,25 +56,15 @@ export function boundedFileSystem (options: BoundedFileSystemOptions): FileSyste
     return boundedDirectory(directory, run, runPatiently)
   }
 
-  const own = {
-    constants: fs.constants,
-    open,
-    opendir,
-    rename: bounded('rename'),
-    link: bounded('link'),
-    unlink: bounded('unlink'),
-    mkdir: bounded('mkdir'),
-    rmdir: bounded('rmdir'),
-    utimes: bounded('utimes', 'utime'),
-    stat: bounded('stat'),
-    lstat: bounded('lstat'),
-    statfs: bounded('statfs'),
-    access: bounded('access'),
-    readFile: bounded('readFile', 'read'),
-    readdir: bounded('readdir', 'scandir'),
-  } as unknown as FileSystem
-  if (!isPatient) patientOnes.set(own, boundedFileSystem({ ...options, isPatient: true }))
-  return own
+  const own: Record<string, unknown> = { ...fs }
+  for (const [name, method] of Object.entries(fs)) {
+    if (typeof method !== 'function') continue
+    const operate = method as (...values: unknown[]) => Promise<unknown>
+    own[name] = async (...values: unknown[]) => await run(CALLS[name] ?? name, () => operate(...values))
+  }
+  const bounded = { ...own, open, opendir } as unknown as FileSystem
+  if (!isPatient) patientOnes.set(bounded, boundedFileSystem({ ...options, isPatient: true }))
+  return bounded
 }
 
 /** Removes the file of this name, unless that is another one by now. */
