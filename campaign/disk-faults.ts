@@ -18,6 +18,11 @@ function slow (random: Random): DiskFault {
   return { calls: [...CHANGES, 'list', 'read', 'stat'], delayMs: random.pick([20, 100, 500]) }
 }
 
+/** It hangs for longer than an operation may take, and does it after all. */
+function hung (random: Random): DiskFault {
+  return { calls: random.pick([[...CHANGES, 'list', 'read', 'stat'], ['read'], CHANGES]), delayMs: 12_000, times: random.between(1, 3) }
+}
+
 function broken (random: Random): DiskFault {
   const call = random.pick<DiskCall>([...CHANGES, ...CHANGES, 'list', 'read', 'stat'])
   return {
@@ -43,6 +48,7 @@ export function someDiskFault (random: Random): DiskFault {
     [2, () => full(random)],
     [1, () => readOnly()],
     [2, () => slow(random)],
+    [1, () => hung(random)],
     [4, () => broken(random)],
   ])()
 }
