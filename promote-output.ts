@@ -23,6 +23,8 @@ export interface OutputOptions {
 export interface PromotionOutput {
   onProgress (progress: PromotionProgress): void
   end (report: PromotionReport): void
+  /** It could not be brought to its end. */
+  fail (message: string): void
 }
 
 const BAR_WIDTH = 30
@@ -31,17 +33,33 @@ const LEAST_BAR_WIDTH = 5
 const USUAL_COLUMNS = 80
 const ERASE_LINE = '\r\u001B[K'
 
-const WORDS = { promoted: 'promoted', failed: 'failed', set_aside: 'set aside', skipped: 'skipped', pending: 'to be promoted' }
+const WORDS = { promoted: 'promoted', failed: 'failed', set_aside: 'set aside', skipped: 'skipped', pending: 'to be promoted', gone: 'gone' }
 
 export function createPromotionOutput (options: OutputOptions): PromotionOutput {
   const { stdout, stderr, json } = options
   const drawsBar = stdout.isTTY === true && !json && options.terminal !== 'dumb'
-  const files: object[] = []
+  /** How much is done of each file that is under way: 0 to 1. */
+  const underWay = new Map<string, number>()
+  let isListBegun = false
   let isDrawn = false
 
   function draw (progress: PromotionProgress): void {
-    stdout.write(ERASE_LINE + barLine(progress, (stdout.columns || USUAL_COLUMNS) - 1))
+    const { key, bytes, size_bytes: size, outcome } = progress
+    if (outcome === undefined) underWay.set(key, size > 0 ? bytes / size : 0)
+    else underWay.delete(key)
+    const parts = [...underWay.values()].reduce((sum, part) => sum + part, 0)
+    stdout.write(ERASE_LINE + barLine(progress, parts, (stdout.columns || USUAL_COLUMNS) - 1))
     isDrawn = true
+  }
+
+  /** The object is written as it comes: there may be a million files. */
+  function list (file: object): void {
+    stdout.write(`${isListBegun ? ',' : '{"files":['}${JSON.stringify(file)}`)
+    isListBegun = true
+  }
+
+  function endList (last: object): void {
+    stdout.write(`${isListBegun ? '' : '{"files":['}],${JSON.stringify(last).slice(1)}\n`)
   }
 
   function erase (): void {
@@ -51,7 +69,8 @@ export function createPromotionOutput (options: OutputOptions): PromotionOutput 
 
   function tellEnd (progress: PromotionProgress): void {
     const { outcome, key, size_bytes, error_code, detail } = progress
-    if (json) files.push({ key, outcome, size_bytes, error_code, detail })
+    if (outcome === 'gone') return // which is good news, and in company there are many
+    if (json) list({ key, outcome, size_bytes, error_code, detail })
     if (outcome === 'failed' || outcome === 'set_aside') {
       erase()
       stderr.write(fileLine(progress))
@@ -69,7 +88,13 @@ export function createPromotionOutput (options: OutputOptions): PromotionOutput 
 
     end (report) {
       erase()
-      stdout.write(`${json ? JSON.stringify({ ...report, files }) : summary(report, options)}\n`)
+      if (json) endList(report)
+      else stdout.write(`${summary(report, options)}\n`)
+    },
+
+    fail (message) {
+      erase()
+      if (json && isListBegun) endList({ error: message })
     },
   }
 }
@@ -80,25 +105,26 @@ function fileLine ({ done, total, outcome, key, size_bytes, error_code, detail }
 }
 
 /** As wide as `columns` at the most: a line that wraps could not be erased. */
-function barLine ({ done, total, key, bytes, size_bytes, outcome }: PromotionProgress, columns: number): string {
+function barLine ({ done, total, key }: PromotionProgress, parts: number, columns: number): string {
   const count = `${done}/${total}`
-  const ofThisFile = outcome === undefined && size_bytes > 0 ? bytes / size_bytes : 0
   const width = Math.min(BAR_WIDTH, columns - count.length - '[] '.length)
-  const full = Math.floor((done + ofThisFile) / total * width)
+  const full = Math.min(width, Math.floor((done + parts) / total * width))
   const bar = width < LEAST_BAR_WIDTH ? '' : `[${'='.repeat(full)}${' '.repeat(width - full)}] `
   return `${bar}${count} ${key}`.slice(0, columns)
 }
 
 function summary (report: PromotionReport, { dryRun, dir }: OutputOptions): string {
-  const { promoted, failed, set_aside: setAside, skipped, pending, bytes } = report
+  const { promoted, failed, set_aside: setAside, skipped, elsewhere, pending, bytes } = report
   const aside = setAside > 0 ? [`${setAside} set aside`] : []
   if (pending === 0 && promoted === 0) return `Nothing to promote in ${dir}.`
   if (dryRun) return `${[`${pending - setAside} to be promoted (${bytes} bytes)`, ...aside].join(', ')} in ${dir}.`
   const waiting = pending - failed - setAside - skipped
+  const left = skipped - elsewhere
   const counts = [
     `${promoted} promoted (${bytes} bytes)`,
     ...(failed > 0 ? [`${failed} failed`] : []),
-    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+    ...(left > 0 ? [`${left} skipped`] : []),
+    ...(elsewhere > 0 ? [`${elsewhere} left to another process`] : []),
     ...aside,
     ...(waiting > 0 ? [`${waiting} not done`] : []),
   ]

@@ -18,6 +18,7 @@ import { WrongBucketError } from './services/local-bucket.ts'
 import { createLocalStore } from './services/local-store.ts'
 import { optionsFromConfig } from './services/options.ts'
 import type { PromotionReport } from './services/promotion.ts'
+import { NOTHING_DONE } from './services/promotion-report.ts'
 import { createUploads } from './services/uploads.ts'
 import type { Uploads } from './services/uploads.ts'
 
@@ -32,13 +33,14 @@ Moves files that fell back to local storage to B2, in one pass.
   -h, --help          this
 
 It is configured by the environment variables of the service, and by an .env file as the service is. Run it as the
-service's user. It can run beside the service, and several times at once: no file is promoted twice. SIGINT and SIGTERM
-end it at a safe point, after SHUTDOWN_GRACE_MS at the latest. Nothing is lost however it ends.
+service's user. It promotes PROMOTE_CONCURRENCY files at once. It can run beside the service, and several times at once:
+they share the work, and no file is promoted twice. SIGINT and SIGTERM end it at a safe point, after SHUTDOWN_GRACE_MS at
+the latest. Nothing is lost however it ends.
 
 What failed or is set aside is said on standard error, all else on standard output.
 
 Exit code:
-  0         nothing is left to be promoted; with --dry-run: it could look
+  0         nothing is left to be promoted, or only what another process is promoting now; with --dry-run: it could look
   1         something is left, or it could not be done
   2         the options or the configuration are wrong
   130, 143  it was ended by SIGINT or SIGTERM, and something is left
@@ -120,7 +122,7 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
   if (!existsSync(dir)) {
     // The service makes it at its start, so there is none of it here, or this is not where it runs.
     complain(`There is no directory ${dir}. Is that the service's LOCAL_STORAGE_DIR?`)
-    output.end({ promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 })
+    output.end(NOTHING_DONE)
     return 0
   }
 
@@ -140,15 +142,22 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
     // Which ends a file that B2 hangs on when the grace is over; should it fail, it does so again below.
     stop.signal.addEventListener('abort', () => { close().catch(() => {}) })
     report = await promoter.promote({ dryRun, retrySetAside, signal: stop.signal, onProgress: output.onProgress })
+  } catch (error) {
+    output.fail(messageOf(error))
+    throw error
   } finally {
     await close()
   }
   output.end(report)
-  if (endedBy !== undefined && report.pending > 0) {
-    complain(`${endedBy} ended it at a safe point. The rest is for the next time.`)
-    return exitCodeOf(endedBy)
-  }
-  return dryRun || report.pending === 0 ? 0 : EXIT_LEFT
+  if (dryRun || !isLeft(report)) return 0
+  if (endedBy === undefined) return EXIT_LEFT
+  complain(`${endedBy} ended it at a safe point. The rest is for the next time.`)
+  return exitCodeOf(endedBy)
+}
+
+/** Whether this process leaves anything undone; what another one is promoting is that one's. */
+function isLeft ({ failed, set_aside: setAside, skipped, elsewhere, pending }: PromotionReport): boolean {
+  return failed + setAside > 0 || skipped > elsewhere || pending > elsewhere
 }
 
 /** The service's plugin without its routes. */

@@ -12,6 +12,9 @@ import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-colle
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000
 
+/** What the disk has not done by then, when the service could not start, is taken to hang. */
+const HANGS_AFTER_MS = 1_000
+
 tuneGarbageCollection()
 endDespiteHangingDisk(() => diskSlots.running > 0)
 
@@ -23,7 +26,8 @@ await start().catch((error: unknown) => {
   if (error instanceof ConfigError) log.fatal({ variables: error.variables }, error.message)
   else log.fatal({ err: error }, `the service could not start: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1
-  if (diskSlots.running > 0) process.exit() // what hangs would keep it
+  // What is under way returns soon; what hangs would keep the process.
+  setTimeout(() => process.exit(), HANGS_AFTER_MS).unref()
 })
 
 async function start (): Promise<void> {

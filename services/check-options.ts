@@ -9,7 +9,8 @@ const rule = (must: string, holds: (value: unknown) => boolean): Rule => value =
 const optional = (inner: Rule): Rule => value => value === undefined ? undefined : inner(value)
 const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean => Number.isInteger(value) && Number(value) >= least && Number(value) <= most
 
-const count = (least = 1): Rule => optional(rule(`a whole number of at least ${least}`, value => isWhole(value, least)))
+const count = (least = 1, most?: number): Rule =>
+  optional(rule(`a whole number of at least ${least}${most === undefined ? '' : ` and at most ${most}`}`, value => isWhole(value, least, most)))
 const bytes = (least: number, most?: number): Rule =>
   optional(rule(`a whole number of bytes of at least ${least}${most === undefined ? '' : ` and at most ${most}`}`, value => isWhole(value, least, most)))
 const milliseconds = (least = 100): Rule => optional(rule(`a whole number of milliseconds of at least ${least}`, value => isWhole(value, least, MAX_TIMER_MS)))
@@ -67,6 +68,7 @@ const RULES: Rules = {
   breakerThreshold: count(0),
   breakerResetMs: milliseconds(),
   promoteIntervalMs: optional(value => value === 0 ? undefined : milliseconds()(value) && '0, or a whole number of milliseconds of at least 100'),
+  promoteConcurrency: count(1, 32),
   shutdownGraceMs: milliseconds(0),
   onStored: callback,
   onPromoted: callback,

@@ -155,6 +155,11 @@ export const ConfigSchema = Type.Object({
     Type.Literal(0),
     Type.Integer({ unit: 'milliseconds', minimum: 100, maximum: MAX_TIMER_MS })
   ], { description: 'Pause between promotion passes; 0 turns promotion off.', default: 60_000 }),
+  PROMOTE_CONCURRENCY: count({
+    description: 'Files promoted at once; live uploads come first.',
+    default: 4,
+    maximum: 32
+  }),
   API_KEYS: Type.Array(Type.Object({
     label: Type.Optional(Type.String()),
     token: Type.String(),

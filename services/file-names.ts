@@ -31,6 +31,7 @@ export function newKey (prefix: string, id: string, filename: string): string {
 
 /** What follows the prefix in a key, as the source of a regular expression. */
 export const NAME_PATTERN = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\\.[a-z0-9]{1,8})?'
+const AT_END = new RegExp(`${NAME_PATTERN}$`)
 const UNPREFIXED = new RegExp(`^${NAME_PATTERN}$`)
 
 /** Whether {@link newKey} can have made this key: anything else under the prefix is somebody else's. */
@@ -46,6 +47,12 @@ const UUID_7_OR_8 = new RegExp(`^${NAME_PATTERN.replace('-7', '-[78]')}$`)
  */
 export function mayBeOwnUpload (prefix: string, key: string): boolean {
   return key.startsWith(prefix) && UUID_7_OR_8.test(key.slice(prefix.length))
+}
+
+/** When the file of this name was uploaded, in milliseconds since 1970: its id begins with that. Undefined if it has no such id. */
+export function timeOfName (name: string): number | undefined {
+  const id = AT_END.exec(name)?.[0]
+  return id === undefined ? undefined : parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
 const MOST_PREFIX_BYTES = 900

@@ -34,9 +34,10 @@ export interface Claim {
 export interface Claims {
   /**
    * @param stop ends the waiting for another owner
+   * @param waits false: whoever has a claim is taken to live. Default true
    * @throws LocalStoreError; TypeError on a bad key
    */
-  claim (key: string, stop?: AbortSignal): Promise<Claim | undefined>
+  claim (key: string, stop?: AbortSignal, waits?: boolean): Promise<Claim | undefined>
   /** @throws LocalStoreError; TypeError on a bad key */
   isClaimedElsewhere (key: string): Promise<boolean>
   /**
@@ -75,13 +76,13 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
   const suspected = new Map<string, { stamp: string, since: number }>()
   const pauseMs = delayMs / LOOKS
 
-  async function claim (key: string, stop?: AbortSignal): Promise<Claim | undefined> {
+  async function claim (key: string, stop?: AbortSignal, waits = true): Promise<Claim | undefined> {
     const place = placeOf(root, key)
     const stopped = stop === undefined ? signal : AbortSignal.any([signal, stop])
     if (ours.has(key) || stopped.aborted) return undefined
     ours.add(key)
     try {
-      const file = await take(place, stopped)
+      const file = await take(place, stopped, waits)
       if (file !== undefined) return hold(key, place.claim, file)
     } catch (cause) {
       // Promotion is what makes room on a full disk, so there it goes on without the others knowing.
@@ -127,13 +128,14 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     }
   }
 
-  async function take (place: LocalPlace, stopped: AbortSignal): Promise<PartFile | undefined> {
+  async function take (place: LocalPlace, stopped: AbortSignal, waits: boolean): Promise<PartFile | undefined> {
     for (let attempt = 0; attempt < 2; attempt++) {
       try {
         return await heartbeat.creating(place.claim, () => PartFile.create(fs, place.claim))
       } catch (error) {
         if (errnoOf(error) !== 'EEXIST') throw error
       }
+      if (!waits) return undefined
       const state = await watch(place.claim, stopped)
       if (state === 'alive') return undefined
       if (state === 'dead') return await heartbeat.creating(place.claim, () => takeOver(place, stopped))

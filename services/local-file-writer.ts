@@ -50,12 +50,14 @@ export interface FileWriterOptions {
   room: Reservation
   heartbeat: Heartbeat
   log: Log
+  /** Called when the file is stored. */
+  onCommit: () => void
   /** Called once, when the writer holds nothing any more. */
   onEnd: () => void
 }
 
 export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
-  const { fs, data, place, location, room, heartbeat, log } = options
+  const { fs, data, place, location, room, heartbeat, log, onCommit } = options
   let receiptFile: PartFile | undefined
   /** Set once the writer has ended: what a later write or commit is told. */
   let ended: LocalStoreError | undefined
@@ -139,6 +141,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
 
   async function commit (receipt: object): Promise<string> {
     await publish(receipt)
+    onCommit()
     ended = new LocalStoreError(`${FAILED}: it has been committed already`, { error_code: 'io_error' })
     for (const file of [data, receiptFile]) {
       if (file === undefined) continue

@@ -7,8 +7,10 @@ const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 const NAME = `(?:[^./\\\\\\0](?:[^/\\\\\\0]*[^./\\\\\\0])?)?${NAME_PATTERN}`
 
 const DATA = new RegExp(`^${NAME}$`)
-const RECEIPT = new RegExp(`^(${NAME})\\.receipt\\.json$`)
-const NOTE = new RegExp(`^(${NAME})\\.set-aside\\.json$`)
+/** The usual ones, which are told ten times as fast. */
+const BARE = new RegExp(`^${NAME_PATTERN}$`)
+const RECEIPT = '.receipt.json'
+const NOTE = '.set-aside.json'
 // The leading dot tells them from a whole file: a client's `song.part` is stored as `<uuid>.part`.
 const PART = new RegExp(`^\\.(?:${NAME}|${NAME}\\.receipt\\.json|(?:probe|note|claim)-${UUID})\\.part$`)
 const CLAIM = new RegExp(`^\\.${NAME}\\.claim$`)
@@ -69,11 +71,11 @@ export function placeIn (directory: string, name: string): LocalPlace {
 }
 
 export function receiptName (name: string): string {
-  return `${name}.receipt.json`
+  return `${name}${RECEIPT}`
 }
 
 export function noteName (name: string): string {
-  return `${name}.set-aside.json`
+  return `${name}${NOTE}`
 }
 
 /** A name that nobody else has. It is that of a part file, so that one left behind by a kill is swept like any other. */
@@ -90,10 +92,8 @@ export function isSearched (directoryName: string): boolean {
 }
 
 export function kindOf (fileName: string): LocalFileKind | undefined {
-  if (DATA.test(fileName)) return { kind: 'data', name: fileName }
-  const receiptOf = RECEIPT.exec(fileName)?.[1]
-  if (receiptOf !== undefined) return { kind: 'receipt', name: receiptOf }
-  const noteOf = NOTE.exec(fileName)?.[1]
-  if (noteOf !== undefined) return { kind: 'note', name: noteOf }
-  return PART.test(fileName) || CLAIM.test(fileName) ? { kind: 'live' } : undefined
+  if (fileName.startsWith('.')) return PART.test(fileName) || CLAIM.test(fileName) ? { kind: 'live' } : undefined
+  const [kind, length] = fileName.endsWith(RECEIPT) ? ['receipt', RECEIPT.length] as const : fileName.endsWith(NOTE) ? ['note', NOTE.length] as const : ['data', 0] as const
+  const name = fileName.slice(0, fileName.length - length)
+  return BARE.test(name) || DATA.test(name) ? { kind, name } : undefined
 }

@@ -1,9 +1,10 @@
-import { relative, sep } from 'node:path'
 import type { FileSystem } from './local-directory.ts'
 import { toLocalStoreError } from './local-errors.ts'
 import type { Log } from './log.ts'
-import { kindOf, noteName } from './local-names.ts'
+import { kindOf } from './local-names.ts'
+import { comesBefore, inOrder, Sample, type Place } from './local-place.ts'
 import type { Receipts } from './local-receipts.ts'
+import type { Tally } from './local-tally.ts'
 import { filesBelow } from './local-walk.ts'
 
 /** One entry of the queue for B2. */
@@ -20,15 +21,56 @@ export interface PendingOptions {
   /** Absolute path. */
   root: string
   receipts: Receipts
+  tally: Tally
   log: Log
+  /** Files that are remembered at once; for more of them the directory is read again. */
+  batchFiles?: number | undefined
 }
 
+/** The directory as a queue. */
+export interface Pending {
+  /**
+   * All that is to be promoted and was there at the first reading, oldest first. What vanishes meanwhile may come all the same.
+   * @param stop ends it: it throws the reason
+   * @throws LocalStoreError where the directory cannot be read
+   */
+  files (stop?: AbortSignal): AsyncGenerator<PendingFile>
+  /** Counts it. @param stop as above @throws LocalStoreError */
+  count (stop?: AbortSignal): Promise<void>
+}
+
+interface Entry extends Place {
+  hasData: boolean
+  hasReceipt: boolean
+  hasNote: boolean
+}
+
+/** Part of all places: after one, up to another one. */
+interface Range {
+  readonly after?: Place | undefined
+  readonly until?: Place | undefined
+}
+
+interface Reading {
+  /** What is in the range, in order; undefined: more than can be remembered. */
+  entries: Entry[] | undefined
+  /** Of what is in the range. */
+  sample: Sample
+  /** The last of all in the directory. */
+  last: Place | undefined
+}
+
+/** Of some 200 bytes each. */
+const BATCH_FILES = 8_000
+
 /**
- * The directory as a queue. Names say nearly everything: what lies beside its data file is a file to be promoted, and what
- * has a note is set aside. Only a receipt that lies alone must be read: it may be kept for an object in B2, or be that of
- * a commit on its way.
+ * Names say nearly everything: what lies beside its data file is a file to be promoted, and what has a note is set aside.
+ * Only a receipt that lies alone must be read: it may be kept for an object in B2, or be that of a commit on its way.
+ *
+ * The directory is in no order, and may be too long to be remembered. Then it is read once for a sample that tells where to
+ * cut, and once for each piece: a million files in some 250 rounds, each of which takes about a second.
  */
-export function createPending ({ fs, root, receipts, log }: PendingOptions): () => Promise<PendingFile[]> {
+export function createPending ({ fs, root, receipts, tally, log, batchFiles = BATCH_FILES }: PendingOptions): Pending {
   const reported = new Set<string>()
 
   function passOver (err: unknown, directory: string): void {
@@ -37,7 +79,8 @@ export function createPending ({ fs, root, receipts, log }: PendingOptions): () 
     reported.add(directory)
   }
 
-  async function judge (key: string, hasData: boolean, hasNote: boolean): Promise<PendingFile | undefined> {
+  async function judge ({ prefix, name, hasData, hasNote }: Entry): Promise<PendingFile | undefined> {
+    const key = `${prefix}${name}`
     const setAside = hasNote ? await receipts.reasonOf(key) : undefined
     // One that was in trouble may have been repaired.
     if (hasData && receipts.trouble(key) === undefined) return { key, kind: 'file', setAside }
@@ -49,27 +92,91 @@ export function createPending ({ fs, root, receipts, log }: PendingOptions): () 
     }
   }
 
-  return async function pending () {
-    const found: PendingFile[] = []
-    try {
-      for await (const { directory, files, siblings } of filesBelow(fs, root, passOver)) {
-        const prefix = directory === root ? '' : `${relative(root, directory).replaceAll(sep, '/')}/`
-        for (const fileName of files) {
-          const file = kindOf(fileName)
-          if (file?.kind !== 'receipt') continue
-          const hasData = siblings.has(file.name)
-          const entry = await judge(`${prefix}${file.name}`, hasData, siblings.has(noteName(file.name)))
-          if (entry !== undefined) found.push(entry)
-        }
-      }
-    } catch (cause) {
-      throw toLocalStoreError(cause, 'The local directory could not be searched for files to promote')
-    }
-    // Ids begin with the time. A listing mostly comes in order, so this is quick for many files, too.
-    return found.sort((a, b) => nameOf(a) < nameOf(b) ? -1 : 1)
-  }
-}
+  async function read ({ after, until }: Range, stop: AbortSignal | undefined): Promise<Reading> {
+    const count = tally.count(after === undefined)
+    const sample = new Sample()
+    const ends: { first?: Place, last?: Place } = {}
+    // As far as is known already, which spares the memory for what would be dropped.
+    let isTooMuch = after === undefined && until === undefined && tally.waiting.files > batchFiles
+    /** Those of this directory: a file, its receipt and its note lie side by side. */
+    let entries = new Map<string, Entry>()
+    let directory: string | undefined
+    const all: Array<Map<string, Entry>> = []
+    let remembered = 0
 
-function nameOf ({ key }: PendingFile): string {
-  return key.slice(key.lastIndexOf('/') + 1)
+    function look (fileName: string, prefix: string): void {
+      const file = kindOf(fileName)
+      if (file === undefined || file.kind === 'live') return
+      const { kind, name } = file
+      if (kind === 'receipt') count.saw(`${prefix}${name}`)
+      if (until !== undefined && name > until.name && ends.last !== undefined && name < ends.last.name) return
+      const place = { name, prefix }
+      if (ends.last === undefined || comesBefore(ends.last, place)) ends.last = place
+      if (after !== undefined && !comesBefore(after, place)) return
+      if (until !== undefined && comesBefore(until, place)) return
+      if (kind === 'receipt' && (ends.first === undefined || comesBefore(place, ends.first))) ends.first = place
+      sample.add(name, prefix)
+      if (isTooMuch) return
+      let entry = entries.get(name)
+      if (entry === undefined) {
+        entry = { ...place, hasData: false, hasReceipt: false, hasNote: false }
+        entries.set(name, entry)
+        isTooMuch = ++remembered > batchFiles
+      }
+      entry[kind === 'data' ? 'hasData' : kind === 'receipt' ? 'hasReceipt' : 'hasNote'] = true
+      if (!isTooMuch) return
+      all.length = 0
+      entries.clear()
+    }
+
+    try {
+      for await (const batch of filesBelow(fs, root, passOver)) {
+        stop?.throwIfAborted()
+        if (batch.directory !== directory) all.push(entries = new Map())
+        directory = batch.directory
+        for (const fileName of batch.files) look(fileName, batch.prefix)
+      }
+      if (isTooMuch) {
+        const { first, last } = ends
+        count.end(first === undefined ? [] : [`${first.prefix}${first.name}`], false)
+        return { entries: undefined, sample, last }
+      }
+      const found: Entry[] = []
+      for (const entry of all.flatMap(entries => [...entries.values()]).sort(inOrder)) {
+        if (entry.hasReceipt && (entry.hasData || await judge(entry) !== undefined)) found.push(entry)
+      }
+      count.end(found.map(({ prefix, name }) => `${prefix}${name}`), after === undefined && until === undefined)
+      return { entries: found, sample, last: ends.last }
+    } catch (cause) {
+      stop?.throwIfAborted()
+      throw toLocalStoreError(cause, 'The local directory could not be searched for files to promote')
+    } finally {
+      count.cancel()
+    }
+  }
+
+  async function * within (range: Range, stop: AbortSignal | undefined): AsyncGenerator<PendingFile> {
+    const { entries, sample, last } = await read(range, stop)
+    if (entries === undefined) {
+      let { after } = range
+      // What comes during all this is for the next time.
+      for (const until of [...sample.cuts(batchFiles), range.until ?? last]) {
+        yield * within({ after, until }, stop)
+        after = until
+      }
+      return
+    }
+    for (const entry of entries) {
+      const file = await judge(entry)
+      if (file !== undefined) yield file
+    }
+  }
+
+  return {
+    files: stop => within({}, stop),
+
+    async count (stop) {
+      await read({}, stop)
+    },
+  }
 }

@@ -21,6 +21,7 @@ export interface FoundFile {
 export interface Receipts {
   /** The methods of the store. */
   find (key: string): Promise<FoundFile | undefined>
+  has (key: string): Promise<boolean>
   keep (key: string, receipt: Receipt, context?: UploadContext): Promise<void>
   setAside (key: string, reason: string): Promise<void>
   takeUp (key: string): Promise<void>
@@ -37,6 +38,9 @@ export interface ReceiptsOptions extends SmallFileTools {
   root: string
   makeDirectory: (directory: string) => Promise<void>
 }
+
+/** Of those that can't be read, and are told of only once. */
+const MOST_TROUBLES = 10_000
 
 export function createReceipts (options: ReceiptsOptions): Receipts {
   const { fs, reading = fs, root, makeDirectory, log } = options
@@ -55,6 +59,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
       const err = toLocalStoreError(cause, 'The receipt could not be read from local storage')
       if (!troubles.has(key)) log.error({ err, key }, 'a receipt in the local store cannot be read; it and its file are left alone')
       troubles.set(key, err.message)
+      if (troubles.size > MOST_TROUBLES) troubles.delete(troubles.keys().next().value!)
       throw err
     }
   }
@@ -71,6 +76,15 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
       return { kind, ...kept, setAside: await exists(reading, place.note) ? await reasonOf(key) : undefined }
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be looked for in local storage')
+    }
+  }
+
+  async function has (key: string): Promise<boolean> {
+    const { receipt } = placeOf(root, key)
+    try {
+      return await exists(fs, receipt)
+    } catch (cause) {
+      throw toLocalStoreError(cause, 'The receipt could not be looked for in local storage')
     }
   }
 
@@ -113,7 +127,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     return 'it was set aside, but the note that says why cannot be read'
   }
 
-  return { find, keep, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
+  return { find, has, keep, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
 }
 
 type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId'>

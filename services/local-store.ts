@@ -13,12 +13,14 @@ import { silentLog, type Log, type UploadContext } from './log.ts'
 import { assertKey, placeOf, temporaryName } from './local-names.ts'
 import { PartFile } from './local-part-file.ts'
 import { createOwners } from './local-owners.ts'
-import { createPending, type PendingFile } from './local-pending.ts'
+import { createPending, type Pending, type PendingFile } from './local-pending.ts'
 import { openDataFile, type OpenFile } from './local-reader.ts'
 import { createReceipts, type FoundFile } from './local-receipts.ts'
 import { assertFree } from './local-stamp.ts'
 import { createStatus, type LocalStoreStatus } from './local-status.ts'
+import { survey, type Survey } from './local-survey.ts'
 import { SWEEP_DELAY_MS, sweepLeftovers, sweepUndecided, type RemovedLeftovers } from './local-sweep.ts'
+import { Tally, type Waiting } from './local-tally.ts'
 import type { Receipt } from './track.ts'
 
 /** Twice the usual time for which a client may be silent, and a minute. */
@@ -38,6 +40,8 @@ export interface LocalStoreOptions {
   patienceMs?: number
   /** Milliseconds for which a claim must look the same before it is taken over. Default 5000; less than 3000 endangers living claims. */
   claimDelayMs?: number
+  /** Files to be promoted that are remembered at once; for more of them the directory is read again. Default 8,000. */
+  batchFiles?: number
   /** Default: silence. */
   log?: Log
   /** Bounds the operations under way; one for all stores of a process, as its threads are. Default: one for four threads. */
@@ -54,7 +58,7 @@ const OPEN_MS = 5_000
 /** Each of the two operations that tell the status: `/ready` answers within two seconds. */
 const STATUS_MS = 800
 
-export type { Claim, FoundFile, LocalStoreStatus, OpenFile, PendingFile }
+export type { Claim, FoundFile, LocalStoreStatus, OpenFile, PendingFile, Waiting }
 
 /** Files in a directory, each whole and with its receipt. Methods that take a key throw TypeError on a bad one. */
 export interface LocalStore {
@@ -100,10 +104,20 @@ export interface LocalStore {
   /**
    * What is to be promoted, oldest first: whole files with their receipts, and receipts kept for objects in B2. Receipts
    * that cannot be read count as set aside, those of whole files from the first `find` on. Foreign files, files without a
-   * receipt and directories whose names begin with a dot are left out.
+   * receipt and directories whose names begin with a dot are left out, and what comes after it has begun.
    * @throws LocalStoreError where the directory cannot be read
    */
-  pending (): Promise<PendingFile[]>
+  pending: Pending['files']
+  /** Counts what is to be promoted. @throws LocalStoreError where the directory cannot be read */
+  count: Pending['count']
+  /** Measures what is to be promoted, which takes longer, but is no hurry. Does nothing if that was done lately. Never rejects. */
+  measure (): Promise<void>
+  /** What is to be promoted, as of the last count and measurement, and of what this process has done since. */
+  waiting (): Waiting
+  /** Whether there is a receipt of this key, for a quick look. @throws LocalStoreError */
+  has (key: string): Promise<boolean>
+  /** Says that a file that came from {@link pending} is here no more. */
+  gone (key: string): void
   /**
    * The receipt of a file that is whole here, or one that was kept for an object in B2; undefined where there is neither.
    * @throws LocalStoreError, also for a receipt that is damaged (`io_error`): its file is here all the same
@@ -141,9 +155,10 @@ export interface LocalStore {
    * same key. Each verifies what is there before it removes the file here, and removes nothing of the other's from B2: it
    * costs traffic, no file.
    * @param stop ends the waiting for another owner: undefined
+   * @param waits false: it does not find out whether another owner lives, but answers at once. Default true
    * @throws LocalStoreError
    */
-  claim (key: string, stop?: AbortSignal): Promise<Claim | undefined>
+  claim (key: string, stop?: AbortSignal, waits?: boolean): Promise<Claim | undefined>
   /**
    * Whether there is a claim of another process, which may be dead: {@link claim} tells.
    * @throws LocalStoreError
@@ -162,6 +177,9 @@ export interface LocalStore {
   /** Ends all timers, discards the writers still open (a commit under way is waited for). The store is of no use afterwards. */
   close (): Promise<void>
 }
+
+/** How much longer it is not measured again than it took: on the whole it costs next to nothing. */
+const REST_RATIO = 50
 
 export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const { dir, minFreeBytes = 0, sweepDelayMs = SWEEP_DELAY_MS, claimDelayMs = CLAIM_DELAY_MS, patienceMs = DEFAULT_PATIENCE_MS, log = silentLog, slots = new DiskSlots() } = options
@@ -189,7 +207,8 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     isHanging: () => slots.overdue > 0,
   })
   const receipts = createReceipts({ fs, reading, root, heartbeat, makeDirectory, log })
-  const pending = createPending({ fs: upkeep, root, receipts, log })
+  const tally = new Tally()
+  const pending = createPending({ fs: upkeep, root, receipts, tally, log, batchFiles: options.batchFiles })
   const claims = createClaims({ fs: upkeep, root, heartbeat, owners, delayMs: claimDelayMs, signal: closing.signal, log })
   const marker = createBucketMarker({ fs: opening, root, dir })
   let sweep: Promise<void> | undefined
@@ -198,9 +217,34 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     if (closing.signal.aborted) throw new LocalStoreError('The local store is closed', { error_code: 'io_error' })
   }
 
+  /** Keys whose files were removed alone: they don't wait any more. */
+  const onlyReceipts = new Set<string>()
+  let surveying: Promise<Survey> | undefined
+  let nextMeasurement = 0
+
+  async function look (): Promise<Survey> {
+    const began = performance.now()
+    try {
+      return await survey({ fs: upkeep, root, tally, signal: closing.signal })
+    } finally {
+      const now = performance.now()
+      nextMeasurement = now + REST_RATIO * (now - began)
+      surveying = undefined
+    }
+  }
+
+  async function measure (): Promise<void> {
+    if (closing.signal.aborted || (surveying === undefined && performance.now() < nextMeasurement)) return
+    try {
+      await (surveying ??= look())
+    } catch (err) {
+      if (!closing.signal.aborted) log.error({ err }, 'the size of what waits in the local store could not be measured')
+    }
+  }
+
   async function runSweep (): Promise<void> {
     try {
-      const sweeping = { fs: upkeep, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, owners, log }
+      const sweeping = { fs: upkeep, root, delayMs: sweepDelayMs, signal: closing.signal, isOpenHere: heartbeat.has, owners, survey: async () => await (surveying ??= look()), log }
       const { undecided, filesWithoutReceipt, ...removed } = await sweepLeftovers(sweeping)
       tellRemoved(removed)
       if (filesWithoutReceipt > 0) log.warn({ count: filesWithoutReceipt }, 'the local store holds files without a receipt; they are left alone')
@@ -247,7 +291,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       room?.release()
       throw toLocalStoreError(cause, 'The file could not be stored locally')
     }
-    const writer = createFileWriter({ fs, data, place, location: location(key), room, heartbeat, log: ownLog, onEnd: () => writers.delete(writer) })
+    const writer = createFileWriter({ fs, data, place, location: location(key), room, heartbeat, log: ownLog, onCommit: () => tally.add(key, data.length), onEnd: () => writers.delete(writer) })
     writers.add(writer)
     // Here at the latest, since a store whose first `open` failed has not been swept yet.
     beginSweep()
@@ -278,10 +322,19 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     }
   }
 
+  async function sizeOf (path: string): Promise<number> {
+    return await fs.lstat(path).then(({ size }) => size, () => 0)
+  }
+
   async function removeFile (key: string): Promise<boolean> {
     const { directory, data } = placeOf(root, key)
     try {
-      if (await unlinkIfThere(fs, data)) await syncDirectory(fs, directory)
+      const bytes = await sizeOf(data)
+      if (await unlinkIfThere(fs, data)) {
+        tally.remove(key, bytes)
+        onlyReceipts.add(key)
+        await syncDirectory(fs, directory)
+      }
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be removed from local storage')
     }
@@ -291,9 +344,12 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   async function remove (key: string): Promise<void> {
     const { directory, data, receipt, note } = placeOf(root, key)
     try {
+      const bytes = await sizeOf(data)
       // The file first: should this end halfway, the sweep takes the rest, while a file without a receipt would stay.
-      const removed = [await unlinkIfThere(fs, data), await unlinkIfThere(fs, receipt), await unlinkIfThere(fs, note)]
-      if (removed.includes(true)) await syncDirectory(fs, directory)
+      const hadData = await unlinkIfThere(fs, data)
+      const hadReceipt = await unlinkIfThere(fs, receipt)
+      if (hadReceipt && !onlyReceipts.delete(key)) tally.remove(key, bytes)
+      if (await unlinkIfThere(fs, note) || hadData || hadReceipt) await syncDirectory(fs, directory)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be removed from local storage')
     }
@@ -305,6 +361,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     await Promise.all(Array.from(writers, writer => writer.discard()))
     await claims.close()
     await sweep
+    await surveying?.catch(() => {})
     await owners.close()
   }
 
@@ -319,13 +376,21 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     readReceipt,
     remove,
     removeFile,
-    pending,
+    pending: pending.files,
+    count: async stop => await work(() => pending.count(stop)),
+    measure,
+    waiting: () => tally.waiting,
+    gone: key => tally.gone(key),
     find: receipts.find,
+    has: receipts.has,
     openFile: async key => await openDataFile(reading, placeOf(root, key).data),
-    keepReceipt: async (key, receipt, context) => await work(() => receipts.keep(key, receipt, context)),
+    keepReceipt: async (key, receipt, context) => await work(async () => {
+      await receipts.keep(key, receipt, context)
+      tally.add(key, 0)
+    }),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),
-    claim: async (key, stop) => await work(() => claims.claim(key, stop)),
+    claim: async (key, stop, waits) => await work(() => claims.claim(key, stop, waits)),
     isClaimedElsewhere: async key => await work(() => claims.isClaimedElsewhere(key)),
     assertBucket: async destination => await work(() => marker.assertBucket(destination)),
     claimForBucket: async destination => await work(() => marker.claimForBucket(destination)),

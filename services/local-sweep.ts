@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf } from './local-errors.ts'
 import { isUnchanged, judgeLiveFiles, type JudgeOptions, type LiveFiles, type Seen } from './local-live-files.ts'
-import { kindOf, placeIn, receiptName, type LocalPlace } from './local-names.ts'
+import { kindOf, placeIn } from './local-names.ts'
 import { exists, stampOf } from './local-stamp.ts'
+import type { SeenOfFile, Survey } from './local-survey.ts'
 import { filesBelow } from './local-walk.ts'
 
 /**
@@ -18,6 +19,8 @@ export interface SweepOptions extends JudgeOptions {
   root: string
   /** Ends the sweep early: it rejects with the signal's reason. */
   signal: AbortSignal
+  /** Finds what lies alone. */
+  survey: () => Promise<Survey>
 }
 
 export interface RemovedLeftovers {
@@ -33,42 +36,35 @@ export interface SweepReport extends RemovedLeftovers {
   undecided: Undecided
 }
 
-export interface Undecided {
+export interface Undecided extends LoneFiles {
   live: LiveFiles
-  receipts: readonly SeenOfFile[]
-  notes: readonly SeenOfFile[]
 }
 
-interface SeenOfFile extends Seen {
-  place: LocalPlace
-}
-
-interface FirstLook {
-  live: Seen[]
-  receipts: SeenOfFile[]
-  notes: SeenOfFile[]
-  dataFiles: LocalPlace[]
-}
+type LoneFiles = Pick<Survey, 'receipts' | 'notes'>
 
 /** Removes what killed processes left behind, by two looks. Names that are not ours are never touched. */
 export async function sweepLeftovers (options: SweepOptions): Promise<SweepReport> {
-  const { fs, signal } = options
-  const { live, receipts, notes, dataFiles } = await look(options)
-  const left = { live: { files: live, looks: 1 }, receipts, notes }
-  const { undecided, ...removed } = await sweepAgain(options, left)
-  let filesWithoutReceipt = 0
-  for (const place of dataFiles) {
-    signal.throwIfAborted()
-    if (await exists(fs, place.data) && !await exists(fs, place.receipt)) filesWithoutReceipt++
-  }
-  return { ...removed, filesWithoutReceipt, undecided }
+  const { delayMs, signal } = options
+  const files = await findLive(options)
+  // It takes its time if much lies there; what fails later must not be unhandled before.
+  const surveying = options.survey().then(found => ({ found, at: performance.now() }))
+  surveying.catch(() => {})
+  let surplusDataFiles = 0
+  const removed = await sweepAgain(options, { files, looks: 1 }, async () => {
+    const { found, at } = await surveying
+    await sleep(at + delayMs - performance.now(), undefined, { signal, ref: false })
+    surplusDataFiles = found.surplusDataFiles
+    return found
+  })
+  return { ...removed, filesWithoutReceipt: surplusDataFiles > 0 ? await countWithoutReceipt(options) : 0 }
 }
 
 /** Looks again and again until it is known of each live file whether anybody has it: until a paused process goes on, or for minutes. */
 export async function sweepUndecided (options: SweepOptions, left: Undecided): Promise<RemovedLeftovers> {
   const total = { partFilesRemoved: 0, receiptsRemoved: 0 }
   for (let undecided = left; isAnything(undecided.live);) {
-    const removed = await sweepAgain(options, undecided)
+    const { live } = undecided
+    const removed = await sweepAgain(options, live, async () => undecided)
     total.partFilesRemoved += removed.partFilesRemoved
     total.receiptsRemoved += removed.receiptsRemoved
     undecided = removed.undecided
@@ -76,7 +72,8 @@ export async function sweepUndecided (options: SweepOptions, left: Undecided): P
   return total
 }
 
-async function sweepAgain (options: SweepOptions, { live, receipts, notes }: Undecided): Promise<RemovedLeftovers & { undecided: Undecided }> {
+/** @param loneFiles as they looked at least `delayMs` ago */
+async function sweepAgain (options: SweepOptions, live: LiveFiles, loneFiles: () => Promise<LoneFiles>): Promise<RemovedLeftovers & { undecided: Undecided }> {
   const { fs, delayMs, signal, log } = options
   await sleep(delayMs, undefined, { signal, ref: false })
   const { abandoned, undecided } = await judgeLiveFiles(options, live)
@@ -99,12 +96,13 @@ async function sweepAgain (options: SweepOptions, { live, receipts, notes }: Und
 
   const partFilesRemoved = await removeWhere(abandoned, file => isUnchanged(fs, file))
   // After the part files: the test for receipts relies on the stale ones being gone. And notes go with their receipts.
+  const { receipts, notes } = await loneFiles()
   const receiptsRemoved = await removeWhere(receipts, file => isAbandonedReceipt(fs, file))
   await removeWhere(notes, file => isAbandonedNote(fs, file))
   return { partFilesRemoved, receiptsRemoved, undecided: { live: undecided, ...ofPartFiles(undecided.files) } }
 
   /** What goes with them, once they go. */
-  function ofPartFiles (files: readonly Seen[]): Pick<Undecided, 'receipts' | 'notes'> {
+  function ofPartFiles (files: readonly Seen[]): LoneFiles {
     const paths = new Set(files.map(({ path }) => path))
     const isTheirs = ({ place }: SeenOfFile): boolean => paths.has(place.dataPart)
     return { receipts: receipts.filter(isTheirs), notes: notes.filter(isTheirs) }
@@ -142,29 +140,31 @@ async function isAbandonedNote (fs: FileSystem, note: SeenOfFile): Promise<boole
   return !await exists(fs, note.place.receipt) && await isUnchanged(fs, note)
 }
 
-async function look ({ fs, root, signal, log }: SweepOptions): Promise<FirstLook> {
-  const found: FirstLook = { live: [], receipts: [], notes: [], dataFiles: [] }
+async function findLive ({ fs, root, signal, log }: SweepOptions): Promise<Seen[]> {
+  const found: Seen[] = []
   const report = (err: unknown): void => log.warn({ err }, 'a directory of the local store could not be searched for leftovers')
-  for await (const { directory, files, siblings } of filesBelow(fs, root, report)) {
+  for await (const { directory, files } of filesBelow(fs, root, report)) {
+    signal.throwIfAborted()
     for (const fileName of files) {
-      signal.throwIfAborted()
-      await note(fs, found, directory, fileName, siblings)
+      if (kindOf(fileName)?.kind !== 'live') continue
+      const path = join(directory, fileName)
+      const stamp = await stampOf(fs, path).catch(() => undefined)
+      if (stamp !== undefined) found.push({ path, stamp }) // else it is gone meanwhile, or not to be judged
     }
   }
   return found
 }
 
-async function note (fs: FileSystem, found: FirstLook, directory: string, fileName: string, siblings: ReadonlySet<string>): Promise<void> {
-  const file = kindOf(fileName)
-  if (file === undefined) return
-  if (file.kind === 'data') {
-    if (!siblings.has(receiptName(file.name))) found.dataFiles.push(placeIn(directory, file.name))
-    return
+async function countWithoutReceipt ({ fs, root, signal }: SweepOptions): Promise<number> {
+  let count = 0
+  for await (const { directory, files } of filesBelow(fs, root, () => {})) {
+    for (const fileName of files) {
+      signal.throwIfAborted()
+      const file = kindOf(fileName)
+      if (file?.kind !== 'data') continue
+      const place = placeIn(directory, file.name)
+      if (!await exists(fs, place.receipt) && await exists(fs, place.data)) count++
+    }
   }
-  if (file.kind !== 'live' && siblings.has(file.name)) return // beside its data file
-  const path = join(directory, fileName)
-  const stamp = await stampOf(fs, path).catch(() => undefined)
-  if (stamp === undefined) return // gone meanwhile, or not to be judged
-  if (file.kind === 'live') found.live.push({ path, stamp })
-  else found[file.kind === 'note' ? 'notes' : 'receipts'].push({ path, stamp, place: placeIn(directory, file.name) })
+  return count
 }

@@ -24,6 +24,7 @@ export function optionsFromConfig (config: Config) {
     breakerThreshold: config.BREAKER_THRESHOLD,
     breakerResetMs: config.BREAKER_RESET_MS,
     promoteIntervalMs: config.PROMOTE_INTERVAL_MS,
+    promoteConcurrency: config.PROMOTE_CONCURRENCY,
     shutdownGraceMs: config.SHUTDOWN_GRACE_MS,
   }
 }

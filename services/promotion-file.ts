@@ -19,6 +19,10 @@ export interface PromotedFileOptions {
   /** Called with the new receipt; the local file goes once it resolved. */
   readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
   readonly log: Log
+  /** Whether to wait until it is known if another process that has claimed it still lives, which takes seconds. */
+  readonly waitsForOwner: boolean
+  /** Called once it is claimed: waits for a free place among the promotions, and gives what leaves it. */
+  enter (signal: AbortSignal): Promise<() => void>
   /** Called with the bytes that B2 has so far. */
   onBytes (bytes: number): void
 }
@@ -52,6 +56,8 @@ export class PromotedFile {
     this.#writesEnded = new Promise(resolve => { this.#endWrites = resolve })
   }
 
+  get isStopped (): boolean { return this.#stop.signal.aborted }
+
   /** Ends it at the next safe point: a write that may store the object at any moment is waited for. */
   stop (): void {
     this.#stop.abort()
@@ -80,13 +86,15 @@ export class PromotedFile {
   async run (): Promise<PromotionOutcome> {
     const { local } = this.#stores
     try {
-      const claim = await local.claim(this.key, this.#stop.signal)
+      const claim = await local.claim(this.key, this.#stop.signal, this.#options.waitsForOwner)
       if (claim === undefined) {
         this.#stop.signal.throwIfAborted()
-        return { kind: 'skipped', detail: 'Another process has it' }
+        return { kind: 'elsewhere' }
       }
       let stopWatching = (): void => {}
+      let leave = (): void => {}
       try {
+        leave = await this.#options.enter(this.#stop.signal)
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true
         if (!claim.isKnown) stopWatching = this.#endWithFile()
@@ -99,6 +107,7 @@ export class PromotedFile {
         return outcomeOf(error)
       } finally {
         stopWatching()
+        leave()
         await claim.release()
       }
     } catch (error) {

@@ -8,10 +8,12 @@ import type { LocalErrorCode } from './local-errors.ts'
 /** How the promotion of one file ended. */
 export type PromotionOutcome =
   | { readonly kind: 'promoted' }
-  /** It was removed meanwhile. */
+  /** It was removed meanwhile, or another process has promoted it. */
   | { readonly kind: 'gone' }
   /** It is for a later pass. */
   | { readonly kind: 'skipped', readonly detail: string }
+  /** Another process has it. */
+  | { readonly kind: 'elsewhere' }
   /** It was ended from outside, and can go on later. */
   | { readonly kind: 'stopped' }
   /** The circuit is open: none can be promoted now. */

@@ -3,22 +3,22 @@ import type { Readable } from 'node:stream'
 import { bufferSize } from './buffer-pool.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { OpenFile } from './local-store.ts'
-import type { MemoryAccount, MemoryLease } from './memory-account.ts'
+import type { PromotionMemory } from './promotion-memory.ts'
 
 export interface PromotionPartsOptions {
   /** The one that reads it closes it. */
   readonly file: OpenFile
   /** Most bytes of a part. */
   readonly partBytes: number
-  readonly account: MemoryAccount
+  readonly memory: PromotionMemory
   readonly pool: BufferPool
   /** Ends the waiting for memory. */
   readonly signal: AbortSignal
 }
 
-/** Reads a local file part by part into one buffer, which the memory account pays for, and hashes what it reads. */
+/** Reads a local file part by part into one buffer, which the account of all uploads pays for, and hashes what it reads. */
 export class PromotionParts {
-  readonly #lease: MemoryLease
+  readonly #payBack: () => void
   readonly #pool: BufferPool
   readonly #stream: Readable
   readonly #chunks: AsyncIterator<Buffer>
@@ -27,8 +27,8 @@ export class PromotionParts {
   #rest: Buffer = Buffer.alloc(0)
   #bytesRead = 0
 
-  private constructor ({ file, pool }: PromotionPartsOptions, lease: MemoryLease, buffer: Buffer) {
-    this.#lease = lease
+  private constructor ({ file, pool }: PromotionPartsOptions, payBack: () => void, buffer: Buffer) {
+    this.#payBack = payBack
     this.#pool = pool
     this.#buffer = buffer
     this.#stream = file.stream()
@@ -37,15 +37,12 @@ export class PromotionParts {
 
   /** Waits for its memory first. @throws the reason of `signal` */
   static async open (options: PromotionPartsOptions): Promise<PromotionParts> {
-    const { file, partBytes, account, pool, signal } = options
+    const { file, partBytes, memory, pool, signal } = options
     const size = bufferSize(Math.min(file.size, partBytes))
-    // No client is at its other end that could be slow, so it is never ended.
-    const lease = account.open({ need: size, rate: () => undefined, end: () => {} })
     try {
-      await taken(lease, size, signal)
-      return new PromotionParts(options, lease, pool.lend(size))
+      const payBack = await memory.take(size, signal)
+      return new PromotionParts(options, payBack, pool.lend(size))
     } catch (error) {
-      lease.close()
       await file.close()
       throw error
     }
@@ -88,20 +85,6 @@ export class PromotionParts {
   close (reuse: boolean): void {
     this.#stream.on('error', () => {}).destroy()
     this.#pool.takeBack(this.#buffer, reuse)
-    this.#lease.close()
-  }
-}
-
-async function taken (lease: MemoryLease, bytes: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted()
-  let onAbort = (): void => {}
-  try {
-    await new Promise<void>((resolve, reject) => {
-      onAbort = () => reject(signal.reason)
-      signal.addEventListener('abort', onAbort)
-      if (lease.take(bytes, resolve)) resolve()
-    })
-  } finally {
-    signal.removeEventListener('abort', onAbort)
+    this.#payBack()
   }
 }

@@ -4,8 +4,8 @@ import type { BufferPool } from './buffer-pool.ts'
 import type { CircuitBreaker, Permit } from './circuit-breaker.ts'
 import type { LocalStore, OpenFile } from './local-store.ts'
 import type { UploadContext } from './log.ts'
-import type { MemoryAccount } from './memory-account.ts'
 import { CircuitOpen, DamagedFile, WriteFailed } from './promotion-outcome.ts'
+import type { PromotionMemory } from './promotion-memory.ts'
 import { PromotionParts } from './promotion-parts.ts'
 import type { Track } from './track.ts'
 
@@ -14,7 +14,7 @@ export interface PromotionStores {
   readonly b2: B2Store
   readonly local: LocalStore
   readonly breaker: CircuitBreaker
-  readonly account: MemoryAccount
+  readonly memory: PromotionMemory
   readonly pool: BufferPool
 }
 
@@ -45,14 +45,14 @@ export class PromotionUpload {
 
   /** Stores the file, which it closes, with its receipt. False where B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
   async store (file: OpenFile): Promise<boolean> {
-    const { b2, account, pool } = this.#stores
+    const { b2, memory, pool } = this.#stores
     const { track, stop } = this.#options
     const { partBytes } = b2
     if (file.size !== track.size_bytes) {
       await file.close()
       throw new DamagedFile(`The file has ${file.size} bytes, its receipt says ${track.size_bytes}`)
     }
-    const parts = await PromotionParts.open({ file, partBytes, account, pool, signal: stop })
+    const parts = await PromotionParts.open({ file, partBytes, memory, pool, signal: stop })
     let isFirst = false
     try {
       isFirst = track.size_bytes <= partBytes ? await this.#putWhole(parts) : await this.#putParts(parts)

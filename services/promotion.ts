@@ -2,11 +2,13 @@ import type { B2Store } from './b2/store.ts'
 import type { Log } from './log.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { CircuitBreaker } from './circuit-breaker.ts'
-import type { LocalStore } from './local-store.ts'
+import type { LocalStore, Waiting } from './local-store.ts'
 import type { MemoryAccount } from './memory-account.ts'
 import type { Observer } from './observer.ts'
+import { PromotionMemory } from './promotion-memory.ts'
 import { PromotionPass } from './promotion-pass.ts'
 import { PromotionQueue } from './promotion-queue.ts'
+import { NOTHING_DONE } from './promotion-report.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './promotion-report.ts'
 import type { Receipt } from './track.ts'
 
@@ -17,13 +19,15 @@ export interface PromoterOptions {
   readonly b2: B2Store | undefined
   readonly local: LocalStore
   readonly breaker: CircuitBreaker
-  /** Pays for the one buffer that a promotion reads into. */
+  /** Pays for the buffers that promotions read into. */
   readonly account: MemoryAccount
   readonly pool: BufferPool
   readonly log: Log
   readonly observer?: Observer | undefined
   /** Milliseconds of pause between two passes. 0: nothing is promoted but by a call; B2 is still cleaned up each minute. */
   readonly intervalMs: number
+  /** Files that are promoted at once. Default 4. */
+  readonly concurrency?: number | undefined
   /** Failures in a row, for reasons of its own, after which a file is set aside. Default 5. */
   readonly maxFailures?: number
   /** Called with the new receipt once B2 has the file for sure; the local file goes only after it resolved. */
@@ -32,7 +36,7 @@ export interface PromoterOptions {
   readonly beforePass?: (() => Promise<unknown>) | undefined
 }
 
-/** Moves files that fell back to local storage to B2, one at a time. */
+/** Moves files that fell back to local storage to B2, oldest first, a few at a time. */
 export interface Promoter {
   /**
    * One pass over all files. Passes don't overlap: a call during one gets a pass that begins after it. Once closed it does
@@ -44,15 +48,12 @@ export interface Promoter {
   start (): void
   /** Begins a pass soon, unless promotion is off: B2 is well again. */
   wake (): void
-  /** Says that a file was stored locally: it is pending from now on. */
-  note (key: string): void
   /**
-   * Ends a promotion of this key that is under way in this process, and resolves when it can't write to B2 any more; the key
-   * is not pending any more. To be called once the local file is removed: then no other promotion can begin.
+   * Ends a promotion of this key that is under way in this process, and resolves when it can't write to B2 any more. To be called once the local file is removed: then no other promotion can begin.
    */
   release (key: string): Promise<void>
-  /** Files to be promoted, those set aside included, as of the last look and what was noted since; 0 in local-only mode. */
-  readonly pending: number
+  /** What is to be promoted, files set aside included; nothing in local-only mode. */
+  readonly waiting: Waiting
   /** Stops at a safe point, after `graceMs` anywhere; what was under way begins again at the next start. Default 0. */
   close (graceMs?: number): Promise<void>
 }
@@ -60,24 +61,23 @@ export interface Promoter {
 /** How often B2 is cleaned up where promotion is off. */
 const CLEANUP_INTERVAL_MS = 60_000
 
-const NOTHING: PromotionReport = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 }
+const NOTHING_WAITS: Waiting = { files: 0, bytes: 0, oldest: undefined, isCounted: true }
 
 export function createPromoter (options: PromoterOptions): Promoter {
-  const { b2, local, log, observer, intervalMs, maxFailures = 5, onPromoted, beforePass } = options
+  const { b2, local, log, observer, intervalMs, concurrency = 4, maxFailures = 5, onPromoted, beforePass } = options
   const queue = new PromotionQueue(maxFailures)
-  /** Keys, as of the last look. */
-  const pending = new Set<string>()
+  const memory = new PromotionMemory(options.account)
   /** What runs of its own accord; none of them rejects. */
   const background = new Set<Promise<void>>()
   let lastTurn: Promise<unknown> = Promise.resolve()
   let current: PromotionPass | undefined
   let isWoken = false
-  let isClosed = false
+  const closing = new AbortController()
   let timer: NodeJS.Timeout | undefined
 
   async function promote (how: PromoteOptions = {}): Promise<PromotionReport> {
-    if (b2 === undefined) return { ...NOTHING }
-    return await inTurn(async () => isClosed ? { ...NOTHING, pending: pending.size } : await runPass(b2, how))
+    if (b2 === undefined) return { ...NOTHING_DONE }
+    return await inTurn(async () => closing.signal.aborted ? { ...NOTHING_DONE, pending: local.waiting().files } : await runPass(b2, how))
   }
 
   /** Passes and looks don't overlap: what is promoted during a look would count as pending after it. */
@@ -89,21 +89,18 @@ export function createPromoter (options: PromoterOptions): Promoter {
 
   async function runPass (b2: B2Store, how: PromoteOptions): Promise<PromotionReport> {
     await beforePass?.()
-    const tools = { stores: { ...options, b2 }, queue, log, observer, onPromoted, onGone: (key: string) => { pending.delete(key) } }
-    const pass = current = new PromotionPass(tools, how)
+    const pass = current = new PromotionPass({ stores: { ...options, b2, memory }, queue, log, observer, onPromoted, concurrency }, how)
     try {
-      const report = await pass.run(queue.begin(await look()))
-      return { ...report, pending: pending.size }
+      const report = await pass.run()
+      local.measure()
+      return { ...report, pending: local.waiting().files }
     } finally {
       current = undefined
     }
   }
 
-  async function look (): ReturnType<LocalStore['pending']> {
-    const files = await local.pending()
-    pending.clear()
-    for (const { key } of files) pending.add(key)
-    return files
+  async function look (): Promise<void> {
+    await local.count(closing.signal).catch(error => { if (!closing.signal.aborted) throw error })
   }
 
   function inBackground (work: () => Promise<unknown>): void {
@@ -114,7 +111,8 @@ export function createPromoter (options: PromoterOptions): Promoter {
   }
 
   function wake (): void {
-    if (intervalMs === 0 || b2 === undefined || isWoken || isClosed) return
+    current?.goOn()
+    if (intervalMs === 0 || b2 === undefined || isWoken || closing.signal.aborted) return
     isWoken = true
     const before = lastTurn
     inBackground(async () => {
@@ -125,7 +123,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   }
 
   function schedule (b2: B2Store): void {
-    if (isClosed) return
+    if (closing.signal.aborted) return
     timer = setTimeout(() => inBackground(async () => {
       b2.retryCleanup()
       try {
@@ -143,22 +141,18 @@ export function createPromoter (options: PromoterOptions): Promoter {
     start () {
       if (b2 === undefined) return
       inBackground(() => inTurn(look))
+      local.measure() // which the store ends
       schedule(b2)
-    },
-
-    note (key) {
-      if (b2 !== undefined) pending.add(key)
     },
 
     async release (key) {
       await current?.release(key)
-      pending.delete(key)
     },
 
-    get pending () { return pending.size },
+    get waiting () { return b2 === undefined ? NOTHING_WAITS : local.waiting() },
 
     async close (graceMs = 0) {
-      isClosed = true
+      closing.abort()
       clearTimeout(timer)
       current?.stop()
       const cut = setTimeout(() => current?.cut(), graceMs)

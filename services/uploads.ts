@@ -61,6 +61,8 @@ export interface UploadsOptions {
    * `promote()`. Default 60,000.
    */
   readonly promoteIntervalMs?: number | undefined
+  /** Files that are moved at once, 1 to 32. Uploads come first. Default 4. */
+  readonly promoteConcurrency?: number | undefined
   /**
    * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
    * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored.
@@ -73,6 +75,21 @@ export interface UploadsOptions {
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
   /** Rejects if the directory's files must not go to this bucket: then nothing is promoted. */
   readonly beforePass?: (() => Promise<unknown>) | undefined
+}
+
+/**
+ * Files in local storage that are to be moved to B2, those set aside included; none in local-only mode. What this process
+ * does counts at once, what others do on the same directory counts at the next reading of it.
+ */
+export interface UploadsWaiting {
+  /** How many. */
+  readonly files: number
+  /** Bytes of them. */
+  readonly bytes: number
+  /** Seconds since the oldest was uploaded; 0 if there is none. */
+  readonly oldestSeconds: number
+  /** Whether all have been counted once; until then the numbers are what was counted so far. */
+  readonly isCounted: boolean
 }
 
 /** How both stores are. */
@@ -88,7 +105,10 @@ export interface UploadsStatus {
   }
   /** The local directory, measured now. */
   readonly local: LocalStoreStatus
-  /** Files in local storage that are to be moved to B2, those set aside included; 0 in local-only mode. */
+  /**
+   * Files in local storage that are to be moved to B2, those set aside included; 0 in local-only mode. Until all have been
+   * counted once, as many as were counted so far.
+   */
   readonly pending_promotions: number
   /** False from the moment on at which the app begins to close: uploads are `shutting_down`. */
   readonly accepting: boolean
@@ -119,6 +139,8 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
   readonly heldBytes: number
   /** Bound on them. */
   readonly budgetBytes: number
+  /** What waits in local storage to be moved to B2. */
+  readonly waiting: UploadsWaiting
   /** State of both stores; no call to B2. */
   status (): Promise<UploadsStatus>
 }
@@ -159,7 +181,7 @@ export function createUploads (options: UploadsOptions): UploadService {
     resetMs: options.breakerResetMs ?? 30_000,
     onChange: onCircuitChange,
   })
-  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, onPromoted, beforePass })
+  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, concurrency: options.promoteConcurrency ?? 4, onPromoted, beforePass })
   const receiver = createReceiver({
     stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes ?? [] },
     account,
@@ -171,10 +193,7 @@ export function createUploads (options: UploadsOptions): UploadService {
     maxConcurrent: options.maxConcurrent ?? 1_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
     minRate: options.minRate ?? 1_024,
-    async onStored (receipt, context) {
-      if (receipt.storage === 'local') promoter.note(receipt.track.key)
-      await options.onStored?.(receipt, context)
-    },
+    async onStored (receipt, context) { await options.onStored?.(receipt, context) },
   })
   const stored = createStoredFiles({ b2, local, keyPrefix, promoter })
   let accepting = true
@@ -240,6 +259,11 @@ export function createUploads (options: UploadsOptions): UploadService {
 
     budgetBytes,
 
+    get waiting () {
+      const { files, bytes, oldest, isCounted } = promoter.waiting
+      return { files, bytes, oldestSeconds: oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1_000), isCounted }
+    },
+
     async status () {
       const { lastError } = breaker
       return {
@@ -249,7 +273,7 @@ export function createUploads (options: UploadsOptions): UploadService {
           accepting: b2 !== undefined && breaker.wouldPermit(true),
         },
         local: await local.status(),
-        pending_promotions: promoter.pending,
+        pending_promotions: promoter.waiting.files,
         accepting,
       }
     },

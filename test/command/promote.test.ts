@@ -29,7 +29,7 @@ t.test('all files go to B2, with a line for each, and a second time there is not
 
 t.test('--json prints one JSON object and nothing else', async t => {
   const { b2, service, fallBack, run } = await setCommandStage(t)
-  const nothing = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0, files: [] }
+  const nothing = { files: [], promoted: 0, failed: 0, set_aside: 0, skipped: 0, elsewhere: 0, pending: 0, bytes: 0 }
   t.same(await run('--json'), { code: 0, stdout: `${JSON.stringify(nothing)}\n`, stderr: '' })
 
   const stored = [await fallBack(KIB), await fallBack(6 * MIB), await fallBack(KIB)]
@@ -70,7 +70,7 @@ t.test('--dry-run names the files and does nothing, neither in the directory nor
   })
   const { code, stdout } = await run('--dry-run', '--json')
   t.equal(code, 0)
-  t.same(JSON.parse(stdout), { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 1, bytes: KIB, files: [{ key, outcome: 'pending', size_bytes: KIB }] })
+  t.same(JSON.parse(stdout), { promoted: 0, failed: 0, set_aside: 0, skipped: 0, elsewhere: 0, pending: 1, bytes: KIB, files: [{ key, outcome: 'pending', size_bytes: KIB }] })
   t.equal(b2.requests.length, requests)
   t.same(await service.localFiles(), before)
 })

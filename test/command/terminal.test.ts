@@ -28,7 +28,7 @@ function output (options: Partial<OutputOptions> & { columns?: number, isTTY?: b
   return {
     printed,
     tell: (progress: Partial<PromotionProgress>) => onProgress({ total: 4, done: 0, key: KEY, bytes: 0, size_bytes: 100, ...progress }),
-    end: () => end({ promoted: 3, failed: 1, set_aside: 0, skipped: 0, pending: 1, bytes: 300 }),
+    end: () => end({ promoted: 3, failed: 1, set_aside: 0, skipped: 0, elsewhere: 0, pending: 1, bytes: 300 }),
   }
 }
 
@@ -85,7 +85,7 @@ t.test('without a terminal, on a dumb one and with --json nothing is drawn', asy
   tell({ bytes: 50 })
   tell({ done: 1, outcome: 'promoted' })
   end()
-  t.same(JSON.parse(printed.stdout), { promoted: 3, failed: 1, set_aside: 0, skipped: 0, pending: 1, bytes: 300, files: [{ key: KEY, outcome: 'promoted', size_bytes: 100 }] })
+  t.same(JSON.parse(printed.stdout), { promoted: 3, failed: 1, set_aside: 0, skipped: 0, elsewhere: 0, pending: 1, bytes: 300, files: [{ key: KEY, outcome: 'promoted', size_bytes: 100 }] })
 })
 
 // That of util-linux, which knows these options.

@@ -5,23 +5,18 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createPending } from '../../services/local-pending.ts'
 import { createReceipts } from '../../services/local-receipts.ts'
-import { newReceipt, noHeartbeat, put, recordingLog } from '../fixtures/local-files.ts'
-
-/** The real file system, but that some paths can't be read. */
-function fsWithout (isClosed: (path: string) => boolean) {
-  const refusing = (real: (...values: any[]) => Promise<unknown>) => async (path: string, ...rest: unknown[]) => {
-    if (isClosed(path)) throw Object.assign(new Error('no'), { code: 'EACCES', syscall: 'open' })
-    return await real(path, ...rest)
-  }
-  return { ...nodeFs, readdir: refusing(nodeFs.readdir), readFile: refusing(nodeFs.readFile) } as unknown as typeof nodeFs
-}
+import { Tally } from '../../services/local-tally.ts'
+import { all, newReceipt, noHeartbeat, put, recordingLog, refusing } from '../fixtures/local-files.ts'
 
 function build (t: Test, isClosed: (path: string) => boolean = () => false) {
   const root = join(t.testdir(), 'storage')
-  const fs = fsWithout(isClosed)
+  const denied = Object.assign(new Error('no'), { code: 'EACCES', syscall: 'open' })
+  const fs = { ...nodeFs, ...refusing(isClosed, denied, 'opendir', 'readFile') }
   const log = recordingLog()
   const receipts = createReceipts({ fs, root, heartbeat: noHeartbeat, makeDirectory: async () => {}, log })
-  return { root, log, receipts, pending: createPending({ fs, root, receipts, log }) }
+  const tally = new Tally()
+  const { files } = createPending({ fs, root, receipts, tally, log })
+  return { root, log, receipts, tally, pending: async () => await all(files()) }
 }
 
 /** The key of the file that was uploaded as the `order`th. */
@@ -110,7 +105,7 @@ t.test('so does one whose file can\'t be looked for', async t => {
   const receipts = createReceipts({ fs, root, heartbeat: noHeartbeat, makeDirectory: async () => {}, log })
   const key = keyOf(1)
   put(root, `${key}.receipt.json`, JSON.stringify(newReceipt(key, 'b2')))
-  t.match(await createPending({ fs, root, receipts, log })(), [{ key, kind: 'receipt', setAside: /cannot be read/ }])
+  t.match(await all(createPending({ fs, root, receipts, tally: new Tally(), log }).files()), [{ key, kind: 'receipt', setAside: /cannot be read/ }])
 })
 
 t.test('a directory that may not be read is passed over and told once; the store\'s own is an error', async t => {
@@ -130,4 +125,41 @@ t.test('a directory that may not be read is passed over and told once; the store
   t.equal(log.lines.length, 2, 'another one is told, too')
   closed = ['storage']
   await t.rejects(pending(), { name: 'LocalStoreError', error_code: 'permission_denied' })
+})
+
+t.test('a directory that is too long to be remembered is read again and again: all come once, in order', async t => {
+  for (const batchFiles of [1, 2, 3, 7, 1_000]) {
+    const { root, receipts, log } = build(t)
+    const tally = new Tally()
+    const keys = Array.from({ length: 40 }, (_, index) => `${index % 3 === 0 ? 'tracks/' : 'a/b/'}000000${String(index + 10)}-ac96-774b-bcce-b302099a8057.mp3`)
+    for (const [index, key] of keys.entries()) {
+      if (index % 10 === 4) put(root, `${key}.receipt.json`, JSON.stringify(newReceipt(key, 'b2')))
+      else putFile(root, key)
+      if (index % 10 === 7) put(root, `${key}.set-aside.json`, '{"reason":"its bytes changed"}')
+      put(root, key.replace('-ac96-', '-ac97-'), 'without a receipt')
+    }
+    const pending = createPending({ fs: nodeFs, root, receipts, tally, log, batchFiles })
+    t.same(await all(pending.files()), keys.map((key, index) => ({
+      key,
+      kind: index % 10 === 4 ? 'receipt' : 'file',
+      setAside: index % 10 === 7 ? 'its bytes changed' : undefined,
+    })), `with ${batchFiles} in memory`)
+    await pending.count()
+    t.match(tally.waiting, { files: 40, oldest: 0x10 * 65_536 + 0xac96 })
+  }
+})
+
+t.test('what comes while it is read is for the next time, and a signal ends it', async t => {
+  const { root, receipts, log } = build(t)
+  const pending = createPending({ fs: nodeFs, root, receipts, tally: new Tally(), log, batchFiles: 2 })
+  const keys = [1, 2, 3, 4, 5].map(order => keyOf(order))
+  for (const key of keys) putFile(root, key)
+  const found: string[] = []
+  for await (const { key } of pending.files()) {
+    found.push(key)
+    putFile(root, keyOf(9))
+  }
+  t.same(found, keys)
+  await t.rejects(all(pending.files(AbortSignal.abort())), { name: 'AbortError' })
+  await t.rejects(pending.count(AbortSignal.abort()), { name: 'AbortError' })
 })

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createLocalStore, type LocalStore } from '../../services/local-store.ts'
-import { sweepLeftovers } from '../../services/local-sweep.ts'
 import { freezingFs } from '../fixtures/freezing-fs.ts'
-import { filesBelow, newKey, newReceipt, ownersWith, recordingLog, storeFile } from '../fixtures/local-files.ts'
+import { all, filesBelow, newKey, newReceipt, sweep, storeFile } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
@@ -64,7 +63,7 @@ function claimOf (store: LocalStore, key: string): string {
 async function stateOf (t: Test, dir: string, key: string): Promise<string> {
   const store = createLocalStore({ dir, claimDelayMs: 50 })
   const found = await store.find(key)
-  const pending = await store.pending()
+  const pending = await all(store.pending())
   const claim = await store.claim(key)
   t.ok(claim !== undefined || found === undefined, 'can be claimed')
   await claim?.release()
@@ -98,7 +97,7 @@ for (const [name, { before, killed, states }] of Object.entries(CASES)) {
 
       // Twice, since a first look cannot judge all.
       for (let start = 0; start < 2; start++) {
-        await sweepLeftovers({ fs: nodeFs, root: dir, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log: recordingLog() })
+        await sweep(dir)
       }
       const state = await stateOf(t, dir, key)
       t.ok(states.includes(state), `killed after ${steps} steps: ${state}`)

@@ -7,16 +7,11 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { bundle } from '../../scripts/bundle.ts'
 import { createLocalStore } from '../../services/local-store.ts'
-import { sweepLeftovers } from '../../services/local-sweep.ts'
-import { filesBelow, newKey, ownersWith, recordingLog } from '../fixtures/local-files.ts'
+import { filesBelow, newKey, recordingLog, sweep } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
-
-function sweep (root: string) {
-  return sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log: recordingLog() })
-}
 
 t.test('open part files are kept fresh, and only those', async t => {
   const touches: string[] = []

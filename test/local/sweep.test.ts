@@ -3,19 +3,13 @@ import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { sweepLeftovers, type SweepOptions } from '../../services/local-sweep.ts'
-import { filesBelow, newKey, newReceipt, put, ownersWith, recordingLog, uuidV7 } from '../fixtures/local-files.ts'
+import { survey, type Survey } from '../../services/local-survey.ts'
+import { Tally } from '../../services/local-tally.ts'
+import { filesBelow, newKey, newReceipt, put, recordingLog, refusing, sweep, uuidV7 } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.
 const alive = setInterval(() => {}, 10_000)
 t.teardown(() => clearInterval(alive))
-
-async function sweep (root: string, options: Partial<SweepOptions> = {}) {
-  const log = recordingLog()
-  const { undecided, ...report } = await sweepLeftovers({ fs: nodeFs, root, delayMs: 1, signal: new AbortController().signal, isOpenHere: () => false, owners: ownersWith(), log, ...options })
-  t.same(undecided, { live: { files: [], owners: [], looks: 1 }, receipts: [], notes: [] })
-  return report
-}
 
 /** Runs `between` between the two looks: the first look is over when the last file that it judges has been. */
 function fsWithPause (lastPath: string, between: () => void): typeof nodeFs {
@@ -117,9 +111,9 @@ t.test('a commit that comes between the questions for part file and data file do
 t.test('a receipt whose file was there at the first look is left to the next sweep', async t => {
   const root = t.testdir()
   const name = uuidV7()
-  const last = `.${uuidV7()}.part`
-  write(root, name, `${name}.receipt.json`, last)
-  t.same((await sweep(root, { fs: fsWithPause(join(root, last), () => rmSync(join(root, name))) })).receiptsRemoved, 0)
+  write(root, name, `${name}.receipt.json`)
+  const removing = async (): Promise<Survey> => await survey({ fs: nodeFs, root, tally: new Tally(), signal: new AbortController().signal }).finally(() => rmSync(join(root, name)))
+  t.same((await sweep(root, { survey: removing })).receiptsRemoved, 0)
   t.same(filesBelow(root), [`${name}.receipt.json`])
   t.same((await sweep(root)).receiptsRemoved, 1)
 })
@@ -176,7 +170,7 @@ t.test('what cannot be removed or searched is reported, and the rest still goes'
   const fs = {
     ...nodeFs,
     unlink: async (path: string) => { if (path.endsWith(first)) throw denied; await nodeFs.unlink(path) },
-    readdir: async (path: string, options: object) => { if (path.endsWith('closed')) throw denied; return await nodeFs.readdir(path, options) }
+    ...refusing(path => path.endsWith('closed'), denied, 'opendir'),
   } as unknown as typeof nodeFs
   t.equal((await sweep(root, { fs, log })).partFilesRemoved, 1)
   t.same(filesBelow(root), [first, second].sort())

@@ -34,7 +34,7 @@ for (const [name, size, damage] of [
 
     const told: unknown[] = []
     const report = await uploads.promote({ onProgress: ({ key, outcome, error_code: code }) => { if (key === bad.key && outcome !== undefined) told.push([outcome, code]) } })
-    t.same(report, { promoted: 1, failed: 0, set_aside: 1, skipped: 0, pending: 1, bytes: KIB })
+    t.same(report, { promoted: 1, failed: 0, set_aside: 1, skipped: 0, elsewhere: 0, pending: 1, bytes: KIB })
     t.same(told, [['set_aside', 'checksum_mismatch']])
     t.match(service.log.of('promotion.failed'), [{ level: 50, key: bad.key, set_aside: true, error_code: 'checksum_mismatch', duration_ms: Number, detail: /^The file('s sha256 is| has) .+ its receipt says / }])
     t.match(await uploads.status(), { pending_promotions: 1 })

@@ -24,11 +24,14 @@ t.test('no file is promoted while the directory is searched, as the search would
   const searchMayEnd = new Promise<void>(resolve => { endSearch = resolve })
   const slow: LocalStore = {
     ...local,
-    async pending () {
+    async count (stop) {
       searches++
-      const files = await local.pending()
+      await local.count(stop)
       if (searches === 1) await searchMayEnd
-      return files
+    },
+    async * pending (stop) {
+      searches++
+      yield * local.pending(stop)
     },
   }
   const uploads = createUploads({ b2, local: slow, log, promoteIntervalMs: 0 })

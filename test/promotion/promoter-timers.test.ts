@@ -42,7 +42,7 @@ t.test('where promotion is off it cleans up each minute, and only looks', async 
     t.same(done, [])
     clock.advance(1)
     await settled()
-    t.same([done, promoter.pending], [['clean up', 'search'], 1])
+    t.same([done, promoter.waiting.files], [['clean up', 'search'], 1])
   }
   await promoter.close()
 })

@@ -5,12 +5,12 @@ import { gate, REPORT, setPromoter, settled } from '../support/promoter-stage.ts
 
 t.test('without B2 there is nothing to promote', async t => {
   const { add, done, promoter } = setPromoter({ b2: undefined })
-  promoter.note(add())
+  add()
   promoter.start()
   promoter.wake()
   t.same(await promoter.promote(), REPORT)
   await settled()
-  t.same([done, promoter.pending], [[], 0])
+  t.same([done, promoter.waiting.files], [[], 0])
   await promoter.close()
 })
 
@@ -20,22 +20,8 @@ t.test('the start finds out how many files are pending', async t => {
   add('its bytes changed')
   promoter.start()
   await settled()
-  t.same([done, promoter.pending], [['search'], 2])
+  t.same([done, promoter.waiting.files], [['search'], 2])
   await promoter.close()
-})
-
-t.test('a file is pending from when it is noted until it is promoted, removed, or not found any more', async t => {
-  const { add, files, promoter } = setPromoter()
-  const [first, second, third] = [add(), add(), add('its bytes changed')]
-  for (const key of [first, second, third]) promoter.note(key)
-  t.equal(promoter.pending, 3)
-  await promoter.release(second)
-  files.delete(second)
-  t.equal(promoter.pending, 2)
-  t.same(await promoter.promote(), { ...REPORT, promoted: 1, set_aside: 1, bytes: 4, pending: 1 })
-  promoter.note(first)
-  t.same(await promoter.promote(), { ...REPORT, set_aside: 1, pending: 1 })
-  t.equal(promoter.pending, 1)
 })
 
 t.test('passes don\'t overlap, and one that fails does not keep the next from beginning', async t => {
@@ -104,13 +90,14 @@ t.test('it is not woken where promotion is off, nor stopped by a pass before it 
 })
 
 t.test('a promotion under way is ended for who removes the file', async t => {
-  const { add, done, stage, promoter } = setPromoter()
+  const { add, done, files, stage, promoter } = setPromoter()
   const [first, second] = [add(), add()]
   const { open, opened } = gate()
   stage.claiming = opened
   const promoting = promoter.promote()
   await settled()
   await promoter.release(newKey())
+  files.delete(first)
   await promoter.release(first)
   open()
   t.match(await promoting, { promoted: 1, pending: 0 })

@@ -15,7 +15,7 @@ async function runTooLate (finds: () => Promise<undefined>, stopsMeanwhile: bool
     },
   }
   const b2 = { isForgotten: () => false, removeDoubles: (key: string) => removed.push(key) }
-  const file = new PromotedFile({ local, b2 } as never, { key: KEY, takeUp: false, onPromoted: undefined, onBytes: () => {} } as never)
+  const file = new PromotedFile({ local, b2 } as never, { key: KEY, takeUp: false, onPromoted: undefined, onBytes: () => {}, enter: async () => () => {} } as never)
   const { kind } = await file.run()
   t.equal(kind, 'gone')
   return removed

@@ -5,6 +5,7 @@ import { BufferPool } from '../../services/buffer-pool.ts'
 import { CircuitBreaker } from '../../services/circuit-breaker.ts'
 import type { OpenFile } from '../../services/local-store.ts'
 import { MemoryAccount } from '../../services/memory-account.ts'
+import { PromotionMemory } from '../../services/promotion-memory.ts'
 import { PromotionUpload } from '../../services/promotion-upload.ts'
 import type { PromotionUploadOptions } from '../../services/promotion-upload.ts'
 import { newKey, newReceipt } from '../fixtures/local-files.ts'
@@ -23,7 +24,7 @@ for (const [name, end] of [
     b2.onPart = (upload, part) => { if (part === 1) upload.acknowledge(part) }
     const [stop, cut] = [new AbortController(), new AbortController()]
     const account = new MemoryAccount({ budgetBytes: 4 * PART, largestNeedBytes: 2 * PART })
-    const stores = { b2: b2.store, account, pool: new BufferPool(4 * PART), breaker: new CircuitBreaker({ threshold: 0, resetMs: 1 }) }
+    const stores = { b2: b2.store, memory: new PromotionMemory(account), pool: new BufferPool(4 * PART), breaker: new CircuitBreaker({ threshold: 0, resetMs: 1 }) }
     const disk = new PassThrough()
     const file: OpenFile = { size: 3 * PART, stream: () => disk, close: async () => {} }
     const { track } = newReceipt(newKey())

@@ -20,7 +20,7 @@ t.test('files go to B2 under their keys, with their receipts, oldest first, and 
   b2.on('request', () => { mostHeld = Math.max(mostHeld, uploads.heldBytes) })
 
   const total = sizes.reduce((sum, size) => sum + size)
-  t.same(await uploads.promote(), { promoted: 5, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: total })
+  t.same(await uploads.promote(), { promoted: 5, failed: 0, set_aside: 0, skipped: 0, elsewhere: 0, pending: 0, bytes: total })
   await isPromoted(t, b2, service, stored)
   t.same(filesIn(b2).map(({ key }) => key), stored.map(({ key }) => key))
   for (const object of b2.objects()) {
@@ -82,7 +82,7 @@ t.test('a dry run tells, and does nothing', async t => {
   const requests = b2.requests.length
   const told: PromotionProgress[] = []
   t.same(await uploads.promote({ dryRun: true, onProgress: progress => told.push(progress) }),
-    { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 1, bytes: KIB })
+    { promoted: 0, failed: 0, set_aside: 0, skipped: 0, elsewhere: 0, pending: 1, bytes: KIB })
   t.same(told, [{ total: 1, done: 1, key, bytes: 0, size_bytes: KIB, outcome: 'pending' }])
   t.equal(b2.requests.length, requests)
   t.same(await service.localFiles(), before)
@@ -178,7 +178,7 @@ t.test('a file is not promoted before its upload that failed is removed from B2'
   const { body } = await put(service, content)
   t.equal(body.storage, 'local')
   busy.cancel()
-  t.match(await uploads.promote(), { promoted: 0, failed: 0, skipped: 1, pending: 1 })
+  t.match(await uploads.promote(), { promoted: 0, failed: 0, skipped: 1, elsewhere: 0, pending: 1 })
   stuck.cancel()
   while (b2.unfinishedUploads().length > 0) await b2.waitFor('response')
   while ((await uploads.promote()).pending > 0);

@@ -107,7 +107,7 @@ t.test('what is watched is measured at each scrape', async t => {
     accepting: true,
   }
   let now = status
-  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, budgetBytes: 400 }), status: async () => now })
+  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, budgetBytes: 400, waiting: { files: 3, bytes: 600, oldestSeconds: 70, isCounted: true } }), status: async () => now })
   const gauges = async (): Promise<Record<string, number>> => Object.fromEntries(Object.entries(await samplesIn(registry)).filter(([name]) =>
     !Object.hasOwn(counters(), name.replace('own_', ''))))
   const circuit = (state: string): Record<string, number> => Object.fromEntries(['closed', 'open', 'half_open', 'disabled'].map(each => [`own_b2_circuit_state{state="${each}"}`, each === state ? 1 : 0]))
@@ -118,6 +118,9 @@ t.test('what is watched is measured at each scrape', async t => {
     own_upload_memory_budget_bytes: 400,
     ...circuit('half_open'),
     own_promotions_pending: 3,
+    own_promotions_pending_bytes: 600,
+    own_promotions_oldest_seconds: 70,
+    own_promotions_scan_complete: 1,
     own_local_storage_writable: 1,
     own_local_storage_free_bytes: 5_000,
     own_local_storage_free_inodes: Infinity,

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { CircuitBreaker } from '../../services/circuit-breaker.ts'
-import type { FoundFile, PendingFile } from '../../services/local-store.ts'
+import type { FoundFile, PendingFile, Waiting } from '../../services/local-store.ts'
+import { MemoryAccount } from '../../services/memory-account.ts'
 import { createPromoter } from '../../services/promotion.ts'
 import type { PromoterOptions } from '../../services/promotion.ts'
 import { newKey, newReceipt, recordingLog } from '../fixtures/local-files.ts'
 
-export const REPORT = { promoted: 0, failed: 0, set_aside: 0, skipped: 0, pending: 0, bytes: 0 }
+export { NOTHING_DONE as REPORT } from '../../services/promotion-report.ts'
 
 /** Resolves once everything that can go on without a timer has. */
 export async function settled (): Promise<void> {
@@ -32,16 +33,23 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
     isClaimedElsewhere: false,
   }
   const local = {
-    async pending (): Promise<PendingFile[]> {
+    async * pending (): AsyncGenerator<PendingFile> {
+      await local.count()
+      for (const [key, { kind, setAside }] of files) yield { key, kind, setAside }
+    },
+    async count () {
       done.push('search')
       await stage.searching
-      return Array.from(files, ([key, { kind, setAside }]) => ({ key, kind, setAside }))
     },
+    async measure () {},
+    waiting: (): Waiting => ({ files: files.size, bytes: 0, oldest: undefined, isCounted: true }),
+    has: async (key: string) => files.has(key),
+    gone () {},
     async claim (key: string, stop: AbortSignal) {
       done.push(`claim ${key}`)
       if (stage.isClaimedElsewhere) return await once(stop, 'abort').then(() => undefined)
       await stage.claiming
-      return { release: async () => {} }
+      return { isKnown: true, release: async () => {} }
     },
     find: async (key: string) => files.get(key),
     async remove (key: string) {
@@ -59,7 +67,8 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
   }
   const log = recordingLog()
   const breaker = new CircuitBreaker({ threshold: 0, resetMs: 1 })
-  const promoter = createPromoter({ b2, local, breaker, log, intervalMs: 1_000, ...options } as unknown as PromoterOptions)
+  const account = new MemoryAccount({ budgetBytes: 1_048_576, largestNeedBytes: 524_288 })
+  const promoter = createPromoter({ b2, local, breaker, account, log, intervalMs: 1_000, concurrency: 1, ...options } as unknown as PromoterOptions)
   return {
     files,
     done,

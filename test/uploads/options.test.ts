@@ -34,6 +34,7 @@ const EVERYTHING = {
   BREAKER_THRESHOLD: '3',
   BREAKER_RESET_MS: '108',
   PROMOTE_INTERVAL_MS: '109',
+  PROMOTE_CONCURRENCY: '7',
   SHUTDOWN_GRACE_MS: '110',
 }
 
@@ -66,6 +67,7 @@ t.test('each variable is the option that means the same', async t => {
     breakerThreshold: 3,
     breakerResetMs: 108,
     promoteIntervalMs: 109,
+    promoteConcurrency: 7,
     shutdownGraceMs: 110,
     downloads: { maxConcurrent: 1_000, idleTimeoutMs: 60_000 },
   })

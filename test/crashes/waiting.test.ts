@@ -1,0 +1,80 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Test } from 'tap'
+import { newReceipt } from '../fixtures/local-files.ts'
+import { rounds } from '../support/loops.ts'
+import { samplesOf } from '../support/metrics.ts'
+import { promote } from '../support/promote-command.ts'
+import { runServer } from '../support/server-process.ts'
+import { b2Env, startB2 } from '../support/service.ts'
+
+const FILES = rounds(20_000, 1_000_000)
+const BYTES = 3
+const MIB = 1_048_576
+
+/** A directory with files of an outage that is long over. */
+async function setDirectory (t: Test, files: number): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))
+  t.teardown(async () => { await rm(dir, { recursive: true, force: true }) })
+  mkdirSync(join(dir, 'tracks'))
+  const template = JSON.stringify(newReceipt('KEY')).replace('"size_bytes":4', `"size_bytes":${BYTES}`)
+  const from = Date.now() - 3_600_000
+  for (let index = 0; index < files; index++) {
+    const time = (from + index).toString(16).padStart(12, '0')
+    const key = `tracks/${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${((index * 7_919) % 16_777_216).toString(16).padStart(12, '0')}.bin`
+    writeFileSync(join(dir, key), 'abc')
+    writeFileSync(join(dir, `${key}.receipt.json`), template.replaceAll('KEY', key))
+  }
+  return dir
+}
+
+/** Starts the service there, and waits until all is counted and a few passes were begun; what it took. */
+async function start (t: Test, dir: string, env: Record<string, string>) {
+  const began = performance.now()
+  const server = runServer(t, { ...env, LOCAL_STORAGE_DIR: dir, PROMOTE_INTERVAL_MS: '500' })
+  const url = await server.url()
+  const startedIn = performance.now() - began
+  let [mostRss, mostLag] = [0, 0]
+  let samples = new Map<string, number>()
+  for (let after = 0; after < 10; after += samples.get('promotions_scan_complete') === 1 ? 1 : 0) {
+    await sleep(200)
+    samples = samplesOf(await (await fetch(`${url}/metrics`)).text())
+    mostRss = Math.max(mostRss, samples.get('process_resident_memory_bytes')!)
+    // That of the start itself, which loads all code, is not of interest.
+    mostLag = Math.max(mostLag, samples.get('nodejs_eventloop_lag_p50_seconds')!)
+  }
+  server.child.kill('SIGTERM')
+  t.equal(await server.exited, 0)
+  return { startedIn, mostRss, mostLag, samples }
+}
+
+t.test(`${FILES} files that wait make no difference to memory, start and other work`, { timeout: rounds(120, 3_600) * 1_000 }, async t => {
+  const b2 = await startB2(t)
+  const env = b2Env(b2)
+  await b2.refuseConnections()
+  const empty = await start(t, await setDirectory(t, 0), env)
+  const dir = await setDirectory(t, FILES)
+  const full = await start(t, dir, env)
+  t.comment(`start ${Math.round(empty.startedIn)} and ${Math.round(full.startedIn)} ms, memory ${Math.round(empty.mostRss / MIB)} and ${Math.round(full.mostRss / MIB)} MiB, ` +
+    `event loop ${Math.round(empty.mostLag * 1_000)} and ${Math.round(full.mostLag * 1_000)} ms`)
+  t.match(Object.fromEntries(full.samples), { promotions_pending: FILES, promotions_pending_bytes: BYTES * FILES, promotions_scan_complete: 1 })
+  const oldest = full.samples.get('promotions_oldest_seconds')!
+  t.ok(oldest > 3_600 - FILES / 1_000 && oldest < 7_200, `${oldest} s`)
+  t.match(Object.fromEntries(empty.samples), { promotions_pending: 0, promotions_pending_bytes: 0, promotions_oldest_seconds: 0, promotions_scan_complete: 1 })
+  t.ok(full.startedIn < empty.startedIn + 5_000)
+  t.ok(full.mostRss < empty.mostRss + 60 * MIB)
+  t.ok(full.mostLag < 0.05)
+
+  const { code, stdout } = await promote(t, ['--dry-run'], { ...env, PROMOTE_CONCURRENCY: '1', LOCAL_STORAGE_DIR: dir })
+  t.equal(code, 0)
+  const lines = stdout.trimEnd().split('\n')
+  t.equal(lines.at(-1), `${FILES} to be promoted (${BYTES * FILES} bytes) in ${dir}.`)
+  const keys = lines.slice(0, -1).map(line => line.split(' ')[4]!)
+  t.equal(keys.length, FILES)
+  t.equal(keys.findIndex((key, index) => index > 0 && key < keys[index - 1]!), -1, 'oldest first')
+  t.equal(readFileSync(join(dir, keys[0]!), 'utf8'), 'abc')
+})
