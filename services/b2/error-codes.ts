@@ -123,6 +123,7 @@ const SYSTEM_WORDS: Record<string, string> = {
   ETIMEDOUT: 'connection timed out',
   B2_CONNECT_TIMEOUT: 'connection not established in time',
   B2_STALLED: 'nothing moved on the connection',
+  B2_NO_DOCUMENT: 'its answer ended before it said what became of the file',
   B2_NO_ACKNOWLEDGEMENT: 'nothing was acknowledged in time',
   B2_SLOW: 'the line is slow: bytes moved, and nothing was acknowledged in time',
 }
@@ -132,6 +133,7 @@ const BY_SYSTEM_CODE: Record<string, B2ErrorCode> = {
   ESOCKETTIMEDOUT: 'timeout',
   B2_CONNECT_TIMEOUT: 'timeout',
   B2_STALLED: 'timeout',
+  B2_NO_DOCUMENT: 'service_unavailable',
   B2_NO_ACKNOWLEDGEMENT: 'timeout',
   B2_SLOW: 'timeout',
   ECONNRESET: 'network_error',

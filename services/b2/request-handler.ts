@@ -11,7 +11,7 @@ import type { Turn } from './turns.ts'
 
 /**
  * How a request ended that got no whole answer. `code` is the system's (`ECONNRESET` …), or `B2_CONNECT_TIMEOUT`,
- * or `B2_STALLED`.
+ * `B2_STALLED` or `B2_NO_DOCUMENT`.
  */
 export class TransportError extends Error {
   override readonly name = 'TransportError'
@@ -207,7 +207,7 @@ export class B2RequestHandler {
         }
         readWhole(answer, read => {
           const bytes = completes ? withoutLeadingSpace(read) : read
-          if (completes && answer.statusCode === 200 && bytes.byteLength === 0) return fail(transportError('the answer ended before its document', 'ECONNRESET'))
+          if (completes && answer.statusCode === 200 && bytes.byteLength === 0) return fail(transportError('the answer ended before its document', 'B2_NO_DOCUMENT'))
           settle()
           // An answer that came before the whole body was sent leaves a connection that can't be used again.
           if (!req.writableFinished) req.destroy()

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { HttpRequest } from '@smithy/core/protocols'
 import type { Fault } from '../../emulator/index.ts'
+import { describeFailure } from '../../services/b2/error-codes.ts'
 import { B2RequestHandler } from '../../services/b2/request-handler.ts'
 import { CALM, MIB } from '../support/promotion.ts'
 import { startScriptedServer } from '../support/scripted-server.ts'
@@ -90,8 +91,11 @@ t.test('however the answer comes, its document is what counts', async t => {
 })
 
 t.test('spaces and no document leave open what became of it', async t => {
-  t.match(await complete(t, SPACES), { name: 'TransportError', outcomeUnknown: true })
-  t.match(await complete(t, []), { name: 'TransportError', outcomeUnknown: true })
+  for (const pieces of [SPACES, []]) {
+    const error = await complete(t, pieces)
+    t.match(error, { name: 'TransportError', outcomeUnknown: true })
+    t.match(describeFailure(error), { error_code: 'service_unavailable', retryable: true }, 'B2 was reached')
+  }
 })
 
 t.test('spaces without an end are a stall after some minutes', async t => {
