@@ -1,4 +1,7 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Test } from 'tap'
+import { BUCKET_MARKER } from '../../services/local-bucket.ts'
 import { bytes, filesBelow, put, sha256, startService } from '../support/service.ts'
 import { contentOf, get, receiptOf } from '../support/stored-files.ts'
 import { codeOfMissingBucket } from './differences.ts'
@@ -37,6 +40,8 @@ export async function refusalContract (t: Test, target: Target): Promise<void> {
       }
       t.same(await left(), [])
       await wrong.app.close()
+      // The directory belongs to the bucket that it has met.
+      if ('B2_BUCKET' in env) await rm(join(wrong.dir, BUCKET_MARKER))
 
       const right = await startService(t, { ...targetEnv(target, prefix), LOCAL_STORAGE_DIR: wrong.dir })
       t.match(await right.app.uploads.promote(), { promoted: 2, failed: 0, pending: 0 })

@@ -34,7 +34,7 @@ const mebibytes = (text: string): number => Number(/^(\d+)Mi$/.exec(text)![1]) *
 
 /** What those who use the manifests have to set. */
 const SET_BY_USERS = {
-  B2_ENDPOINT: 'https://s3.us-west-004.backblazeb2.com', B2_BUCKET: 'a-bucket', B2_APPLICATION_KEY_ID: 'id', B2_APPLICATION_KEY: 'key', API_KEYS: 'a-key',
+  B2_ENDPOINT: 'https://s3.us-west-004.backblazeb2.com', B2_BUCKET: 'a-bucket', B2_APPLICATION_KEY_ID: 'id', B2_APPLICATION_KEY: 'key', API_KEYS: 'a-key-of-sixteen-characters',
 }
 const asItStands = { ...environmentOf('service'), ...uploadsEnv, ...secret.stringData }
 const config = parseConfig({ ...asItStands, ...SET_BY_USERS })

@@ -33,7 +33,7 @@ t.test('the table of events has each that the sources log', async t => {
   const sources = ['services', 'routes', 'plugins'].flatMap(dir => readdirSync(join(ROOT, dir), { recursive: true, encoding: 'utf8' }).map(file => join(dir, file)))
   const logged = new Set<string>()
   for (const file of [...sources, 'app.ts', 'server.ts'].filter(file => file.endsWith('.ts'))) {
-    for (const [, event] of readFileSync(join(ROOT, file), 'utf8').matchAll(/['`]((?:b2|breaker|hook|promotion|read|remove|service|upload)\.(?:[a-z_]+|\${state}))['`]/g)) {
+    for (const [, event] of readFileSync(join(ROOT, file), 'utf8').matchAll(/['`]((?:b2|breaker|file|hook|promotion|read|remove|service|upload)\.(?:[a-z_]+|\${state}))['`]/g)) {
       for (const state of ['closed', 'half_open', 'open']) logged.add(event!.replace('${state}', state)) // eslint-disable-line no-template-curly-in-string -- of the sources
     }
   }

@@ -18,6 +18,7 @@ const EVERYTHING = {
   B2_KEY_PREFIX: 'a/',
   B2_CONNECT_TIMEOUT_MS: '101',
   B2_STALL_TIMEOUT_MS: '102',
+  B2_ACK_TIMEOUT_MS: '111',
   B2_MAX_ATTEMPTS: '2',
   B2_PART_BYTES: String(6 * MIB),
   B2_FORCE_PATH_STYLE: 'false',
@@ -36,6 +37,8 @@ const EVERYTHING = {
   PROMOTE_INTERVAL_MS: '109',
   PROMOTE_CONCURRENCY: '7',
   SHUTDOWN_GRACE_MS: '110',
+  DOWNLOAD_MAX_CONCURRENT: '112',
+  DOWNLOAD_IDLE_TIMEOUT_MS: '113',
 }
 
 t.test('each variable is the option that means the same', async t => {
@@ -49,6 +52,7 @@ t.test('each variable is the option that means the same', async t => {
       applicationKey: 'a-key',
       connectTimeoutMs: 101,
       stallTimeoutMs: 102,
+      ackTimeoutMs: 111,
       maxAttempts: 2,
       partBytes: 6 * MIB,
       forcePathStyle: false,
@@ -69,7 +73,7 @@ t.test('each variable is the option that means the same', async t => {
     promoteIntervalMs: 109,
     promoteConcurrency: 7,
     shutdownGraceMs: 110,
-    downloads: { maxConcurrent: 1_000, idleTimeoutMs: 60_000 },
+    downloads: { maxConcurrent: 112, idleTimeoutMs: 113 },
   })
 })
 
