@@ -19,7 +19,7 @@ async function measure (storage: 'local' | 'b2', tls: boolean): Promise<void> {
   const b2 = storage === 'local' ? undefined : await startB2Emulator(tls ? { tls: TLS } : {})
   const dir = await mkdtemp(join(tmpdir(), 'standing-readers-'))
   const child = fork(join(import.meta.dirname, '../test/support/service-process.ts'), {
-    execArgv: ['--import=tsx'],
+    execArgv: ['--import=tsx', '--expose-gc'],
     env: {
       PATH: process.env['PATH'],
       NODE_TLS_REJECT_UNAUTHORIZED: '0',
@@ -40,6 +40,12 @@ async function measure (storage: 'local' | 'b2', tls: boolean): Promise<void> {
   // The path of a download is warm, and memory of the upload is free again.
   await (await fetch(`${url}${path}`)).arrayBuffer()
   await wait(LATER_MS)
+  const used = async (): Promise<number> => {
+    child.send('report')
+    const [{ usedBytes }] = await once(child, 'message') as [{ usedBytes: number }]
+    return usedBytes
+  }
+  const usedBefore = await used()
   const before = await rss()
 
   const sockets: Socket[] = []
@@ -53,8 +59,11 @@ async function measure (storage: 'local' | 'b2', tls: boolean): Promise<void> {
   const standing = await rss()
   await wait(LATER_MS)
   const later = await rss()
-  const perReader = (bytes: number): string => `${((bytes - before) / READERS / 1_000).toFixed(0)} KB`
-  console.log(`${storage}${tls ? ' over TLS' : ''}: ${READERS} readers of ${MB} MB, each ${perReader(standing)} at once, ${perReader(later)} after ${LATER_MS / 1_000} s; ${b2?.openConnections ?? 0} connections to B2`)
+  const usedLater = await used()
+  const collected = await rss()
+  const perReader = (bytes: number, since = before): string => `${((bytes - since) / READERS / 1_000).toFixed(0)} KB`
+  console.log(`${storage}${tls ? ' over TLS' : ''}: ${READERS} readers of ${MB} MB. RSS for each: ${perReader(standing)} at once, ${perReader(later)} after ${LATER_MS / 1_000} s, ` +
+    `${perReader(collected)} after a collection, of which ${perReader(usedLater, usedBefore)} in use; ${b2?.openConnections ?? 0} connections to B2`)
   for (const socket of sockets) socket.destroy()
   child.kill('SIGKILL')
   await b2?.close()

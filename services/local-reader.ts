@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { FileSystem } from './local-directory.ts'
 import { errnoOf, toLocalStoreError } from './local-errors.ts'
+import { LocalStream } from './local-stream.ts'
 
 /** Positions of bytes, both inclusive. */
 export interface ByteRange {
@@ -18,6 +19,8 @@ export interface OpenFile {
    * @throws RangeError for any other range
    */
   stream (range?: ByteRange): Readable
+  /** The same at the pace of somebody who may stand still for long. */
+  streamForReader (range?: ByteRange): Readable
   /** Closes a file of which no stream was asked for; else it does nothing. */
   close (): Promise<void>
 }
@@ -41,15 +44,24 @@ export async function openDataFile (fs: FileSystem, path: string): Promise<OpenF
 function openFile (handle: FileHandle, size: number): OpenFile {
   let taken = false
 
+  function take (range?: ByteRange): void {
+    if (taken) throw new Error('the file has been streamed or closed already')
+    if (range !== undefined && !(range.first >= 0 && range.first <= range.last && range.last < size)) {
+      throw new RangeError(`the range must lie within the ${size} bytes of the file`)
+    }
+    taken = true
+  }
+
   return {
     size,
 
+    streamForReader (range) {
+      take(range)
+      return new LocalStream(handle, range === undefined ? { first: 0, end: size } : { first: range.first, end: range.last + 1 })
+    },
+
     stream (range) {
-      if (taken) throw new Error('the file has been streamed or closed already')
-      if (range !== undefined && !(range.first >= 0 && range.first <= range.last && range.last < size)) {
-        throw new RangeError(`the range must lie within the ${size} bytes of the file`)
-      }
-      taken = true
+      take(range)
       return handle.createReadStream(range === undefined ? {} : { start: range.first, end: range.last })
     },
 

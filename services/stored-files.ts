@@ -1,9 +1,9 @@
-import { addAbortSignal, pipeline } from 'node:stream'
+import { addAbortSignal, finished } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { B2ReadError } from './b2/read-error.ts'
 import type { ByteRange } from './b2/object-reader.ts'
 import type { B2Store } from './b2/store.ts'
-import { CheckedStream } from './checked-stream.ts'
+import { explainErrors } from './explained-errors.ts'
 import { isKey } from './file-names.ts'
 import { errnoOf, LocalStoreError, toLocalStoreError } from './local-errors.ts'
 import type { LocalStore } from './local-store.ts'
@@ -133,17 +133,18 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     if (range !== undefined && !isWithin(range, size)) {
       throw new UploadError('range_not_satisfiable', `The file has ${size} bytes.`)
     }
-    const source = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal))
-    const stream = new CheckedStream(sizeOf(size, range), unavailable)
+    const stream = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal, sizeOf(size, range)))
+    signal?.throwIfAborted()
+    explainErrors(stream, unavailable, signal)
     streams.add(stream)
-    pipeline(source, stream, () => streams.done(stream))
+    finished(stream, () => streams.done(stream))
     return signal === undefined ? stream : addAbortSignal(signal, stream)
   }
 
   async function openHere (key: string, size: number, range?: ByteRange): Promise<Readable | undefined> {
     const file = await local.openFile(key)
     if (file === undefined) return undefined
-    if (file.size === size) return file.stream(range)
+    if (file.size === size) return file.streamForReader(range)
     await file.close()
     throw new LocalStoreError('The file in local storage is damaged: its size is not that of its receipt', { error_code: 'io_error' })
   }

@@ -5,6 +5,7 @@ import type { Track } from '../track.ts'
 import { onNewConnection, withStreamedAnswer } from './client.ts'
 import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
 import { ObjectStream } from './object-stream.ts'
+import type { B2ReadError } from './read-error.ts'
 import { isMissing } from './read-requests.ts'
 import type { ReadRequests } from './read-requests.ts'
 
@@ -28,7 +29,7 @@ export interface ObjectHead {
 export interface ObjectReader {
   head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
   track (key: string, signal?: AbortSignal): Promise<Track | undefined>
-  read (key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | undefined>
+  read (key: string, range?: ByteRange, signal?: AbortSignal, bytes?: number): Promise<Readable | undefined>
 }
 
 // Fields of a form come to less; what is larger is no companion.
@@ -53,17 +54,21 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     const body = answer.Body as Readable
     const end = endOf(answer, first, input.Range !== undefined)
     if (end !== undefined) return { body, end, etag: answer.ETag }
-    body.on('error', () => {}).destroy()
-    throw requests.failure(Object.assign(new Error('B2 answered with other bytes than were asked for.'), { name: 'IncompleteAnswer' }))
+    throw otherBytes(body)
   }
 
-  async function read (Key: string, range?: ByteRange, outer?: AbortSignal): Promise<Readable | undefined> {
+  function otherBytes (body: Readable): B2ReadError {
+    body.on('error', () => {}).destroy()
+    return requests.failure(Object.assign(new Error('B2 answered with other bytes than were asked for.'), { name: 'IncompleteAnswer' }))
+  }
+
+  async function read (Key: string, range?: ByteRange, outer?: AbortSignal, bytes?: number): Promise<Readable | undefined> {
     const scope = requests.scope(outer)
     const first = range?.first ?? 0
     try {
       const { body, end, etag } = await open({ Key, ...(range === undefined ? {} : { Range: `bytes=${first}-${range.last}` }) }, first, scope.signal, true)
-      return new ObjectStream({
-        body,
+      if (bytes !== undefined && end - first !== bytes) throw otherBytes(body)
+      return new ObjectStream(body, {
         first,
         end,
         scope,

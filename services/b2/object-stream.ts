@@ -1,11 +1,11 @@
-import { Readable, finished } from 'node:stream'
+import { finished } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
+import { PacedStream } from '../paced-stream.ts'
 import { B2ReadError } from './read-error.ts'
 import type { ReadScope } from './read-requests.ts'
 
 export interface ObjectStreamOptions {
-  /** Body of the answer that began it, which gives the bytes from `first` on. */
-  readonly body: Readable
   /** Position of the first byte within the object. */
   readonly first: number
   /** Position after the last byte. */
@@ -29,100 +29,88 @@ const PAUSES_MS = [0, 250, 1_000, 2_500]
 const PROGRESS_BYTES = 1_048_576 // 1 MiB
 
 /**
- * Bytes of an object as B2 sends them, at the reader's pace. Where the body breaks off it goes on from the next byte. For a reader that
- * pauses it holds no bytes of its own, and after a while no connection either.
- * Ends short of `end` only with an error, a {@link B2ReadError}; where the reader's signal fires it closes without one.
+ * Bytes of an object as B2 sends them, at the reader's pace. If the body breaks off it goes on from the next byte. A reader that
+ * pauses has no connection to B2 after a while.
+ * Ends short of `end` only with an error, a {@link B2ReadError}; if the reader's signal fires it closes without one.
  */
-export class ObjectStream extends Readable {
+export class ObjectStream extends PacedStream {
   readonly #options: ObjectStreamOptions
-  #body: Readable
-  #next: number
+  /** The only one whose bytes count. Undefined: B2 has to be asked. */
+  #body: Readable | undefined
   #resumedAt: number
   #breaks = 0
-  #parkTimer: NodeJS.Timeout | undefined
-  #isParked = false
-  #isReopening = false
+  #brokenBy: unknown
+  #isAsking = false
 
-  constructor (options: ObjectStreamOptions) {
-    super({ highWaterMark: 0 })
+  /** @param body of the answer that began it, which gives the bytes from `first` on */
+  constructor (body: Readable, options: ObjectStreamOptions) {
+    super(options, options.parkMs ?? PARK_MS)
     this.#options = options
-    this.#body = options.body
-    this.#next = this.#resumedAt = options.first
+    this.#body = body
+    this.#resumedAt = options.first
     const { signal } = options.scope
     const onAbort = (): void => { this.destroy(signal.reason instanceof B2ReadError ? signal.reason : undefined) }
     signal.addEventListener('abort', onAbort, { once: true })
     if (signal.aborted) onAbort()
-    this.#follow(options.body)
+    this.#follow(body)
   }
 
-  override _read (): void {
-    clearTimeout(this.#parkTimer)
-    this.#parkTimer = undefined
-    if (!this.#isParked) {
-      this.#body.resume()
-      return
-    }
-    this.#isParked = false
+  protected override fetch (position: number): void {
+    if (this.#body !== undefined) this.#body.resume()
+    else if (!this.#isAsking) this.#ask(position).catch(error => this.destroy(error as Error))
+  }
+
+  protected override isOpen (): boolean { return this.#body !== undefined }
+
+  protected override park (): void {
+    const body = this.#body
+    this.#body = undefined
     this.#breaks = 0 // this is none
-    this.#reopen().catch(error => this.destroy(error as Error))
+    body?.destroy()
   }
 
   override _destroy (error: Error | null, done: (error?: Error | null) => void): void {
-    clearTimeout(this.#parkTimer)
     this.#options.scope.done()
     this.#options.scope.cancel()
-    this.#body.destroy()
-    done(error)
+    this.#body?.destroy()
+    super._destroy(error, done)
   }
 
   #follow (body: Readable): void {
     this.#body = body
+    body.pause()
     body.on('data', (chunk: Buffer) => {
-      this.#next += chunk.byteLength
-      // Going on would mean to hold what comes until the reader goes on.
-      if (!this.push(chunk) || this.isPaused()) this.#pause(body)
+      if (body !== this.#body) return
+      body.pause()
+      this.give(chunk)
     })
     finished(body, { writable: false }, cause => {
-      if (this.destroyed || this.#isParked || body !== this.#body) return
-      if (this.#next < this.#options.end) this.#resume(cause).catch(error => this.destroy(error as Error))
-      else this.push(null)
+      if (body !== this.#body) return
+      this.#body = undefined
+      this.#brokenBy = cause
+      if (this.fetched - this.#resumedAt >= PROGRESS_BYTES) this.#breaks = 0
+      this.goOn()
     })
   }
 
-  #pause (body: Readable): void {
-    body.pause()
-    if (this.#next >= this.#options.end || this.#isReopening) return
-    this.#parkTimer ??= setTimeout(() => {
-      this.#parkTimer = undefined
-      if (this.#isReopening) return
-      this.#isParked = true
-      this.#body.destroy()
-    }, this.#options.parkMs ?? PARK_MS).unref()
-  }
-
-  async #resume (brokenBy: unknown): Promise<void> {
-    if (this.#next - this.#resumedAt >= PROGRESS_BYTES) this.#breaks = 0
-    this.#resumedAt = this.#next
-    await this.#reopen(brokenBy)
-  }
-
-  async #reopen (brokenBy?: unknown): Promise<void> {
+  async #ask (position: number): Promise<void> {
     const { signal } = this.#options.scope
-    let cause = brokenBy
-    this.#isReopening = true
+    this.#isAsking = true
+    this.#resumedAt = position
     for (;;) {
       const pause = PAUSES_MS[this.#breaks++]
-      if (pause === undefined) throw this.#options.failure(cause)
+      if (pause === undefined) throw this.#options.failure(this.#brokenBy)
       await wait(pause, undefined, { signal })
       try {
-        const body = await this.#options.reopen(this.#next, signal)
-        this.#isReopening = false
+        const body = await this.#options.reopen(position, signal)
+        this.#isAsking = false
         if (this.destroyed) body.destroy()
         else this.#follow(body)
+        this.goOn()
         return
       } catch (error) {
         if (!(error instanceof B2ReadError && error.retryable)) throw error
-        cause = error
+        this.#brokenBy = error
       }
     }
   }

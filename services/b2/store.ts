@@ -115,9 +115,11 @@ export interface B2Store {
   /**
    * The object's bytes, all of them or those of `range`, as fast as they are read; undefined where there is no object. Goes
    * on by itself where the connection breaks or stalls. Destroying the stream, or `signal`, ends the request to B2 at
-   * once. The stream's errors are B2ReadErrors. @throws {B2ReadError}
+   * once. The stream's errors are B2ReadErrors.
+   * @param bytes how many it has to have; a file of another size is an error
+   * @throws {B2ReadError}
    */
-  read (key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable | undefined>
+  read (key: string, range?: ByteRange, signal?: AbortSignal, bytes?: number): Promise<Readable | undefined>
   /** Removes every version of the object and of its companion, now. Nothing there is no error. @throws {B2ReadError} */
   remove (key: string): Promise<void>
   /**

@@ -73,7 +73,7 @@ t.test('a file\'s bytes, and those of a range, are read from either store', asyn
     t.same([whole.size, whole.receipt.track, await text(whole.stream)], [4, track, 'data'])
     const range = await files.content(NAME, { first: 1, last: 2 }, signal)
     t.same([range.size, await text(range.stream)], [2, 'at'])
-    if (asked.at(-1)?.[0] === 'b2.read') t.same(asked.at(-1), ['b2.read', KEY, { first: 1, last: 2 }, signal])
+    if (asked.at(-1)?.[0] === 'b2.read') t.same(asked.at(-1), ['b2.read', KEY, { first: 1, last: 2 }, signal, 2])
     await files.close(3_600_000)
   }
 })
@@ -106,12 +106,11 @@ t.test('a local file of another size is closed and left alone: B2 may have the r
   await t.rejects(setStores({ local: { find: store.find } }).files.content(NAME), isError('not_found'), 'one that is gone meanwhile is not found')
 })
 
-t.test('a stream ends with an error where its store fails, or gives too little', async t => {
+t.test('a stream ends with an error if its store fails', async t => {
   const broken = (error: Error) => new Readable({ read () { this.destroy(error) } })
   const errors: [Readable, ReturnType<typeof isOut>][] = [
     [broken(b2Down), isOut(b2Down)],
     [broken(Object.assign(new Error('no'), { code: 'EIO', syscall: 'read' })), isOut({ name: 'LocalStoreError', code: 'EIO' })],
-    [Readable.from([Buffer.from('dat')]), isOut({ name: 'LocalStoreError' })],
   ]
   for (const [source, error] of errors) {
     const { files } = setStores({ b2: { track: async () => track, read: async () => source } })

@@ -26,7 +26,7 @@ for (const [name, end] of [
     const account = new MemoryAccount({ budgetBytes: 4 * PART, largestNeedBytes: 2 * PART })
     const stores = { b2: b2.store, memory: new PromotionMemory(account), pool: new BufferPool(4 * PART), breaker: new CircuitBreaker({ threshold: 0, resetMs: 1 }) }
     const disk = new PassThrough()
-    const file: OpenFile = { size: 3 * PART, stream: () => disk, close: async () => {} }
+    const file: OpenFile = { size: 3 * PART, stream: () => disk, streamForReader: () => disk, close: async () => {} }
     const { track } = newReceipt(newKey())
     const upload = new PromotionUpload(stores as never, {
       track: { ...track, size_bytes: file.size }, context: undefined, stop: stop.signal, cut: cut.signal, onBytes () {},

@@ -13,6 +13,8 @@ export interface ProcessReport {
   /** At this moment. */
   readonly heldBytes: number
   readonly inFlight: number
+  /** In use by JavaScript and its buffers, after garbage was collected if the process has `--expose-gc`. */
+  readonly usedBytes: number
 }
 
 const SAMPLE_MS = 20
@@ -37,7 +39,9 @@ function sample (): void {
 function report (): void {
   sample()
   const { heldBytes, inFlight } = app.uploads
-  process.send?.({ url, peakArrayBuffers, peakRss, peakHeld, heldBytes, inFlight } satisfies ProcessReport)
+  globalThis.gc?.()
+  const { heapUsed, external } = process.memoryUsage()
+  process.send?.({ url, peakArrayBuffers, peakRss, peakHeld, heldBytes, inFlight, usedBytes: heapUsed + external } satisfies ProcessReport)
 }
 
 process.on('message', report)
