@@ -12,6 +12,7 @@ import { createPromotionOutput } from './promote-output.ts'
 import { createB2Store } from './services/b2/store.ts'
 import { ConfigError, missingB2, parseConfig } from './services/config.ts'
 import type { Config } from './services/config.ts'
+import { collectWhenIdle } from './services/garbage-collection.ts'
 import { onEndSignal } from './services/end-signals.ts'
 import type { EndSignal } from './services/end-signals.ts'
 import { WrongBucketError } from './services/local-bucket.ts'
@@ -126,6 +127,7 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
     return 0
   }
 
+  collectWhenIdle(() => false) // as many files may wait
   const stop = new AbortController()
   let endedBy: EndSignal | undefined
   onEndSignal(signal => {

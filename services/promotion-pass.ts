@@ -85,8 +85,9 @@ export class PromotionPass {
 
   /** The report says all but how many are pending. @throws {LocalStoreError} */
   async run (): Promise<PromotionReport> {
-    const { signal } = this.#options
-    const { queue, concurrency, stores: { local } } = this.#tools
+    const { signal, dryRun = false } = this.#options
+    const { queue, stores: { local } } = this.#tools
+    const concurrency = dryRun ? 1 : this.#tools.concurrency // so that the oldest is named first
     const stop = (): void => this.stop()
     signal?.addEventListener('abort', stop)
     if (signal?.aborted === true) stop()

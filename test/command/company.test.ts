@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
+import { rounds } from '../support/loops.ts'
 import { filesIn, isPromoted, KIB, setPromotionStage } from '../support/promotion.ts'
 import type { Stored } from '../support/promotion.ts'
 import { setCommandStage } from '../support/promote-command.ts'
@@ -20,7 +21,7 @@ async function setWork (t: Test, count: number): Promise<CommandStage & { stored
 const putsOf = ({ b2 }: CommandStage): string[] => b2.requests.filter(({ operation, status }) => operation === 'PutObject' && status === 200).map(({ key }) => key!).sort()
 
 t.test('four at once and a service share the work: each file once, and nobody fails', async t => {
-  const stage = await setWork(t, 120)
+  const stage = await setWork(t, rounds(60, 240))
   const { b2, service, uploads, stored, run } = stage
   const running = Promise.all(Array.from({ length: 4 }, () => run('--json')))
   await b2.waitFor('request', ({ operation }) => operation === 'PutObject')
@@ -29,7 +30,7 @@ t.test('four at once and a service share the work: each file once, and nobody fa
   t.same(ended.map(({ code, stderr }) => [code, stderr]), Array.from({ length: 4 }, () => [0, '']))
   const promoted = [own.promoted, ...ended.map(({ stdout }) => JSON.parse(stdout).promoted as number)]
   t.comment(`promoted: ${promoted.join(', ')}`)
-  t.equal(promoted.reduce((sum, count) => sum + count), 120)
+  t.equal(promoted.reduce((sum, count) => sum + count), stored.length)
   t.ok(promoted.filter(count => count >= 4).length >= 3, 'each of them its part')
   t.same(putsOf(stage), stored.map(({ key }) => key).sort())
   t.match(await uploads.promote(), { promoted: 0, pending: 0 })
@@ -37,7 +38,7 @@ t.test('four at once and a service share the work: each file once, and nobody fa
 })
 
 t.test('when one of three is killed in the middle, the others do its work', async t => {
-  const stage = await setWork(t, 60)
+  const stage = await setWork(t, rounds(30, 120))
   const { b2, service, stored, begin } = stage
   const doomed = await begin('--json')
   await b2.waitFor('request', ({ operation }) => operation === 'PutObject')

@@ -23,14 +23,14 @@ t.test('buffers that nobody holds are collected, but only when no upload runs', 
   t.equal(wasBusy, false)
 })
 
-t.test('with 32 MiB left or less nothing is collected, and nothing after the end', async t => {
+t.test('with 32 MiB of buffers left and a heap that has grown by 16 MiB nothing is collected, and nothing after the end', async t => {
   const FORCED = constants.NODE_PERFORMANCE_GC_FLAGS_FORCED
   // What ended shortly before is told to new observers, too, where the process has another one, as that of its metrics.
   const begin = performance.now()
-  let arrayBuffers = 0
+  let [arrayBuffers, heapUsed] = [0, 50_000_000]
   let forced = 0
   const clock = fakeClock(t)
-  t.intercept(process, 'memoryUsage', { value: () => ({ arrayBuffers }) })
+  t.intercept(process, 'memoryUsage', { value: () => ({ arrayBuffers, heapUsed }) })
   const end = collectWhenIdle(() => false)
   const observer = new PerformanceObserver(list => {
     for (const { startTime, detail } of list.getEntries() as unknown as { startTime: number, detail: { flags: number } }[]) {
@@ -48,11 +48,20 @@ t.test('with 32 MiB left or less nothing is collected, and nothing after the end
   arrayBuffers = 33_554_432
   t.equal(await forcedAfter(20_000), 0)
   arrayBuffers += 1
-  t.equal(await forcedAfter(9_999), 0)
+  t.equal(await forcedAfter(1_999), 0)
   t.equal(await forcedAfter(1), 1)
-  t.equal(await forcedAfter(10_000), 2)
+  t.equal(await forcedAfter(2_000), 2)
+  arrayBuffers = 0
+  heapUsed = 40_000_000
+  t.equal(await forcedAfter(2_000), 2)
+  heapUsed += 16_777_216
+  t.equal(await forcedAfter(2_000), 2)
+  heapUsed += 1
+  t.equal(await forcedAfter(2_000), 3, 'the heap has grown by more than 16 MiB since it was smallest')
+  t.equal(await forcedAfter(20_000), 3, 'which is in use, as it seems')
   end()
-  t.equal(await forcedAfter(20_000), 2)
+  heapUsed *= 2
+  t.equal(await forcedAfter(20_000), 3)
   t.equal(clock.timers, 0)
 })
 

@@ -125,7 +125,7 @@ for (const size of [KIB, PART + 1]) {
 }
 
 t.test('a signal ends a pass at a safe point', async t => {
-  const { b2, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const { key } = await fallBack(12 * MIB)
   await fallBack(KIB)
   const stop = new AbortController()
@@ -138,7 +138,7 @@ t.test('a signal ends a pass at a safe point', async t => {
 })
 
 t.test('files that fall back during a pass are for the next', async t => {
-  const { b2, service, uploads, fallBack: fall } = await setPromotionStage(t)
+  const { b2, service, uploads, fallBack: fall } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const stored = [await fall(12 * MIB)]
   const begun = b2.waitFor('request', ({ operation }) => operation === 'UploadPart')
   const promoting = uploads.promote()

@@ -55,7 +55,7 @@ t.test('what B2 says it stored but does not show stays here, and is set aside in
 })
 
 t.test('a file that B2 keeps failing holds up no other', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const bad = await fallBack(SMALL)
   const good = [await fallBack(SMALL), await fallBack(LARGE), await fallBack(0)]
   const fault = b2.fault({ operation: 'PutObject', key: bad.key, status: 500, times: Infinity })

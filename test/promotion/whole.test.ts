@@ -11,7 +11,7 @@ import { bytes, put } from '../support/service.ts'
 const LARGE_METADATA = Object.fromEntries(Array.from({ length: 6 }, (_, index) => [`field ${index}`, 'ä'.repeat(200)]))
 
 t.test('files go to B2 under their keys, with their receipts, oldest first, and local storage is empty then', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const sizes = [100 * KIB, 0, PART, PART + 1, 12 * MIB]
   const stored = []
   for (const size of sizes) stored.push(await fallBack(size, 'Lied ☂.mp3'))
@@ -59,7 +59,7 @@ t.test('a receipt that is too large for the metadata goes beside the file', asyn
 })
 
 t.test('passes don\'t overlap, and report what they do', async t => {
-  const { b2, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const small = await fallBack(KIB)
   const large = await fallBack(12 * MIB)
   const told: PromotionProgress[] = []
@@ -89,7 +89,7 @@ t.test('a dry run tells, and does nothing', async t => {
 })
 
 t.test('what is in B2 already is not sent again', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   const stored = [await fallBack(KIB), await fallBack(12 * MIB)]
   // A pass ends with a file that B2 failed, which goes to the end of the next one.
   for (let count = 0; count < 2; count++) {

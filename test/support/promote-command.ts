@@ -60,7 +60,7 @@ export interface CommandStage extends PromotionStage {
 
 export async function setCommandStage (t: Test, more: Record<string, string> = {}): Promise<CommandStage> {
   const stage = await setPromotionStage(t)
-  const env = { ...b2Env(stage.b2), ...CALM, LOCAL_STORAGE_DIR: stage.service.dir, ...more }
+  const env = { ...b2Env(stage.b2), ...CALM, PROMOTE_CONCURRENCY: '1', LOCAL_STORAGE_DIR: stage.service.dir, ...more }
   return {
     ...stage,
     env,

@@ -23,13 +23,12 @@ export interface PromotionStage {
   fallBack (size: number, name?: string): Promise<Stored>
 }
 
-/** No promotion but by a call, one file after the other, no circuit, no second try, no stalls. */
+/** No promotion but by a call, no circuit, no second try, no stalls. */
 export const CALM = {
   B2_STALL_TIMEOUT_MS: '10000',
   B2_MAX_ATTEMPTS: '1',
   B2_PART_BYTES: String(PART),
   BREAKER_THRESHOLD: '0',
-  PROMOTE_CONCURRENCY: '1',
   PROMOTE_INTERVAL_MS: '0',
 }
 
