@@ -4,7 +4,7 @@ import type { HttpRequest } from '@smithy/core/protocols'
 import { SignatureV4 } from '@smithy/signature-v4'
 import type { FinalizeRequestMiddleware } from '@smithy/types'
 import toFastProperties from 'to-fast-properties'
-import type { Movement } from './movement.ts'
+import { Movement } from './movement.ts'
 import { B2RequestHandler, CANCEL_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
 import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
@@ -114,10 +114,6 @@ const NEEDLESS_MIDDLEWARE = [
 
 export const DEFAULT_ACK_TIMEOUT_MS = 45_000
 export const DEFAULT_STALL_TIMEOUT_MS = 10_000
-// Who gets his turn on a line that moves has moved.
-const MOVING_MS = 2_500
-// So that an upload of several requests is through in time, and one that waits for its turn.
-const REQUESTS_WITHIN_TIMEOUT = 5
 
 /** @throws {TypeError} for an endpoint that is no URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
@@ -145,7 +141,10 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
       stallTimeoutMs: options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS,
     }),
   })
-  const turns = new Turns({ targetMs: (options.ackTimeoutMs || DEFAULT_ACK_TIMEOUT_MS) / REQUESTS_WITHIN_TIMEOUT })
+  const turns = new Turns({
+    timeoutMs: options.ackTimeoutMs || DEFAULT_ACK_TIMEOUT_MS,
+    stillMs: (options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS) / 2,
+  })
   for (const name of NEEDLESS_MIDDLEWARE) client.middlewareStack.remove(name)
   // The SDK copies its settings several times for each request, and they are so many that V8 keeps them in a hash table:
   // that was a third of the SDK's time for a small file.
@@ -167,22 +166,15 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
     const input = args.input as { Body?: unknown, [IN_BACKGROUND]?: boolean } & HandlerWishes
     if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
-    const { [MOVEMENT]: movement, [CANCEL_SIGNAL]: signal } = input
-    if (movement !== undefined) movement.waiting++
-    let turn
-    try {
-      turn = await turns.take(input.Body.byteLength, input[IN_BACKGROUND] === true, signal)
-    } finally {
-      if (movement !== undefined) movement.waiting--
-    }
-    if (turns.movedWithin(MOVING_MS)) movement?.moved()
+    const { [MOVEMENT]: movement = new Movement(turns), [CANCEL_SIGNAL]: signal } = input
+    const turn = await movement.take(input.Body.byteLength, input[IN_BACKGROUND] === true, signal)
     let isAcknowledged = false
     try {
       const result = await next({ ...args, input: Object.assign(input, { [TURN]: turn }) })
       isAcknowledged = true
       return result
     } finally {
-      turn.end(isAcknowledged)
+      movement.end(turn, isAcknowledged)
     }
   }
   client.middlewareStack.addRelativeTo(inTurn as never, { name: 'turns', relation: 'after', toMiddleware: 'retryMiddleware' })

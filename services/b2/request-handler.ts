@@ -145,7 +145,6 @@ export class B2RequestHandler {
       const settle = (): void => {
         clearTimeout(connectTimer)
         stopWatch()
-        if (socket !== undefined) movement?.unwatch(socket)
         abortSignal?.removeEventListener('abort', onAbort)
       }
       const fail = (error: Error): void => {
@@ -158,7 +157,6 @@ export class B2RequestHandler {
         clearTimeout(connectTimer)
         if (socket === undefined || req.destroyed) return
         isConnected = true
-        movement?.watch(socket)
         request[TURN]?.connected(socket)
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
           () => fail(transportError('nothing moved on the connection', 'B2_STALLED')), () => {

@@ -6,6 +6,7 @@ import { setImmediate as othersRun } from 'node:timers/promises'
 const KEEP_MS = 200
 const SLICE_BYTES = 32_768 // 32 KiB, about 200 sockets and a millisecond
 
+// Shared for a moment, as hundreds of requests may ask at once when B2 stands still.
 let snapshot: Promise<Map<string, number>> | undefined
 
 /**
@@ -13,8 +14,28 @@ let snapshot: Promise<Map<string, number>> | undefined
  * API of Node's shows; Linux lists them in /proc/net/tcp (proc(5), the column tx_queue). Undefined elsewhere.
  */
 export async function unacknowledgedBytes (socket: Socket): Promise<number | undefined> {
-  snapshot ??= readQueues()
-  return (await snapshot).get(`${socket.localPort}>${hexOf(socket.remoteAddress)}:${socket.remotePort}`)
+  if (snapshot === undefined) {
+    snapshot = readQueues()
+    setTimeout(() => { snapshot = undefined }, KEEP_MS).unref()
+  }
+  return (await snapshot).get(nameOf(socket))
+}
+
+/**
+ * Bytes of all that was written to each socket that its peer has acknowledged by now; undefined for one that the kernel does not
+ * list. Never too many: the queues are read anew, and after what the kernel took is counted. Not on Linux, it is what the kernel took.
+ */
+export async function arrivedBytes (sockets: readonly Socket[]): Promise<(number | undefined)[]> {
+  const taken = sockets.map(handedOver)
+  const queues = await readQueues()
+  return sockets.map((socket, index) => {
+    const queued = queues.size === 0 ? 0 : queues.get(nameOf(socket))
+    return queued === undefined ? undefined : taken[index]! - queued
+  })
+}
+
+function nameOf (socket: Socket): string {
+  return `${socket.localPort}>${hexOf(socket.remoteAddress)}:${socket.remotePort}`
 }
 
 interface WriteQueue { _handle?: { writeQueueSize?: number } | null }
@@ -27,9 +48,8 @@ export function handedOver (socket: Socket): number {
   return socket.bytesWritten - ((socket as unknown as WriteQueue)._handle?.writeQueueSize ?? 0)
 }
 
-/** All sockets' queues; shared for a moment, as hundreds of requests may ask at once when B2 stands still. */
+/** All sockets' queues. */
 async function readQueues (): Promise<Map<string, number>> {
-  setTimeout(() => { snapshot = undefined }, KEEP_MS).unref()
   const queues = new Map<string, number>()
   for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
     for await (const line of linesOf(file)) {

@@ -34,7 +34,7 @@ t.test('more than a full line carries in time: what it carries is in B2, and the
   const stage = await setUp(t, 4 * MIB)
   const bodies = await uploads(t, stage, Array.from({ length: 16 }, () => 2 * MIB)) // 8 s for all of them
   // 4.5 of 8 seconds, on a busy machine.
-  t.ok(inB2(bodies) >= 1, `${inB2(bodies)} of 16 in B2`)
+  t.ok(inB2(bodies) >= 4, `${inB2(bodies)} of 16 in B2`)
   t.ok(inB2(bodies) < 16)
   t.same(breakerEvents(stage.service), [])
   const sent = stage.b2.requests.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0)
