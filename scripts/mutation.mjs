@@ -73,7 +73,7 @@ const TESTS = {
   'local-sweep': ['local/sweep'],
   'local-walk': ['local/walk'],
   log: ['server/log'],
-  'memory-account': ['memory/account-room', 'memory/account'],
+  'memory-account': ['memory/account', 'memory/simulation'],
   metrics: ['server/metrics-registry'],
   'ogg-duration': ['audio/ogg-duration'],
   options: ['uploads/options'],

@@ -10,7 +10,8 @@ export interface ClientPaceOptions {
 
 const LOOKS_PER_SPAN = 10
 const RATE_SPAN_MS = 10_000
-const SHORTEST_RATE_SPAN_MS = 250
+// The first bytes of a connection say little: they come in a burst, or over several round trips.
+const SHORTEST_RATE_SPAN_MS = 500
 
 /**
  * Watches how fast a client sends. Only time in which the service reads counts: a client that waits for us is not slow.
@@ -45,7 +46,7 @@ export class ClientPace {
   }
 
   /**
-   * Bytes per second over the last ten seconds of reading; undefined before a quarter of a second of it, and after
+   * Bytes per second over the last ten seconds of reading; undefined before half a second of it, and after
    * {@link stop}: a client from which nothing is awaited can't be slow.
    */
   rate (): number | undefined {

@@ -41,8 +41,9 @@ export class HeldParts {
     for (const held of this.#parts.values()) held.stored = true
   }
 
-  /** Gives up the memory of what is stored. */
+  /** Gives up the memory of what is stored, and from now on of each part when it is. */
   releaseStored (): void {
+    this.#intake.goByParts()
     for (const [number, held] of this.#parts) if (held.stored) this.#release(number, held)
   }
 

@@ -1,23 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { bufferSize } from './buffer-pool.ts'
+import { nextBufferSize } from './buffer-growth.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import type { ClientPace } from './client-pace.ts'
-import { SLOW_BYTES_PER_SECOND } from './memory-account.ts'
 import type { MemoryLease } from './memory-account.ts'
 import { UploadError } from './upload-errors.ts'
-
-const FIRST_BYTES = 65_536 // 64 KiB
-const WHOLE_AT_ONCE_BYTES = 131_072 // 128 KiB
-const LARGEST_ROUNDING_BYTES = 1_048_576 // 1 MiB
-
-/**
- * Most memory that an intake needs for a file of `bytes` bytes, all its parts held: every buffer is full but the last,
- * which is less than a MiB too large.
- */
-export function mostMemory (bytes: number, partBytes: number): number {
-  return bytes <= partBytes ? bufferSize(bytes) : bytes + LARGEST_ROUNDING_BYTES
-}
 
 /** A piece of a file in a buffer of the pool. */
 export interface Part {
@@ -180,7 +167,13 @@ export class Intake {
     this.#buffer = undefined
     this.#capacity = 0
     this.#length = 0
+    this.#options.lease.handOver()
     return part
+  }
+
+  /** From now on each part is released when it is stored: the window is outgrown. */
+  goByParts (): void {
+    this.#options.lease.goByParts(this.capacity)
   }
 
   /** Gives a part's memory back. With `reuse` false somebody may still read it, and it is left to the garbage collector. */
@@ -279,21 +272,10 @@ export class Intake {
   }
 
   #nextSize (limit: number, more: number): number {
-    const bytes = this.#nextBytes(limit, more)
-    const size = bufferSize(bytes)
-    return bytes <= limit && size > limit ? limit : size
-  }
-
-  #nextBytes (limit: number, more: number): number {
-    const { expectedBytes = Infinity, pace } = this.#options
-    const start = this.#received - this.#pendingBytes() - this.#length
-    if (this.#buffer === undefined && start === 0) return expectedBytes <= WHOLE_AT_ONCE_BYTES ? expectedBytes : FIRST_BYTES
-    const largest = Math.min(limit, expectedBytes - start)
-    const slow = (pace.rate() ?? Infinity) < SLOW_BYTES_PER_SECOND
-    if (slow) return Math.min(largest, Math.max(this.#length * 2, this.#length + more, FIRST_BYTES))
-    // Who does not say how much will come starts small, until a whole part has come.
-    if (expectedBytes === Infinity && start === 0) return Math.min(largest, Math.max(this.#length * 8, this.#length + more))
-    return largest
+    const { expectedBytes = Infinity, pace, lease } = this.#options
+    const length = this.#length
+    const start = this.#received - this.#pendingBytes() - length
+    return nextBufferSize({ start, length, more, limit, expectedBytes, rate: pace.rate(), isCrowded: lease.isCrowded })
   }
 
   #pendingBytes (): number {

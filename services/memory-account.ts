@@ -1,90 +1,121 @@
-/** What the account must know of an upload that wants memory. */
-export interface Borrower {
-  /** Most bytes that the upload will hold at once; Infinity where that is not known. */
-  readonly need: number
-  /** Bytes per second of its client while the service read, lately; undefined while too little has been seen. */
-  rate (): number | undefined
-  /** Ends the upload, which must close its lease soon: its client is slow and others wait for its memory. */
-  end (): void
-}
+import { FinishOrder } from './finish-order.ts'
+import { MemoryLease } from './memory-lease.ts'
+import type { Borrower, LeaseStage } from './memory-lease.ts'
+
+export type { Borrower, MemoryLease }
 
 export interface MemoryAccountOptions {
-  /** Bound on the bytes of all uploads together. */
+  /** Bound on the bytes of all uploads together; one window and two parts at least. */
   readonly budgetBytes: number
-  /**
-   * Most that is set aside for one upload, less than the budget. One that needs more must be able to go on when it has
-   * paid some of this back.
-   */
-  readonly largestNeedBytes: number
+  /** Replay window of one upload. */
+  readonly windowBytes: number
+  readonly partBytes: number
 }
 
 interface Waiter {
   readonly lease: MemoryLease
   readonly bytes: number
   readonly since: number
-  /** Its client was slow when it began to wait. */
-  readonly slow: boolean
   readonly granted: () => void
 }
 
+/** In which order uploads of the room can finish: all, and those that last and those that don't on their own. */
+type Orders = Record<'all' | 'lasting' | 'quick', FinishOrder>
+
 /** A client below this can't expect others to wait for it: 64 KiB/s. */
 export const SLOW_BYTES_PER_SECOND = 65_536
+/** An upload that can fill what it may take within this time does not last, as far as others are concerned. */
+export const LASTING_SECONDS = 10
+/** What small uploads have at most: 1 MiB. */
+export const SMALL_BYTES = 1_048_576
+/** A form's own bytes may make it larger than its file: it is small until it has more. */
+export const MAYBE_SMALL_BYTES = 2 * SMALL_BYTES
+const FIRST_BYTES = 65_536
 const PATIENCE_MS = 1_000
+// Who waits for long keeps others from passing for five seconds in thirty.
+const BARS_FOR_MS = 5_000
+const BARS_EACH_MS = 30_000
 
 /**
  * The one account out of which all uploads' buffers are paid.
  *
- * An upload that is fast is *admitted*: all that it may come to need is set aside at once, so that it can always go on,
- * up to its end, whatever the others do. Uploads that don't fit wait, oldest first and slow ones last; a smaller one may
- * pass while the first has waited less than a second. Without admission many uploads would each take a little, and none
- * could finish.
+ * *Small* uploads have an eighth of the budget to themselves, so they never wait for larger ones. Nobody can tell yet of one
+ * whose length is not known: it counts as small until it has more than 1 MiB.
  *
- * Uploads that are new, or slow, only pay for what they hold (*loose*), out of a share that always leaves room for one
- * admitted upload; a slow one that finds this share used up is admitted where there is room. While others wait longer
- * than a second, slow ones lose what was set aside for them, and then, slowest first, are ended until the first that
- * waits fits; none is where that would not help it.
+ * The rest is the *room* of larger ones. Each takes memory until it comes to the point where it gives back: its window, and once that is
+ * outgrown one part at a time. A buffer is given only if all can still come to that point one after the other
+ * ({@link FinishOrder}), so something always moves. Two rules more keep those whose clients are not fast from holding up the others:
+ *
+ * - Those that *last* longer than ten seconds at their present rate leave room for one that doesn't.
+ * - The others begin only if they can finish without waiting for one that lasts.
+ *
+ * Clients below 64 KiB/s count only as long as nobody waits. Then they are ended, slowest first, if that helps.
  */
 export class MemoryAccount {
-  readonly #options: MemoryAccountOptions
-  readonly #looseLimit: number
+  readonly budgetBytes: number
+  readonly #partBytes: number
+  /** Most that one upload keeps until it gives back: its window in whole parts, or in pieces for a local file. */
+  readonly #longestTurn: number
+  readonly #share: number
+  readonly #room: number
+  /** What those may hold together that wait in the room. */
+  readonly #waitingRoom: number
+  /** What those of the room that last may hold together. */
+  readonly #lastingRoom: number
   readonly #leases = new Set<MemoryLease>()
   #queue: Waiter[] = []
-  #setAside = 0
-  #loose = 0
   #timer: NodeJS.Timeout | undefined
+  // Sums over all leases that are counted.
+  #shared = 0
+  #sharedMaybe = 0
+  #held = 0
+  #lasting = 0
+  #waiting = 0
+  #toGo = 0
+  /** Made of the leases when they are asked for. */
+  #made: Orders | undefined
 
-  constructor (options: MemoryAccountOptions) {
-    this.#options = options
-    this.#looseLimit = Math.min(options.budgetBytes / 2, options.budgetBytes - options.largestNeedBytes)
+  constructor ({ budgetBytes, windowBytes, partBytes }: MemoryAccountOptions) {
+    this.budgetBytes = budgetBytes
+    this.#partBytes = partBytes
+    this.#longestTurn = Math.max(Math.ceil(windowBytes / partBytes) * partBytes, windowBytes + SMALL_BYTES)
+    this.#share = Math.min(budgetBytes / 8, budgetBytes - this.#longestTurn)
+    this.#room = budgetBytes - this.#share
+    this.#waitingRoom = this.#room / 8
+    this.#lastingRoom = Math.max(this.#longestTurn, this.#room - this.#longestTurn - this.#waitingRoom)
   }
 
   /** Bytes that uploads hold now. */
-  get heldBytes (): number {
-    let held = 0
-    for (const lease of this.#leases) held += lease.held
-    return held
+  get heldBytes (): number { return this.#shared + this.#held }
+
+  /** Bytes held, and those that uploads will take within ten seconds at their present rates. */
+  get committedBytes (): number {
+    let committed = this.heldBytes
+    for (const lease of this.#leases) committed += Math.min(this.#toGoOf(lease), (lease.borrower.rate() ?? Infinity) * LASTING_SECONDS)
+    return Math.min(this.budgetBytes, committed)
   }
-
-  /** Bytes that no other upload can have now: those held, and those set aside. */
-  get committedBytes (): number { return this.#setAside + this.#loose }
-
-  get budgetBytes (): number { return this.#options.budgetBytes }
 
   /** Uploads that wait for memory now. */
   get waiting (): number { return this.#queue.length }
 
+  /** Whether not all that is under way can have all that it may take at once. */
+  get isCrowded (): boolean { return this.#queue.length > 0 || this.#held + this.#toGo > this.#room }
+
   open (borrower: Borrower): MemoryLease {
-    const lease = new MemoryLease(this, borrower)
+    const { need, isBackground = false } = borrower
+    const isSmall = !isBackground && (need <= MAYBE_SMALL_BYTES || need === Infinity)
+    const lease = new MemoryLease(this, borrower, isSmall ? 'share' : 'room')
     this.#leases.add(lease)
     return lease
   }
 
   /** @internal */
   request (lease: MemoryLease, bytes: number, granted: () => void): boolean {
-    if (this.#grant(lease, bytes, !this.#queue.some(waiter => isOverdue(waiter)))) return true
-    const slow = isSlow(lease)
-    const firstSlow = slow ? -1 : this.#queue.findIndex(waiter => waiter.slow)
-    this.#queue.splice(firstSlow < 0 ? this.#queue.length : firstSlow, 0, { lease, bytes, since: performance.now(), slow, granted })
+    this.#look(lease)
+    const now = performance.now()
+    const oldest = this.#queue.find(waiter => mayBar(waiter, now))
+    if (this.#grant(lease, bytes, oldest !== undefined && bars(oldest, now))) return true
+    this.#queue.push({ lease, bytes, since: now, granted })
     this.#timer ??= setInterval(() => this.#review(), PATIENCE_MS).unref()
     return false
   }
@@ -96,200 +127,254 @@ export class MemoryAccount {
   }
 
   /** @internal */
-  takesNoMore (lease: MemoryLease): void {
-    if (lease.complete) return
-    lease.complete = true
-    if (!lease.admitted) return
-    this.#setAside -= lease.claim - lease.held
-    lease.claim = lease.held
+  goOn (lease: MemoryLease, stage: LeaseStage, filling: number): void {
+    this.#change(lease, () => {
+      lease.stage = stage
+      lease.filling = filling
+    })
     this.#serve()
   }
 
   /** @internal */
   giveBack (lease: MemoryLease, bytes: number): void {
-    lease.held -= bytes
-    if (!lease.admitted) {
-      this.#loose -= bytes
-    } else if (lease.complete) {
-      this.#setAside -= bytes
-      lease.claim -= bytes
-    }
+    this.#change(lease, () => { lease.held -= bytes })
     this.#serve()
   }
 
   /** @internal */
   close (lease: MemoryLease): void {
-    if (!this.#leases.delete(lease)) return
-    this.#queue = this.#queue.filter(waiter => waiter.lease !== lease)
-    if (lease.admitted) this.#setAside -= lease.claim
-    else this.#loose -= lease.held
-    lease.held = 0
-    this.#serve()
+    this.#change(lease, () => {
+      lease.stage = 'closed'
+      lease.held = lease.filling = 0
+    })
+    this.#leases.delete(lease)
+    this.stopWaiting(lease)
   }
 
-  #grant (lease: MemoryLease, bytes: number, inTurn: boolean): boolean {
-    if (!lease.admitted) {
-      if (this.committedBytes + bytes > this.#options.budgetBytes) return false
-      // The first small buffer is never far: a small file must not wait behind all the large ones.
-      if ((inTurn || lease.held === 0) && this.#payLoose(lease, bytes)) return true
-      if (!inTurn || !this.#admit(lease, bytes)) return false
+  #change (lease: MemoryLease, change: () => void): void {
+    this.#count(lease, -1)
+    change()
+    this.#count(lease, 1)
+  }
+
+  #count (lease: MemoryLease, sign: 1 | -1): void {
+    if (lease.place === 'share') {
+      this.#shared += sign * lease.held
+      if (!isSurelySmall(lease)) this.#sharedMaybe += sign * lease.held
+      return
     }
-    // One that needs more than could be set aside goes on when it has paid back some.
-    if (lease.held + bytes > lease.claim) return false
-    lease.held += bytes
-    return true
+    this.#made = undefined
+    this.#held += sign * lease.held
+    this.#toGo += sign * this.#toGoOf(lease)
+    if (!hasBegun(lease)) this.#waiting += sign * lease.held
+    else if (lease.isLasting) this.#lasting += sign * lease.held
   }
 
-  #payLoose (lease: MemoryLease, bytes: number): boolean {
-    if (lease.held > 0 && !isSlow(lease)) return false
-    if (this.#loose + bytes > this.#looseLimit) return false
-    this.#loose += bytes
-    lease.held += bytes
-    return true
+  /** Bytes that it may take until it comes to the point where it gives back; 0 for one that has not begun. */
+  #toGoOf (lease: MemoryLease): number {
+    if (lease.held === 0) return 0
+    if (lease.stage === 'parts') return lease.filling === 0 ? 0 : Math.max(0, this.#partBytes - lease.filling)
+    return lease.stage === 'window' ? Math.max(0, this.#turnOf(lease) - lease.held) : 0
   }
 
-  #admit (lease: MemoryLease, bytes: number): boolean {
-    const claim = this.#claimOf(lease, bytes)
-    if (this.committedBytes - lease.held + claim > this.#options.budgetBytes) return false
-    this.#loose -= lease.held
-    this.#setAside += claim
-    lease.claim = claim
-    lease.admitted = true
-    lease.demoted = false
-    return true
+  #turnOf ({ borrower: { need } }: MemoryLease): number {
+    return Math.min(need, this.#longestTurn)
   }
 
-  #claimOf (lease: MemoryLease, bytes: number): number {
-    return Math.max(lease.held, Math.min(Math.max(lease.held + bytes, lease.borrower.need), this.#options.largestNeedBytes))
+  /** The same with `bytes` that it asks for, if these go to the room. */
+  #toGoWith (lease: MemoryLease, bytes: number): number {
+    const kept = lease.stage === 'parts' ? lease.filling : lease.place === 'share' ? 0 : lease.held
+    return Math.max(bytes, (lease.stage === 'parts' ? this.#partBytes : this.#turnOf(lease)) - kept)
+  }
+
+  #look (lease: MemoryLease): void {
+    const rate = lease.borrower.isBackground === true ? Infinity : lease.borrower.rate() ?? Infinity
+    const isLasting = this.#toGoWith(lease, 0) > rate * LASTING_SECONDS
+    lease.isSlow = rate < SLOW_BYTES_PER_SECOND
+    if (isLasting !== lease.isLasting) this.#change(lease, () => { lease.isLasting = isLasting })
+  }
+
+  /** Pays if it may. */
+  #grant (lease: MemoryLease, bytes: number, isBarred: boolean): boolean {
+    if (lease.place === 'share' && this.#fitsShare(lease, bytes)) {
+      this.#change(lease, () => { lease.held += bytes })
+      return true
+    }
+    // Nothing is gained by keeping anybody back while none goes on that will soon give back.
+    const mustWait = isBarred && beginsTurn(lease, bytes) && this.#somebodyQuickGoesOn()
+    if (!mustWait && this.#fitsRoom(lease, bytes)) {
+      this.#change(lease, () => {
+        lease.place = 'room'
+        lease.held += bytes
+        if (lease.stage === 'parts') lease.filling += bytes
+      })
+      return true
+    }
+    if (lease.place === 'room' || isSurelySmall(lease)) return false
+    // One that turns out large makes way for small ones while it waits; one that may be small still gets what that takes.
+    const more = lease.held + bytes <= SMALL_BYTES ? bytes : 0
+    if (more === 0 && lease.place === 'parked') return false
+    if (!this.#canPark(lease, more)) return false
+    this.#change(lease, () => {
+      lease.place = 'parked'
+      lease.held += more
+    })
+    return more > 0
+  }
+
+  #fitsShare (lease: MemoryLease, bytes: number): boolean {
+    if (!isStillSmall(lease, bytes) || this.#shared + bytes > this.#share) return false
+    // Those that may turn out large leave half of it to those that can't. The more they have, the more of their half they leave to others.
+    const doublings = Math.log2(Math.max(1, (lease.held + bytes) / FIRST_BYTES))
+    return isSurelySmall(lease) || this.#sharedMaybe + bytes <= this.#share / 2 * (1 - doublings / 6)
+  }
+
+  #fitsRoom (lease: MemoryLease, bytes: number): boolean {
+    const more = bytes + (lease.place === 'share' ? lease.held : 0)
+    if (this.#held + more > this.#room) return false
+    if (lease.held + bytes <= FIRST_BYTES && this.#waiting + more > this.#waitingRoom) return false
+    const toGo = this.#toGoWith(lease, more)
+    if (!lease.isLasting && this.#held + this.#toGo + toGo <= this.#room) return true
+    const { all, lasting, quick } = this.#orders()
+    if (!all.allows(more, toGo)) return false
+    const keepsRules = lease.isLasting ? lasting.allows(more, toGo) && more <= quick.spare : quick.allows(more, toGo)
+    if (keepsRules) return true
+    // Rates change, and then the rules may be broken already: so that something moves, the one that can finish first goes on.
+    return !this.#somebodyQuickGoesOn() && all.isFirst(toGo)
+  }
+
+  /** Whether those that don't last can finish, so that they will soon give back. */
+  #somebodyQuickGoesOn (): boolean {
+    const { quick } = this.#orders()
+    return !quick.isEmpty && quick.spare >= 0
+  }
+
+  #canPark (lease: MemoryLease, bytes: number): boolean {
+    const { all, quick } = this.#orders()
+    const more = bytes + (lease.place === 'share' ? lease.held : 0)
+    return this.#waiting + more <= this.#waitingRoom && more <= quick.spare && all.allows(more, this.#toGoWith(lease, more))
+  }
+
+  #orders (): Orders {
+    this.#made ??= {
+      all: this.#orderOf(this.#room - this.#held, () => true),
+      lasting: this.#orderOf(this.#lastingRoom - this.#lasting, lease => lease.isLasting && hasBegun(lease)),
+      quick: this.#orderOf(this.#room - this.#held, lease => !lease.isLasting && hasBegun(lease)),
+    }
+    return this.#made
+  }
+
+  #orderOf (free: number, isIn: (lease: MemoryLease) => boolean): FinishOrder {
+    const turns = [...this.#leases].filter(lease => lease.place !== 'share' && lease.held > 0 && !lease.isEnded && isIn(lease))
+    return new FinishOrder(free, turns.map(lease => ({ held: lease.held, toGo: this.#toGoOf(lease) })))
   }
 
   #serve (): void {
+    if (this.#queue.length === 0) return this.#stopTimer()
+    const granted = new Set<Waiter>()
+    const none = { toGo: Infinity, bytes: Infinity }
+    const failed = { first: { ...none }, lasting: { ...none }, quick: { ...none } }
     const now = performance.now()
-    const granted: Waiter[] = []
-    let barred = false
-    if (this.#queue.length > 0) {
-      this.#queue = this.#queue.filter(waiter => {
-        if (this.#grant(waiter.lease, waiter.bytes, !barred)) {
-          granted.push(waiter)
-          return false
-        }
-        barred ||= isOverdue(waiter, now)
-        return true
-      })
+    let isBarred = false
+    for (const waiter of inOrder(this.#queue)) {
+      const { lease, bytes } = waiter
+      const begins = beginsTurn(lease, bytes)
+      // One of many that want the same is enough to see that there is none.
+      const last = failed[lease.held + bytes <= FIRST_BYTES ? 'first' : lease.isLasting ? 'lasting' : 'quick']
+      const toGo = this.#toGoWith(lease, bytes)
+      if (begins && toGo >= last.toGo && bytes >= last.bytes) continue
+      if (this.#grant(lease, bytes, isBarred)) {
+        granted.add(waiter)
+        continue
+      }
+      if (!begins) continue
+      Object.assign(last, { toGo, bytes })
+      isBarred ||= mayBar(waiter, now) && bars(waiter, now)
     }
-    if (this.#queue.length === 0) {
-      clearInterval(this.#timer)
-      this.#timer = undefined
-    }
+    if (granted.size === 0) return
+    this.#queue = this.#queue.filter(waiter => !granted.has(waiter))
+    if (this.#queue.length === 0) this.#stopTimer()
     for (const waiter of granted) waiter.granted()
+  }
+
+  #stopTimer (): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   /** Once a second while somebody waits. */
   #review (): void {
-    const first = this.#queue.find(waiter => isOverdue(waiter))
-    if (first === undefined) return
-    for (const lease of this.#leases) if (lease.admitted && isSlow(lease)) this.#demote(lease)
+    for (const lease of this.#leases) this.#look(lease)
     this.#serve()
-    if (this.#queue.includes(first)) this.#makeRoomFor(first)
+    const now = performance.now()
+    const overdue = inOrder(this.#queue).filter(waiter => mayBar(waiter, now))
+    for (const waiter of [overdue.find(({ lease, bytes }) => isStillSmall(lease, bytes)), overdue.find(({ lease, bytes }) => !isStillSmall(lease, bytes))]) {
+      if (waiter !== undefined) this.#makeRoomFor(waiter)
+    }
   }
 
-  #demote (lease: MemoryLease): void {
-    this.#setAside -= lease.claim
-    this.#loose += lease.held
-    lease.admitted = false
-    lease.demoted = true
-  }
-
-  #makeRoomFor (first: Waiter): void {
-    let missing = this.#missing(first)
-    // One that was slow and is not any more holds others up only where nobody else will give anything back.
-    const endable = [...this.#leases].filter(lease => lease !== first.lease && lease.held > 0 &&
-      (isSlow(lease) || (lease.demoted && this.#setAside === 0)))
-    // Where it would not fit all the same, it has to wait for others anyway.
-    if (endable.reduce((sum, lease) => sum + paidFor(lease), 0) < missing) return
-    endable.sort((a, b) => (a.borrower.rate() ?? Infinity) - (b.borrower.rate() ?? Infinity))
-    for (const lease of endable) {
-      if (missing <= 0) return
-      missing -= paidFor(lease)
-      if (lease.ended) continue
-      lease.ended = true
+  /** Ends slow uploads, slowest first, and no more than it takes; none if that would not help. */
+  #makeRoomFor (waiter: Waiter): void {
+    const slow = [...this.#leases].filter(lease => lease !== waiter.lease && lease.held > 0 && lease.isSlow)
+      .sort((a, b) => Number(b.isEnded) - Number(a.isEnded) || a.borrower.rate()! - b.borrower.rate()!)
+    const told = slow.filter(({ isEnded }) => isEnded).length
+    let [least, most] = [told, slow.length + 1]
+    while (least < most) {
+      const middle = (least + most) >> 1
+      if (middle > slow.length || this.#wouldFit(waiter, slow.slice(0, middle))) most = middle
+      else least = middle + 1
+    }
+    if (least > slow.length) return
+    for (const lease of slow.slice(told, least)) {
+      lease.isEnded = true
       lease.borrower.end()
     }
   }
 
-  /** Bytes that must become free before a waiter is served. */
-  #missing ({ lease, bytes }: Waiter): number {
-    const { budgetBytes } = this.#options
-    const toAdmit = this.committedBytes - lease.held + this.#claimOf(lease, bytes) - budgetBytes
-    if (lease.held > 0 && !isSlow(lease)) return toAdmit
-    return Math.min(toAdmit, Math.max(this.#loose + bytes - this.#looseLimit, this.committedBytes + bytes - budgetBytes))
+  #wouldFit ({ lease, bytes }: Waiter, gone: readonly MemoryLease[]): boolean {
+    if (gone.length === 0) return false
+    for (const each of gone) {
+      this.#count(each, -1)
+      this.#leases.delete(each)
+    }
+    const fits = (lease.place === 'share' && this.#fitsShare(lease, bytes)) || this.#fitsRoom(lease, bytes)
+    for (const each of gone) {
+      this.#leases.add(each)
+      this.#count(each, 1)
+    }
+    return fits
   }
 }
 
-/** One that was admitted waits for what it will itself pay back, so nobody has to make room for it. */
-function isOverdue ({ lease, since }: Waiter, now = performance.now()): boolean {
-  return !lease.admitted && now - since >= PATIENCE_MS
+/** Small ones and those whose turn has begun first, then those that wait for one, then slow ones, then promotions. */
+function inOrder (queue: readonly Waiter[]): Waiter[] {
+  const rank = ({ lease, bytes }: Waiter): number => lease.borrower.isBackground === true ? 3 : lease.isSlow ? 2 : beginsTurn(lease, bytes) ? 1 : 0
+  return [...queue].sort((a, b) => rank(a) - rank(b))
 }
 
-/** What others can have when this one is gone. */
-function paidFor (lease: MemoryLease): number {
-  return lease.admitted ? lease.claim : lease.held
+/** Whether others may have to wait for one that waits. */
+function mayBar ({ lease, since }: Waiter, now: number): boolean {
+  return !lease.isSlow && lease.borrower.isBackground !== true && now - since >= PATIENCE_MS
 }
 
-function isSlow (lease: MemoryLease): boolean {
-  return (lease.borrower.rate() ?? Infinity) < SLOW_BYTES_PER_SECOND
+function bars ({ since }: Waiter, now: number): boolean {
+  return (now - since - PATIENCE_MS) % BARS_EACH_MS < BARS_FOR_MS
 }
 
-/** One upload's part of the account. */
-export class MemoryLease {
-  readonly #account: MemoryAccount
-  #closed = false
-  /** @internal */
-  readonly borrower: Borrower
-  /** @internal */
-  held = 0
-  /** What was set aside, `held` included, while `admitted`. @internal */
-  claim = 0
-  /** @internal */
-  admitted = false
-  /** It was slow while others waited, and is not admitted again. @internal */
-  demoted = false
-  /** It takes no more. @internal */
-  complete = false
-  /** @internal */
-  ended = false
+/** Whether what it asks for is more than the first bytes of one that is not small. */
+function beginsTurn (lease: MemoryLease, bytes: number): boolean {
+  return !isStillSmall(lease, bytes) && lease.stage === 'window' && !hasBegun(lease)
+}
 
-  constructor (account: MemoryAccount, borrower: Borrower) {
-    this.#account = account
-    this.borrower = borrower
-  }
+/** Whether its turn has begun: it has more than its first bytes, or gives back what it has, part by part. */
+function hasBegun ({ place, held, stage }: MemoryLease): boolean {
+  return place === 'room' && (held > FIRST_BYTES || stage !== 'window')
+}
 
-  /**
-   * Takes `bytes` out of the account: true where that is done at once, else `granted` is called when it is; never after
-   * {@link close}. One at a time.
-   */
-  take (bytes: number, granted: () => void): boolean {
-    return this.#account.request(this, bytes, granted)
-  }
+function isStillSmall (lease: MemoryLease, bytes: number): boolean {
+  return lease.place !== 'room' && (isSurelySmall(lease) || lease.held + bytes <= SMALL_BYTES)
+}
 
-  /** Takes a {@link take} back that was not granted yet. */
-  stopWaiting (): void {
-    this.#account.stopWaiting(this)
-  }
-
-  /** Says that this upload has all it needs: what was set aside beyond that is for others. */
-  takesNoMore (): void {
-    if (!this.#closed) this.#account.takesNoMore(this)
-  }
-
-  /** Pays `bytes` back. */
-  give (bytes: number): void {
-    if (!this.#closed) this.#account.giveBack(this, bytes)
-  }
-
-  /** Pays everything back and stops waiting. */
-  close (): void {
-    this.#closed = true
-    this.#account.close(this)
-  }
+function isSurelySmall ({ borrower: { need } }: MemoryLease): boolean {
+  return need <= SMALL_BYTES
 }

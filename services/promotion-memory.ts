@@ -38,8 +38,8 @@ export class PromotionMemory {
   }
 
   async #takeNow (bytes: number, signal: AbortSignal): Promise<() => void> {
-    // No client is at its other end that could be slow, so it is never ended.
-    const lease = this.#account.open({ need: bytes, rate: () => undefined, end: () => {} })
+    // No client is at its other end: it waits for those that have one, and is never ended for being slow.
+    const lease = this.#account.open({ need: bytes, isBackground: true, rate: () => undefined, end: () => {} })
     try {
       await taken(lease, bytes, signal)
     } catch (error) {

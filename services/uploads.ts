@@ -137,7 +137,11 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
   store (source: Readable, info?: StoreInfo): Promise<Receipt>
   /** Bytes that uploads and promotions hold in memory. */
   readonly heldBytes: number
-  /** Bound on them. */
+  /** Those bytes, and what uploads will take within seconds at their present rates. */
+  readonly committedBytes: number
+  /** Uploads whose clients are not read for now, since memory is short. */
+  readonly waitingForMemory: number
+  /** Bound on the bytes held. */
   readonly budgetBytes: number
   /** What waits in local storage to be moved to B2. */
   readonly waiting: UploadsWaiting
@@ -171,11 +175,7 @@ export function createUploads (options: UploadsOptions): UploadService {
   }
 
   const pool = new BufferPool(budgetBytes)
-  const account = new MemoryAccount({
-    budgetBytes,
-    // A part stays free of it, for uploads that don't get all they need set aside.
-    largestNeedBytes: Math.min(Math.max(windowBytes + partBytes, ((b2?.concurrency ?? 0) + 1) * partBytes), budgetBytes - partBytes),
-  })
+  const account = new MemoryAccount({ budgetBytes, windowBytes, partBytes })
   const breaker = new CircuitBreaker({
     threshold: options.breakerThreshold ?? 5,
     resetMs: options.breakerResetMs ?? 30_000,
@@ -256,6 +256,10 @@ export function createUploads (options: UploadsOptions): UploadService {
     get inFlight () { return receiver.inFlight },
 
     get heldBytes () { return account.heldBytes },
+
+    get committedBytes () { return account.committedBytes },
+
+    get waitingForMemory () { return account.waiting },
 
     budgetBytes,
 

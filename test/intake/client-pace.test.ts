@@ -47,10 +47,10 @@ t.test('a short idle time is looked at more often', async t => {
   t.same(stalled, ['idle'])
 })
 
-t.test('the rate is known from a quarter of a second on', async t => {
+t.test('the rate is known from half a second on', async t => {
   const { clock, pace } = watch(t)
   pace.reading()
-  clock.advance(249)
+  clock.advance(499)
   t.equal(pace.rate(), undefined)
   clock.advance(1)
   t.equal(pace.rate(), 0)

@@ -4,7 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { ClientPace } from '../../services/client-pace.ts'
-import { mostMemory, SourceError } from '../../services/intake.ts'
+import { mostMemory } from '../../services/buffer-growth.ts'
+import { SourceError } from '../../services/intake.ts'
 import { bytes, sha256 } from '../support/bytes.ts'
 import { PART, setIntake } from '../support/intake-stage.ts'
 
@@ -47,13 +48,14 @@ t.test('a buffer is as large as what is to be expected', async t => {
     ['much', { expectedBytes: 100 * MIB }, [64 * KIB, 1], [64 * KIB, PART]],
     ['much, with an odd limit', { expectedBytes: 100 * MIB, limit: PART + 1 }, [64 * KIB, 1], [64 * KIB, PART + 1]],
     ['little, with an odd limit', { expectedBytes: 90_000, limit: 100_000 }, [1], [100_000]],
-    ['nobody knows', {}, [64 * KIB, 1, 512 * KIB - 64 * KIB - 1, 1, 3_584 * KIB - 1, 1], [64 * KIB, 512 * KIB, 512 * KIB, 4 * MIB, 4 * MIB, PART]],
+    ['nobody knows', {}, [64 * KIB, 1, 512 * KIB - 64 * KIB - 1, 1, 512 * KIB - 1, 1], [64 * KIB, 512 * KIB, 512 * KIB, MIB, MIB, PART]],
     ['nobody knows, and much comes at once', {}, [1_000_000], [MIB]],
     ['a slow client', { expectedBytes: 100 * MIB, rate: 65_535 }, [64 * KIB, 1, 64 * KIB - 1, 1], [64 * KIB, 128 * KIB, 128 * KIB, 256 * KIB]],
     ['a slow client that says nothing', { rate: 10 }, [64 * KIB, 1], [64 * KIB, 128 * KIB]],
     ['a slow client, of which much comes at once', { expectedBytes: 100 * MIB, rate: 10 }, [1_000_000], [MIB]],
     ['a slow client with less than that to come', { expectedBytes: 300_000, rate: 10 }, [256 * KIB, 1], [256 * KIB, 512 * KIB]],
-    ['one that is just not slow', { expectedBytes: 100 * MIB, rate: 65_536 }, [64 * KIB, 1], [64 * KIB, PART]],
+    ['one that is just not slow', { expectedBytes: 100 * MIB, rate: 65_536 }, [64 * KIB, 1], [64 * KIB, 128 * KIB]],
+    ['one that fills a part within ten seconds', { expectedBytes: 100 * MIB, rate: PART / 10 }, [64 * KIB, 1], [64 * KIB, PART]],
   ]
   for (const [name, { limit = PART, ...options }, pieces, capacities] of cases) {
     const stream = new PassThrough({ highWaterMark: PART })

@@ -1,7 +1,8 @@
 import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { mostMemory, SourceError } from '../../services/intake.ts'
+import { mostMemory } from '../../services/buffer-growth.ts'
+import { SourceError } from '../../services/intake.ts'
 import type { Intake, Part } from '../../services/intake.ts'
 import { MemoryAccount } from '../../services/memory-account.ts'
 import { bytes, sha256 } from '../support/bytes.ts'
@@ -24,10 +25,13 @@ async function takeAll (intake: Intake): Promise<Part[]> {
 
 /** An account in which nothing is free until `release`. */
 function fullAccount (): { account: MemoryAccount, release: () => void } {
-  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 63 * MIB })
-  const holder = account.open({ need: 63 * MIB, rate: () => undefined, end: () => {} })
-  holder.take(63 * MIB, () => {})
-  return { account, release: () => holder.close() }
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, windowBytes: 55 * MIB, partBytes: PART })
+  const holders = [56 * MIB - 131_072, ...Array.from({ length: 8 }, () => MIB)].map(need => {
+    const holder = account.open({ need, rate: () => undefined, end: () => {} })
+    holder.take(need, () => {})
+    return holder
+  })
+  return { account, release: () => { for (const holder of holders) holder.close() } }
 }
 
 async function until (condition: () => boolean): Promise<void> {
@@ -133,7 +137,7 @@ t.test('a source that fails, closes or is ended while it waits for memory ends t
     await t.rejects(gathered, { message }, name)
     t.equal(account.waiting, 0)
     intake.close()
-    t.equal(account.heldBytes, 63 * MIB, 'only the other one holds anything')
+    t.equal(account.heldBytes, 64 * MIB - 131_072, 'only the other one holds anything')
     lease.close()
     release()
     t.equal(account.committedBytes, 0)

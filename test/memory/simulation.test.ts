@@ -1,70 +1,67 @@
 import t from 'tap'
 import { MemoryAccount } from '../../services/memory-account.ts'
 import { fakeClock } from '../support/fake-clock.ts'
-import { seeded } from '../support/leaving-client.ts'
+import { rounds } from '../support/loops.ts'
+import { MemorySimulation } from '../support/memory-simulation.ts'
 import { SimulatedUpload } from '../support/simulated-upload.ts'
 
+const KIB = 1_024
 const MIB = 1_048_576
-const SEEDS = 20
-const STEP_MS = 250
+const GIB = 1_073_741_824
+const SEEDS = rounds(20, 2_000)
 
-function simulate (t: { fail (message: string): unknown }, clock: ReturnType<typeof fakeClock>, seed: number): Record<string, number> {
-  const next = seeded(seed)
-  const pick = <T> (values: readonly T[]): T => values[Math.floor(next() * values.length)]!
-  const partBytes = pick([5 * MIB, 5 * MIB + 1, 8 * MIB, 16 * MIB])
-  const windowBytes = pick([MIB, 16 * MIB, 30 * MIB, 32 * MIB])
-  const budgetBytes = Math.max(32 * MIB, windowBytes + 2 * partBytes) + pick([0, 0, 10 * MIB, 200 * MIB])
-  const largestNeedBytes = Math.min(Math.max(windowBytes + partBytes, 5 * partBytes), budgetBytes - partBytes)
-  const account = new MemoryAccount({ budgetBytes, largestNeedBytes })
-  const slowShare = pick([0, 0.2, 0.8])
-  const arrivals = Array.from({ length: 50 }, () => {
-    const isSlow = next() < slowShare
-    const bytes = Math.ceil(pick([0.05, 1, 5, 20, isSlow ? 10 : 100]) * MIB * (0.5 + next()))
-    const base = isSlow ? 8_000 + next() * 55_000 : 100_000 * 10 ** (next() * 2.5)
-    // Some change their mind in the middle.
-    const turn = next() < 0.2 ? { at: next() * 20_000, rate: 10_000 * 10 ** (next() * 3) } : { at: Infinity, rate: 0 }
-    return {
-      at: next() * 30_000,
-      bytes,
-      announced: next() < 0.7,
-      partBytes,
-      windowBytes,
-      clientRate: (readingMs: number) => readingMs < turn.at ? base : turn.rate,
-      storeRate: 200_000 * 10 ** (next() * 2),
-      ...(next() < 0.2 ? { leavesAt: next() * bytes } : {}),
-    }
-  }).sort((a, b) => a.at - b.at)
-
-  const uploads: SimulatedUpload[] = []
-  const from = clock.now
-  for (let elapsed = 0; arrivals.length > 0 || uploads.some(({ outcome }) => outcome === 'under way'); elapsed = clock.now - from) {
-    while (arrivals.length > 0 && arrivals[0]!.at <= elapsed) uploads.push(new SimulatedUpload(account, arrivals.shift()!))
-    for (const upload of uploads) if (upload.outcome === 'under way') upload.step(STEP_MS)
-    clock.advance(STEP_MS)
-    const held = uploads.reduce((sum, upload) => sum + upload.held, 0)
-    if (held !== account.heldBytes) t.fail(`seed ${seed}: ${held} bytes are held, but the account knows of ${account.heldBytes}`)
-    if (held > budgetBytes || account.committedBytes > budgetBytes) t.fail(`seed ${seed}: ${held} bytes are held of ${budgetBytes}`)
-    if (elapsed > 24 * 3_600_000) {
-      t.fail(`seed ${seed}: ${account.waiting} wait for ever`)
-      break
-    }
-  }
-  for (const { outcome, everSlow } of uploads) if (outcome === 'ended' && !everSlow) t.fail(`seed ${seed}: a fast upload was ended`)
-  if (account.heldBytes !== 0 || account.committedBytes !== 0 || account.waiting !== 0) t.fail(`seed ${seed}: not all was given back`)
-  if (clock.timers !== 0) t.fail(`seed ${seed}: a timer goes on`)
-  const count = (wanted: string): number => uploads.filter(({ outcome }) => outcome === wanted).length
-  return { stored: count('stored'), ended: count('ended'), left: count('left') }
-}
-
-t.test('whatever comes, the budget holds, nobody waits for ever, and only slow uploads are ended', async t => {
+t.test('whatever comes, the budget holds, something moves every two seconds, small ones don\'t wait, and only slow ones are ended', async t => {
   const clock = fakeClock(t)
-  const total = { stored: 0, ended: 0, left: 0 }
+  const total = { stored: 0, ended: 0, left: 0, 'under way': 0 }
+  let [smallWait, largeWait] = [0, 0]
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const { stored = 0, ended = 0, left = 0 } = simulate(t, clock, seed)
-    total.stored += stored
-    total.ended += ended
-    total.left += left
+    const simulation = new MemorySimulation(t, clock, seed)
+    simulation.run()
+    for (const { outcome, bytes, isAnnounced, longestWaitMs } of simulation.uploads) {
+      total[outcome]++
+      if (bytes > MIB) largeWait = Math.max(largeWait, longestWaitMs)
+      else if (isAnnounced) smallWait = Math.max(smallWait, longestWaitMs)
+    }
   }
-  t.comment(JSON.stringify(total))
-  t.ok(total.stored > 10 * SEEDS && total.ended > SEEDS && total.left > SEEDS, 'the simulation had all kinds')
+  t.comment(`${JSON.stringify(total)}; small ones waited ${smallWait} ms at most, larger ones ${largeWait} ms`)
+  t.ok(smallWait < 10_000, 'no small one waited for ten seconds')
+  t.ok(total.stored > 10 * SEEDS && total.ended > SEEDS / 4 && total.left > SEEDS, 'the simulation had all kinds')
 })
+
+/** Clients that are just not slow, and how many of them. */
+const MAJORITIES = {
+  'five of 1 GiB and two of 8 MiB at 72 KB/s': [...Array<[number, number]>(5).fill([GIB, 72_000]), [8 * MIB, 72_000], [8 * MIB, 72_000]],
+  'six of 1 GiB at 1 Mbit/s': Array<[number, number]>(6).fill([GIB, 125_000]),
+  'twenty of 1 GiB at 66 to 200 KB/s': Array.from({ length: 20 }, (_, index) => [GIB, 66_000 + index * 7_000] as [number, number]),
+} as const
+
+for (const [name, majority] of Object.entries(MAJORITIES)) {
+  for (const areAnnounced of [true, false]) {
+    t.test(`with ${name}, ${areAnnounced ? 'announced' : 'chunked'}, uploads of fast clients are done within seconds for a quarter of an hour`, async t => {
+      const clock = fakeClock(t)
+      const account = new MemoryAccount({ budgetBytes: 256 * MIB, windowBytes: 32 * MIB, partBytes: 8 * MIB })
+      const begin = (bytes: number, rate: number): SimulatedUpload => new SimulatedUpload(account, {
+        bytes, announced: areAnnounced, partBytes: 8 * MIB, windowBytes: 32 * MIB, clientRate: () => rate, storeRate: () => 20_000_000,
+      })
+      const slow = majority.map(([bytes, rate]) => begin(bytes, rate))
+      const fast: { upload: SimulatedUpload, since: number }[] = []
+      const longest = new Map<number, number>()
+      for (let step = 0; step < 900 * 4; step++) {
+        if (step % 20 === 0) for (const bytes of [KIB, 100 * KIB, MIB, 3 * MIB, 10 * MIB]) fast.push({ upload: begin(bytes, 50_000_000), since: clock.now })
+        for (const upload of [...slow, ...fast.map(each => each.upload)]) if (upload.outcome === 'under way') upload.step(250)
+        clock.advance(250)
+        for (const [index, { upload, since }] of [...fast.entries()].reverse()) {
+          longest.set(upload.bytes, Math.max(longest.get(upload.bytes) ?? 0, clock.now - since))
+          if (upload.outcome !== 'under way') fast.splice(index, 1)
+        }
+      }
+      t.comment(JSON.stringify(Object.fromEntries(longest)))
+      for (const bytes of [KIB, 100 * KIB, MIB]) t.ok(longest.get(bytes)! < 10_000, `${bytes} bytes`)
+      t.ok(longest.get(10 * MIB)! < 40_000, '10 MiB')
+      t.notOk(slow.some(({ outcome }) => outcome === 'ended'), 'nobody who is not slow is ended')
+      for (const { lease } of slow) lease.close()
+      for (const { upload: { lease } } of fast) lease.close()
+      t.same([account.heldBytes, account.committedBytes, account.waiting, clock.timers], [0, 0, 0, 0])
+    })
+  }
+}

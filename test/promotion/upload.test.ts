@@ -23,7 +23,7 @@ for (const [name, end] of [
     // Nothing is acknowledged of an upload that has failed.
     b2.onPart = (upload, part) => { if (part === 1) upload.acknowledge(part) }
     const [stop, cut] = [new AbortController(), new AbortController()]
-    const account = new MemoryAccount({ budgetBytes: 4 * PART, largestNeedBytes: 2 * PART })
+    const account = new MemoryAccount({ budgetBytes: 4 * PART, windowBytes: PART, partBytes: PART })
     const stores = { b2: b2.store, memory: new PromotionMemory(account), pool: new BufferPool(4 * PART), breaker: new CircuitBreaker({ threshold: 0, resetMs: 1 }) }
     const disk = new PassThrough()
     const file: OpenFile = { size: 3 * PART, stream: () => disk, streamForReader: () => disk, close: async () => {} }

@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { BufferPool } from '../../services/buffer-pool.ts'
 import { ClientPace } from '../../services/client-pace.ts'
-import { Intake, mostMemory } from '../../services/intake.ts'
+import { mostMemory } from '../../services/buffer-growth.ts'
+import { Intake } from '../../services/intake.ts'
 import type { IntakeOptions } from '../../services/intake.ts'
 import { MemoryAccount } from '../../services/memory-account.ts'
 import type { MemoryLease } from '../../services/memory-account.ts'
@@ -24,7 +25,7 @@ export interface IntakeStage {
 export function setIntake (t: Test, stream: Readable, options: Partial<Pick<IntakeOptions, 'expectedBytes' | 'isExact' | 'maxBytes'>> & {
   rate?: number, account?: MemoryAccount
 } = {}): IntakeStage {
-  const { rate, account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB }), maxBytes = 1_024 * MIB, ...rest } = options
+  const { rate, account = new MemoryAccount({ budgetBytes: 64 * MIB, windowBytes: 32 * MIB, partBytes: PART }), maxBytes = 1_024 * MIB, ...rest } = options
   const pool = new BufferPool(64 * MIB)
   const pace = new ClientPace({ idleTimeoutMs: 60_000, minRate: 0, received: () => 0, onStalled: () => {} })
   pace.rate = () => rate

@@ -67,7 +67,7 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
   }
   const log = recordingLog()
   const breaker = new CircuitBreaker({ threshold: 0, resetMs: 1 })
-  const account = new MemoryAccount({ budgetBytes: 1_048_576, largestNeedBytes: 524_288 })
+  const account = new MemoryAccount({ budgetBytes: 4_194_304, windowBytes: 1_048_576, partBytes: 524_288 })
   const promoter = createPromoter({ b2, local, breaker, account, log, intervalMs: 1_000, concurrency: 1, ...options } as unknown as PromoterOptions)
   return {
     files,

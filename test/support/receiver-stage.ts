@@ -34,7 +34,7 @@ export interface ReceiverStage {
 export async function setReceiverStage (t: Test, { hasB2 = false, ...options }: Partial<ReceiverOptions> & { hasB2?: boolean } = {}): Promise<ReceiverStage> {
   const local = createLocalStore({ dir: t.testdir() })
   t.teardown(() => local.close())
-  const account = new MemoryAccount({ budgetBytes: 64 * MIB, largestNeedBytes: 40 * MIB })
+  const account = new MemoryAccount({ budgetBytes: 64 * MIB, windowBytes: 32 * MIB, partBytes: PART })
   const pool = new BufferPool(64 * MIB)
   const breaker = new CircuitBreaker({ threshold: 1, resetMs: 60_000 })
   const b2 = new ScriptedB2(PART)
