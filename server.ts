@@ -12,7 +12,7 @@ import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-colle
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000
 
-/** What the disk has not done by then, when the service could not start, is taken to hang. */
+/** What the disk has not done by then, when the service has ended or could not start, is taken to hang. */
 const HANGS_AFTER_MS = 1_000
 
 tuneGarbageCollection()
@@ -33,8 +33,17 @@ await start().catch((error: unknown) => {
 async function start (): Promise<void> {
   const config = parseConfig(env)
   const app = Fastify(serverOptions(env))
+  let isEnding = false
+  let close = (): void => {}
+  const end = (): void => {
+    if (!isEnding) close()
+    isEnding = true
+  }
   try {
     await app.register(service, { env })
+    await app.ready()
+    // Before it says that it listens: whoever waits for that may end it at once.
+    onEndSignal(end, () => process.exit(1))
     // For `localhost` Fastify opens a second server for ::1, which would have nothing of what the service sets up on its own.
     await app.listen({ host: config.HOST === 'localhost' ? '127.0.0.1' : config.HOST, port: config.PORT })
   } catch (error) {
@@ -48,20 +57,17 @@ async function start (): Promise<void> {
     skip: ['SIGINT', 'SIGTERM', 'uncaughtException', 'unhandledRejection'],
   }, async () => {
     await app.close()
+    await diskSlots.idle(HANGS_AFTER_MS) // what is under way returns soon
     if (hasFailed) process.exit(1)
   })
-  let isClosing = false
-  const close = (): void => {
-    if (!isClosing) grace.close()
-    isClosing = true
-  }
-  onEndSignal(close, () => process.exit(1))
+  close = () => { grace.close() }
+  if (isEnding) close()
   // Its own handlers end the process at the second error, and uploads with it that could still be finished.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     process.on(event, (err: unknown) => {
       hasFailed = true
       app.log.fatal({ err }, 'an error that nobody caught')
-      close()
+      end()
     })
   }
   collectWhenIdle(() => app.uploads.inFlight > 0)

@@ -47,6 +47,7 @@ export class DiskSlots {
   readonly #limits: Record<DiskUse, number>
   readonly #counts: Record<DiskUse, Counts> = { status: none(), write: none(), read: none(), upkeep: none() }
   readonly #waiting: Record<DiskUse, Waiter[]> = { status: [], write: [], read: [], upkeep: [] }
+  readonly #whenIdle = new Set<() => void>()
   #turn = 0
 
   /** @param threads threads in libuv's pool. Default 4, as libuv's own. */
@@ -64,6 +65,20 @@ export class DiskSlots {
   /** Operations that have begun and not returned. */
   get running (): number {
     return this.#sum('running')
+  }
+
+  /** Resolves when no operation is under way, or after this time: then what is under way hangs. */
+  async idle (withinMs: number): Promise<void> {
+    if (this.running === 0) return
+    await new Promise<void>(resolve => {
+      const tell = (): void => {
+        clearTimeout(timer)
+        this.#whenIdle.delete(tell)
+        resolve()
+      }
+      const timer = setTimeout(tell, withinMs)
+      this.#whenIdle.add(tell)
+    })
   }
 
   /**
@@ -93,6 +108,7 @@ export class DiskSlots {
         counts.running--
         if (isOverdue) counts.overdue--
         this.#serve()
+        if (this.running === 0) for (const tell of this.#whenIdle) tell()
       }
       operate().then(async result => {
         returned()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { begin, send } from '../support/leaving-client.ts'
 import { runServer as run } from '../support/server-process.ts'
@@ -32,6 +33,16 @@ t.test('listens on one address, also as localhost, where that is two', async t =
   server.child.kill('SIGTERM')
   t.equal(await server.exited, 0)
   t.equal(server.lines.filter(({ msg }) => /listening/.test(msg)).length, 1)
+})
+
+t.test('a service that is ended as soon as it listens ends with 0, whatever it does with its disk', async t => {
+  const dir = t.testdir({ a: {}, b: {}, c: {} })
+  await Promise.all(['a', 'b', 'c'].map(async name => {
+    const server = run(t, {}, { cwd: join(dir, name) })
+    await server.url()
+    server.child.kill('SIGTERM')
+    t.equal(await server.exited, 0)
+  }))
 })
 
 t.test('with B2 an upload goes there', async t => {
