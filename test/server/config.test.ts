@@ -60,6 +60,7 @@ const defaults = {
   BREAKER_THRESHOLD: 5,
   BREAKER_RESET_MS: 30_000,
   PROMOTE_INTERVAL_MS: 60_000,
+  PROMOTE_CONCURRENCY: 4,
   API_KEYS: [],
   RATE_LIMIT_MAX: 0,
   RATE_LIMIT_WINDOW_MS: 60_000,
@@ -119,6 +120,8 @@ t.test('good values are parsed, and fit the schema', async t => {
     ['BREAKER_THRESHOLD', '0', 0],
     ['PROMOTE_INTERVAL_MS', '0', 0],
     ['PROMOTE_INTERVAL_MS', '100', 100],
+    ['PROMOTE_CONCURRENCY', '1', 1],
+    ['PROMOTE_CONCURRENCY', '32', 32],
     ['API_KEYS', 'one, two,,three~+/=', [{ token: 'one' }, { token: 'two' }, { token: 'three~+/=' }]],
     ['API_KEYS', 'web:one, Prom.1_x-:two:metrics,c:three:read+upload+read', [
       { label: 'web', token: 'one' }, { label: 'Prom.1_x-', token: 'two', scopes: ['metrics'] }, { label: 'c', token: 'three', scopes: ['read', 'upload'] },
