@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import nodeFs from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { boundedFileSystem, type DiskDeadlines } from './disk/bounded-file-system.ts'
@@ -198,6 +199,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   const writers = new Set<LocalFileWriter>()
   const working = new Set<Promise<unknown>>()
   const closing = new AbortController()
+  setMaxListeners(0, closing.signal) // each claim that is waited for listens, and they may be many
   const status = createStatus({
     fs: asking,
     root,
