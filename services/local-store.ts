@@ -293,7 +293,21 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       room?.release()
       throw toLocalStoreError(cause, 'The file could not be stored locally')
     }
-    const writer = createFileWriter({ fs, data, place, location: location(key), room, heartbeat, log: ownLog, onCommit: () => tally.add(key, data.length), onEnd: () => writers.delete(writer) })
+    const writer = createFileWriter({
+      fs,
+      data,
+      place,
+      location: location(key),
+      room,
+      heartbeat,
+      log: ownLog,
+      onCommit: () => tally.add(key, data.length),
+      onEnd () {
+        tally.expectNoMore(key)
+        writers.delete(writer)
+      },
+    })
+    tally.expect(key)
     writers.add(writer)
     // Here at the latest, since a store whose first `open` failed has not been swept yet.
     beginSweep()
@@ -387,8 +401,13 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     has: receipts.has,
     openFile: async key => await openDataFile(reading, placeOf(root, key).data),
     keepReceipt: async (key, receipt, context) => await work(async () => {
-      await receipts.keep(key, receipt, context)
-      tally.add(key, 0)
+      tally.expect(key)
+      try {
+        await receipts.keep(key, receipt, context)
+        tally.add(key, 0)
+      } finally {
+        tally.expectNoMore(key)
+      }
     }),
     setAside: async (key, reason) => await work(() => receipts.setAside(key, reason)),
     takeUp: async key => await work(() => receipts.takeUp(key)),

@@ -52,6 +52,8 @@ export class Tally {
   /** The oldest when it was known last. */
   #lastKnown: string | undefined
   readonly #counts = new Set<Changes>()
+  /** Files that are being stored here: a reading may see them before they are added, and they must not count twice. */
+  readonly #coming = new Set<string>()
   #measurement: (Changes & { bytes: number, readonly seen: Uint8Array }) | undefined
 
   get waiting (): Waiting {
@@ -64,8 +66,19 @@ export class Tally {
     }
   }
 
+  /** A file is going to be stored here: it will be added, or not. */
+  expect (key: string): void {
+    this.#coming.add(key)
+  }
+
+  /** A file that was expected does not come. */
+  expectNoMore (key: string): void {
+    this.#coming.delete(key)
+  }
+
   /** A file is stored here. */
   add (key: string, bytes: number): void {
+    this.#coming.delete(key)
     // Only where all are known: else others come between.
     if (this.#oldest.size === this.#files) this.#oldest.add(key)
     this.#files++
@@ -102,6 +115,7 @@ export class Tally {
     let seen = 0
     return {
       saw: key => {
+        if (this.#coming.has(key)) return
         if (added.size > 0) added.delete(key) // else the key need not even be put together
         seen++
         if (this.#isCounted) return
@@ -110,7 +124,7 @@ export class Tally {
       },
       end: (oldest, isAll) => {
         this.#counts.delete(changes)
-        const here = oldest.filter(key => !removed.has(key))
+        const here = oldest.filter(key => !removed.has(key) && !added.has(key) && !this.#coming.has(key))
         this.#passed = isFromStart ? undefined : this.#passed ?? first(this.#oldest)
         const isExact = isFromStart && isAll
         const files = (isExact ? here.length : seen) + added.size

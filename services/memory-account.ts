@@ -1,6 +1,6 @@
 import { FinishOrder } from './finish-order.ts'
 import { MemoryLease } from './memory-lease.ts'
-import type { Borrower, LeaseStage } from './memory-lease.ts'
+import type { Borrower, LeasePlace, LeaseStage } from './memory-lease.ts'
 
 export type { Borrower, MemoryLease }
 
@@ -196,30 +196,24 @@ export class MemoryAccount {
 
   /** Pays if it may. */
   #grant (lease: MemoryLease, bytes: number, isBarred: boolean): boolean {
-    if (lease.place === 'share' && this.#fitsShare(lease, bytes)) {
-      this.#change(lease, () => { lease.held += bytes })
-      return true
-    }
+    if (lease.place === 'share' && this.#fitsShare(lease, bytes)) return this.#pay(lease, bytes, 'share')
     // Nothing is gained by keeping anybody back while none goes on that will soon give back.
     const mustWait = isBarred && beginsTurn(lease, bytes) && this.#somebodyQuickGoesOn()
-    if (!mustWait && this.#fitsRoom(lease, bytes)) {
-      this.#change(lease, () => {
-        lease.place = 'room'
-        lease.held += bytes
-        if (lease.stage === 'parts') lease.filling += bytes
-      })
-      return true
-    }
+    if (!mustWait && this.#fitsRoom(lease, bytes)) return this.#pay(lease, bytes, 'room')
     if (lease.place === 'room' || isSurelySmall(lease)) return false
     // One that turns out large makes way for small ones while it waits; one that may be small still gets what that takes.
     const more = lease.held + bytes <= SMALL_BYTES ? bytes : 0
     if (more === 0 && lease.place === 'parked') return false
-    if (!this.#canPark(lease, more)) return false
+    return this.#canPark(lease, more) && this.#pay(lease, more, 'parked') && more > 0
+  }
+
+  #pay (lease: MemoryLease, bytes: number, place: LeasePlace): true {
     this.#change(lease, () => {
-      lease.place = 'parked'
-      lease.held += more
+      lease.place = place
+      lease.held += bytes
+      if (lease.stage === 'parts') lease.filling += bytes
     })
-    return more > 0
+    return true
   }
 
   #fitsShare (lease: MemoryLease, bytes: number): boolean {

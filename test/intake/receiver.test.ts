@@ -34,15 +34,15 @@ t.test('a file is stored, told to the host, and logged once', async t => {
   t.match(stage.counted, [['stored', found, Number]])
 })
 
-t.test('memory is set aside for what is known to come, and paid back at the end', async t => {
-  for (const [expectedBytes, needed] of [[10 * MIB, 11 * MIB], [PART, PART], [undefined, 40 * MIB]] as const) {
+t.test('memory is set aside for one part of a file that goes to local storage, and paid back at the end', async t => {
+  for (const expectedBytes of [10 * MIB, PART, undefined]) {
     const stage = await setReceiverStage(t)
     const stream = new PassThrough({ highWaterMark: MIB })
     const { receipt } = stage.receive(stream, expectedBytes === undefined ? {} : { expectedBytes })
     stream.write(bytes(65_536))
     stream.write(bytes(1))
     await until(() => stage.account.heldBytes > 65_536)
-    t.equal(stage.account.committedBytes, needed)
+    t.equal(stage.account.committedBytes, PART)
     t.equal(stage.receiver.inFlight, 1)
     stream.end()
     await receipt
@@ -138,7 +138,7 @@ t.test('a client that sends nothing, or too little, is given up, also before its
   const broken = stage.receiver.receive({ ...stage.context, open: async () => { throw new ClientGoneError('gone') } })
   t.match(await errorOf(t, broken), { name: 'ClientGoneError' })
   stage.pool.clear()
-  t.equal(clock.timers, before, 'no watch is left')
+  await until(() => clock.timers <= before) // the disk may still be read
 })
 
 t.test('one that is slow while others wait for its memory is ended with that', async t => {

@@ -83,3 +83,17 @@ t.test('a reading that looks further on does not forget what is older, nor count
   tally.count(true).cancel()
   tally.measure().cancel()
 })
+
+t.test('a file that a reading sees before it was added counts once', async t => {
+  for (const isAll of [true, false]) {
+    const tally = new Tally()
+    const count = tally.count(true)
+    for (const time of [1, 2]) tally.expect(keyAt(time))
+    count.saw(keyAt(1))
+    tally.add(keyAt(1), 10)
+    tally.expectNoMore(keyAt(2))
+    count.saw(keyAt(3))
+    count.end([keyAt(1), keyAt(3)], isAll)
+    t.match(tally.waiting, { files: 2, oldest: timeOf(1) })
+  }
+})
