@@ -124,13 +124,14 @@ export class Tally {
       },
       end: (oldest, isAll) => {
         this.#counts.delete(changes)
-        const here = oldest.filter(key => !removed.has(key) && !added.has(key) && !this.#coming.has(key))
+        const here = new Set(oldest.filter(key => !removed.has(key) && !this.#coming.has(key)))
+        const all = new Set([...here, ...added])
         this.#passed = isFromStart ? undefined : this.#passed ?? first(this.#oldest)
         const isExact = isFromStart && isAll
-        const files = (isExact ? here.length : seen) + added.size
+        const files = isExact ? all.size : seen + added.size
         if (files < this.#files) this.#bytes = Math.round(this.#bytes * files / this.#files)
         this.#files = files
-        this.#oldest = new Set(isExact ? [...here, ...added] : here)
+        this.#oldest = isExact ? all : here
         this.#lastKnown = this.#passed ?? first(this.#oldest)
         this.#isCounted = true
       },
