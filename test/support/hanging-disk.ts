@@ -29,7 +29,8 @@ export function runOnHangingDisk (t: Test, env: Record<string, string>): Hanging
 
   async function tell (hang: string[]): Promise<void> {
     server.child.send({ hang })
-    await once(server.child, 'message')
+    const isTold = once(server.child, 'message').then(() => true)
+    if (!await Promise.race([isTold, server.exited.then(() => false)])) throw new Error(`The service ended: ${JSON.stringify(server.lines)} ${server.stderr()}`)
   }
 
   return {

@@ -62,7 +62,7 @@ export function runServer (t: Test, env: Record<string, string> = {}, { preload,
     for (;;) {
       const found = lines.find(fits)
       if (found !== undefined) return found
-      if (child.exitCode !== null) throw new Error(`It ended before the line came: ${JSON.stringify(lines)} ${stderr}`)
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`It ended (${child.exitCode ?? child.signalCode}) before the line came: ${JSON.stringify(lines)} ${stderr}`)
       await new Promise<void>(resolve => {
         const each = (): void => {
           looks.delete(each)
