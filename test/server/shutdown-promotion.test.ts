@@ -7,7 +7,7 @@ t.test('a promotion under way at SIGTERM stops at a safe point, and the next sta
   const { b2, service, fallBack } = await setPromotionStage(t)
   const stored = [await fallBack(12 * MIB), await fallBack(KIB), await fallBack(6 * MIB)]
   const all = await service.localFiles()
-  const start = () => runServer(t, { ...b2Env(b2), ...CALM, PROMOTE_INTERVAL_MS: '100', SHUTDOWN_GRACE_MS: '60000', LOCAL_STORAGE_DIR: service.dir })
+  const start = () => runServer(t, { ...b2Env(b2), ...CALM, PROMOTE_CONCURRENCY: '1', PROMOTE_INTERVAL_MS: '100', SHUTDOWN_GRACE_MS: '60000', LOCAL_STORAGE_DIR: service.dir })
 
   const first = start()
   b2.fault({ operation: 'UploadPart', part: 2, delayMs: 300 })
