@@ -40,7 +40,7 @@ function receiptOf (size_bytes: number, rest: Partial<Receipt> = {}): Receipt {
 }
 
 function uploadsWith (status: UploadsStatus, held: Partial<Uploads> = {}): UploadService {
-  return { inFlight: 0, heldBytes: 0, budgetBytes: 0, downloads: { inFlight: 7 }, ...held, status: async () => status } as UploadService
+  return { inFlight: 0, heldBytes: 0, committedBytes: 0, waitingForMemory: 0, budgetBytes: 0, downloads: { inFlight: 7 }, ...held, status: async () => status } as UploadService
 }
 
 t.test('all counters are there with 0, and nothing else before anything is watched', async t => {
@@ -107,7 +107,7 @@ t.test('what is watched is measured at each scrape', async t => {
     accepting: true,
   }
   let now = status
-  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, budgetBytes: 400, waiting: { files: 3, bytes: 600, oldestSeconds: 70, isCounted: true } }), status: async () => now })
+  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, committedBytes: 50, waitingForMemory: 4, budgetBytes: 400, waiting: { files: 3, bytes: 600, oldestSeconds: 70, isCounted: true } }), status: async () => now })
   const gauges = async (): Promise<Record<string, number>> => Object.fromEntries(Object.entries(await samplesIn(registry)).filter(([name]) =>
     !Object.hasOwn(counters(), name.replace('own_', ''))))
   const circuit = (state: string): Record<string, number> => Object.fromEntries(['closed', 'open', 'half_open', 'disabled'].map(each => [`own_b2_circuit_state{state="${each}"}`, each === state ? 1 : 0]))
@@ -115,6 +115,8 @@ t.test('what is watched is measured at each scrape', async t => {
     own_uploads_in_flight: 2,
     own_downloads_in_flight: 7,
     own_upload_memory_held_bytes: 30,
+    own_upload_memory_committed_bytes: 50,
+    own_uploads_waiting: 4,
     own_upload_memory_budget_bytes: 400,
     ...circuit('half_open'),
     own_promotions_pending: 3,

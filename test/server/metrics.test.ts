@@ -60,7 +60,7 @@ t.test('uploads, failures of B2, fallbacks and promotions are counted by what be
 })
 
 t.test('promotions are counted by how they ended', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t)
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { PROMOTE_CONCURRENCY: '1' })
   for (const size of [1, 2, 3]) await fallBack(size)
   const before = (await scrape(service)).samples
   t.equal(before.get('promotions_pending'), 3)
