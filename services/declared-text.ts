@@ -32,6 +32,6 @@ function isText (head: Uint8Array): boolean {
 
 /** Characters that are in no text (https://mimesniff.spec.whatwg.org/#binary-data-byte). */
 function hasControls (text: string): boolean {
-  // eslint-disable-next-line no-control-regex
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   return /[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]/.test(text)
 }

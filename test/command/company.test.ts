@@ -70,7 +70,7 @@ t.test('while the circuit is open exactly one of several promotions tries B2, an
   })
   const stored = []
   for (let file = 0; file < 8; file++) stored.push(await fallBack(KIB + file))
-  await sleep(500)
+  await sleep(500) // BREAKER_RESET_MS: that the circuit may be probed again is no event
   b2.fault({ operation: 'PutObject', delayMs: 100, times: Infinity })
   let [now, most, first] = [0, 0, true]
   b2.on('request', ({ operation }) => {

@@ -50,7 +50,7 @@ async function start (t: Test, dir: string, env: Record<string, string>) {
   let mostRss = 0
   let samples = new Map<string, number>()
   for (let after = 0; after < 10; after += samples.get('promotions_scan_complete') === 1 ? 1 : 0) {
-    await sleep(200)
+    await sleep(200) // another process, looked at from time to time
     samples = samplesOf(await (await fetch(`${url}/metrics`)).text())
     mostRss = Math.max(mostRss, samples.get('process_resident_memory_bytes')!)
     turns.push(await longestTurn())
