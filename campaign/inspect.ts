@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, lstatSync, readFileSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { BUCKET_MARKER } from '../services/local-bucket.ts'
 import type { StoredObject, StoredVersion } from '../emulator/index.ts'
+import { entriesBelow } from '../test/support/directory-entries.ts'
 import { filenameOf } from './client.ts'
 import type { Expectations, Expected } from './expected.ts'
 import type { Stage } from './stage.ts'
@@ -120,7 +120,7 @@ function strayUploads ({ b2, orphans }: Scene): string[] {
 }
 
 async function strayFiles (directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  const entries = await entriesBelow(directory)
   const files = entries.filter(entry => !entry.isDirectory() && entry.name !== BUCKET_MARKER && !isHeldNote(join(entry.parentPath, entry.name)))
   return files.map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
 }

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { entriesBelow } from '../test/support/directory-entries.ts'
 import { settleDoubts, strayThings } from './inspect.ts'
 import { judgeLines } from './judge.ts'
 import { assertIdle } from './process-checks.ts'
@@ -42,7 +42,7 @@ export async function settle ({ stage, services, uploads }: Actors, limitMs: num
   uploads.check()
   await services.check()
 
-  if (stage.env['PROMOTE_INTERVAL_MS'] === '0' || hasSetAside(stage.directory)) await services.promote(undefined, ['--retry-set-aside'])
+  if (stage.env['PROMOTE_INTERVAL_MS'] === '0' || await hasSetAside(stage.directory)) await services.promote(undefined, ['--retry-set-aside'])
   const end = Date.now() + limitMs
   for (;;) {
     const stray = await strayThings(stage)
@@ -60,8 +60,8 @@ export async function settle ({ stage, services, uploads }: Actors, limitMs: num
   await assertServes({ stage, services, uploads })
 }
 
-function hasSetAside (directory: string): boolean {
-  return readdirSync(directory, { recursive: true }).some(name => String(name).endsWith('.set-aside.json'))
+async function hasSetAside (directory: string): Promise<boolean> {
+  return (await entriesBelow(directory)).some(({ name }) => name.endsWith('.set-aside.json'))
 }
 
 /** All is well: uploads of both kinds are stored, and can be removed. */

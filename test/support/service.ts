@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
@@ -12,6 +12,7 @@ import type { B2Emulator, B2EmulatorOptions, StoredVersion } from '../../emulato
 import { BUCKET_MARKER } from '../../services/local-bucket.ts'
 import { send } from './answer.ts'
 import type { Answer } from './answer.ts'
+import { entriesBelow } from './directory-entries.ts'
 import { lookAt } from './secret-watch.ts'
 import { learn, learnFromEnv } from './secrets.ts'
 
@@ -80,7 +81,7 @@ export async function startService (t: Test, env: Record<string, string> = {}): 
 }
 
 export async function filesBelow (dir: string): Promise<string[]> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+  const entries = await entriesBelow(dir)
   // Each directory that was used with a bucket has the marker.
   return entries.filter(entry => entry.isFile() && entry.name !== BUCKET_MARKER).map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort()
 }
