@@ -17,6 +17,7 @@ FROM manifest AS build
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json *.ts ./
 COPY scripts/build.mjs scripts/
+COPY cli cli/
 COPY plugins plugins/
 COPY routes routes/
 COPY services services/

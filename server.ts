@@ -2,12 +2,12 @@ import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import pino from 'pino'
 import service, { serverOptions } from './app.ts'
-import { loadDotEnv } from './dot-env.ts'
+import { loadDotEnv } from './cli/dot-env.ts'
 import { diskSlots } from './plugins/local-store.ts'
-import { ConfigError, isProduction, parseConfig } from './services/config.ts'
-import { endDespiteHangingDisk } from './services/end-process.ts'
-import { onEndSignal } from './services/end-signals.ts'
-import { collectWhenIdle, tuneGarbageCollection } from './services/garbage-collection.ts'
+import { ConfigError, isProduction, parseConfig } from './services/config/config.ts'
+import { endDespiteHangingDisk } from './services/process/end-process.ts'
+import { onEndSignal } from './services/process/end-signals.ts'
+import { collectWhenIdle, tuneGarbageCollection } from './services/process/garbage-collection.ts'
 
 // Beyond the grace of uploads: aborting those that are left, and closing connections, takes a moment too.
 const CLOSE_ALLOWANCE_MS = 10_000

@@ -8,7 +8,7 @@ export const root = fileURLToPath(new URL('..', import.meta.url))
 /** The service as it is shipped. */
 export const service = path.join(root, 'dist', 'server.js')
 
-const SOURCES = ['services', 'routes', 'plugins', 'emulator']
+const SOURCES = ['cli', 'services', 'routes', 'plugins', 'emulator']
 const BUILD_SETTINGS = ['tsconfig.json', 'tsconfig.build.json']
 
 /** Installs the peers where they are missing. */

@@ -1,5 +1,5 @@
-import { wav } from '../scripts/sample-audio.ts'
-import type { SampleOptions } from '../scripts/sample-audio.ts'
+import { wav } from '../scripts/samples/audio.ts'
+import type { SampleOptions } from '../scripts/samples/audio.ts'
 import type { SampleName } from './sample-names.ts'
 
 const artist = 'The Sample Generators'

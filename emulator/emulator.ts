@@ -1,6 +1,6 @@
-import type { Fault, FaultHandle } from './faults.ts'
+import type { Fault, FaultHandle } from './faults/faults.ts'
 import type { EmulatorEvent, EmulatorListener, RequestRecord } from './journal.ts'
-import type { Throttle } from './exchange.ts'
+import type { Throttle } from './http/exchange.ts'
 
 export interface B2EmulatorOptions {
   /** Address to listen on. Default 127.0.0.1. */

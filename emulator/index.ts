@@ -3,7 +3,7 @@
  */
 export { startB2Emulator } from './server.ts'
 export type { B2Emulator, B2EmulatorOptions, StoredObject, StoredVersion, UnfinishedUpload } from './emulator.ts'
-export type { Fault, FaultAction, FaultHandle } from './faults.ts'
+export type { Fault, FaultAction, FaultHandle } from './faults/faults.ts'
 export type { EmulatorEvent, EmulatorListener, RequestOutcome, RequestRecord } from './journal.ts'
-export type { Throttle } from './exchange.ts'
-export type { Operation } from './target.ts'
+export type { Throttle } from './http/exchange.ts'
+export type { Operation } from './http/target.ts'

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Fault } from './faults.ts'
-import type { Operation } from './target.ts'
+import type { Fault } from './faults/faults.ts'
+import type { Operation } from './http/target.ts'
 
 const KEPT_RECORDS = 10_000
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { S3Error } from './errors.ts'
+import { S3Error } from './http/errors.ts'
 import { compareKeys, newFileId } from './store.ts'
 import type { Content, ObjectInfo } from './store.ts'
 

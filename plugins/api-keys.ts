@@ -1,8 +1,8 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { allows, createKeyFinder } from '../services/api-keys.ts'
-import type { ApiKey, Scope } from '../services/api-keys.ts'
+import { allows, createKeyFinder } from '../services/config/api-keys.ts'
+import type { ApiKey, Scope } from '../services/config/api-keys.ts'
 import { UploadError } from '../services/upload-errors.ts'
 
 declare module 'fastify' {

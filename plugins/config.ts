@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { isProduction, parseConfig, type Config, type Environment } from '../services/config.ts'
+import { isProduction, parseConfig, type Config, type Environment } from '../services/config/config.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

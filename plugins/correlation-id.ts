@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fp from 'fastify-plugin'
-import { parseTraceparent } from '../services/trace-context.ts'
+import { parseTraceparent } from './trace-context.ts'
 
 const HEADER = 'x-correlation-id'
 const ACCEPTED = /^[A-Za-z0-9._:-]{1,128}$/

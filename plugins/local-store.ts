@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance } from 'fastify'
 import { DiskSlots } from '../services/disk/slots.ts'
-import { LocalStoreError } from '../services/local-errors.ts'
-import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local-store.ts'
+import { LocalStoreError } from '../services/local/errors.ts'
+import { createLocalStore, type LocalStore, type LocalStoreOptions } from '../services/local/store.ts'
 
 /** The decorator's name, which no host's own can collide with. */
 export const kLocalStore = Symbol('fastify-b2-uploads.local-store')

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
-import { stringEnum } from '../services/string-enum.ts'
+import { stringEnum } from '../services/config/string-enum.ts'
 import type { UploadsStatus } from '../services/uploads.ts'
-import { errorAnswers } from './answers.ts'
+import { errorAnswers } from './http/answers.ts'
 
 const ReadySchema = Type.Object({
   status: stringEnum(['ok', 'degraded', 'unavailable'],

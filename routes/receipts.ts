@@ -1,12 +1,12 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
-import { allowsChange, validatorsOf } from '../services/preconditions.ts'
+import { allowsChange, validatorsOf } from './http/preconditions.ts'
 import { ClientGoneError } from '../services/upload-errors.ts'
 import type { Track } from '../services/track.ts'
-import { emptyAnswer, errorAnswers, receiptAnswer } from './answers.ts'
-import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './file-routes.ts'
-import type { RoutesOptions } from './file-routes.ts'
+import { emptyAnswer, errorAnswers, receiptAnswer } from './http/answers.ts'
+import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './http/file-routes.ts'
+import type { RoutesOptions } from './http/file-routes.ts'
 
 const errors = { 400: ['invalid_request'], 401: true, 403: true, 404: true, 500: true, 503: ['storage_unavailable'] } as const
 const CONDITIONS = ['if-match', 'if-none-match', 'if-unmodified-since'] as const

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startDemo } from '../demo/start.ts'
 import { launchBrowser } from './chromium.ts'
-import { wav } from './sample-audio.ts'
+import { wav } from './samples/audio.ts'
 
 // The pictures of the demo that README shows: a file in B2, its plug pulled, a file that waits, and one on its way.
 const IMAGES = fileURLToPath(new URL('../docs/images', import.meta.url))

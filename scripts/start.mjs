@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 
-// `server` or `promote`; what follows is for the program itself.
+// `server` or `cli/promote`; what follows is for the program itself.
 const [name] = process.argv.splice(2, 1)
 const program = new URL(`../dist/${name}.js`, import.meta.url)
 

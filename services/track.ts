@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
-import type { AudioTags } from './audio-tags.ts'
+import type { AudioTags } from './audio/tags.ts'
 import { B2_ERROR_CODES } from './b2/error-codes.ts'
-import { stringEnum } from './string-enum.ts'
+import { stringEnum } from './config/string-enum.ts'
 
 // The ids are those of shared schemas in a Fastify app that may have others of its own.
 

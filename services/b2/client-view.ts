@@ -1,11 +1,11 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { onNewConnection, watchingTries, withSignedBody } from './client.ts'
-import type { B2Client, B2Command } from './client.ts'
-import { Movement } from './movement.ts'
-import { TransportError } from './request-handler.ts'
-import { isStall, outcomeUnknown } from './retry-strategy.ts'
+import { onNewConnection, watchingTries, withSignedBody } from './http/client.ts'
+import type { B2Client, B2Command } from './http/client.ts'
+import { Movement } from './line/movement.ts'
+import { TransportError } from './http/request-handler.ts'
+import { isStall, outcomeUnknown } from './http/retry-strategy.ts'
 
 export interface ClientViewOptions {
   readonly client: B2Client

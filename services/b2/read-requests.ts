@@ -1,4 +1,4 @@
-import type { B2Client, B2Command } from './client.ts'
+import type { B2Client, B2Command } from './http/client.ts'
 import type { B2ErrorCode } from './error-codes.ts'
 import { B2ReadError, describeRedacted } from './read-error.ts'
 

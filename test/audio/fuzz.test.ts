@@ -3,9 +3,9 @@ import { Value } from '@sinclair/typebox/value'
 import fc from 'fast-check'
 import { fromBuffer } from 'strtok3'
 import t from 'tap'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
-import { AudioTagsSchema, readAudioTags } from '../../services/audio-tags.ts'
-import { PartTokenizer } from '../../services/part-tokenizer.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
+import { AudioTagsSchema, readAudioTags } from '../../services/audio/tags.ts'
+import { PartTokenizer } from '../../services/audio/part-tokenizer.ts'
 import { holds, pieces } from '../support/fuzz.ts'
 
 const NO_LIMIT = { reads: Infinity, bytes: Infinity, readBytes: Infinity }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { trimId3 } from '../../services/id3-trim.ts'
+import { trimId3 } from '../../services/audio/id3-trim.ts'
 import { pieces } from '../support/fuzz.ts'
 
 const KIB = 1_024

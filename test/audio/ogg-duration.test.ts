@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ogg } from '../../scripts/sample-audio.ts'
-import { oggDuration } from '../../services/ogg-duration.ts'
+import { ogg } from '../../scripts/samples/audio.ts'
+import { oggDuration } from '../../services/audio/ogg-duration.ts'
 import { pieces } from '../support/fuzz.ts'
 
 interface PageOptions { serial?: number, version?: number, segments?: number }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { parseBuffer } from 'music-metadata'
 import t from 'tap'
 import { crc16, crc8, oggCrc } from '../../scripts/checksums.ts'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
 
 const GENERATORS = { wav, mp3, flac, m4a, ogg }
 
@@ -103,8 +103,8 @@ t.test('an Ogg has pages with right checksums, in order', async t => {
 t.test('the script writes a track to the path it is given', async t => {
   const path = join(t.testdir(), 'sample.wav')
   const run = promisify(execFile)
-  await run(process.execPath, ['--import=tsx', 'scripts/write-sample-track.ts', path])
+  await run(process.execPath, ['--import=tsx', 'scripts/samples/write-track.ts', path])
   const { common, format } = await parseBuffer(await readFile(path))
   t.match({ ...common, duration: format.duration }, { title: 'Pentatonic Morning', track: { no: 1 }, year: 2025, duration: 8 })
-  await t.rejects(run(process.execPath, ['--import=tsx', 'scripts/write-sample-track.ts']), { code: 2, stderr: /Usage/ })
+  await t.rejects(run(process.execPath, ['--import=tsx', 'scripts/samples/write-track.ts']), { code: 2, stderr: /Usage/ })
 })

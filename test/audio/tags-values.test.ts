@@ -1,7 +1,7 @@
 import t from 'tap'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
-import { mayHaveTags, readAudioTags } from '../../services/audio-tags.ts'
-import type { AudioTags } from '../../services/audio-tags.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
+import { mayHaveTags, readAudioTags } from '../../services/audio/tags.ts'
+import type { AudioTags } from '../../services/audio/tags.ts'
 
 const KIB = 1_024
 const AUDIO = mp3({ seconds: 1 }).subarray(10)

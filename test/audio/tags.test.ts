@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Value } from '@sinclair/typebox/value'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
-import { AudioTagsSchema, readAudioTags } from '../../services/audio-tags.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
+import { AudioTagsSchema, readAudioTags } from '../../services/audio/tags.ts'
 
 const TAGS = { title: 'Grüße', artist: 'Café Ünicode', album: 'Альбом', trackNumber: 7, year: 1999, genre: 'Rock' }
 const EXPECTED = { title: TAGS.title, artist: TAGS.artist, album: TAGS.album, track_number: 7, year: 1999, genre: 'Rock' }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
 import { streamOf } from '../support/forms.ts'
 import { b2Env, post, put, sha256, startB2, startService } from '../support/service.ts'
 import type { Answer } from '../support/service.ts'

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
-import { checkStoreArguments } from '../../services/check-store-arguments.ts'
+import { checkStoreArguments } from '../../services/intake/check-store-arguments.ts'
 
 const nothing = (): void => {}
 const stream = { on: nothing, pause: nothing, resume: nothing, destroy: nothing }

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { B2Cleanup } from '../../services/b2/cleanup.ts'
-import type { B2CleanupOptions } from '../../services/b2/cleanup.ts'
-import type { B2Client } from '../../services/b2/client.ts'
+import { B2Cleanup } from '../../services/b2/cleanup/cleanup.ts'
+import type { B2CleanupOptions } from '../../services/b2/cleanup/cleanup.ts'
+import type { B2Client } from '../../services/b2/http/client.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { DELETION_HOLD_MS } from '../../services/b2/cleanup.ts'
-import { Leftovers } from '../../services/b2/leftovers.ts'
+import { DELETION_HOLD_MS } from '../../services/b2/cleanup/cleanup.ts'
+import { Leftovers } from '../../services/b2/cleanup/leftovers.ts'
 import { uuidv7 } from '../../services/file-names.ts'
 import { settled } from '../support/fault-matrix.ts'
 import { COMPANION, deadClient, KEY, setUp, workedOff } from '../support/b2-cleanup-stage.ts'

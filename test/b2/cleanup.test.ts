@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Leftovers } from '../../services/b2/leftovers.ts'
+import { Leftovers } from '../../services/b2/cleanup/leftovers.ts'
 import { uuidv7 } from '../../services/file-names.ts'
 import { settled } from '../support/fault-matrix.ts'
 import { clientTo, COMPANION, inPagesOfOne, KEY, setUp, workedOff } from '../support/b2-cleanup-stage.ts'

@@ -1,7 +1,7 @@
 import { CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import type { Fault } from '../../emulator/index.ts'
-import type { B2Command } from '../../services/b2/client.ts'
+import type { B2Command } from '../../services/b2/http/client.ts'
 import { BODY, KEY, setUpView } from '../support/client-view.ts'
 import type { ViewStage } from '../support/client-view.ts'
 import { sha256 } from '../support/service.ts'

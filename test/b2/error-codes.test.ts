@@ -1,7 +1,7 @@
 import t from 'tap'
 import { B2_ERROR_CODES, b2Hints, describeFailure } from '../../services/b2/error-codes.ts'
 import type { B2ErrorCode, FailureWeight } from '../../services/b2/error-codes.ts'
-import { TransportError } from '../../services/b2/request-handler.ts'
+import { TransportError } from '../../services/b2/http/request-handler.ts'
 
 /** An error as the SDK throws it for an answer of B2. */
 function answer (status: number, name = 'Unknown', message = 'some words'): Error {

@@ -2,12 +2,12 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { LeftoverList } from '../../services/b2/leftover-list.ts'
-import type { Waiting } from '../../services/b2/leftover-list.ts'
-import { Leftovers } from '../../services/b2/leftovers.ts'
-import type { Leftover, Note } from '../../services/b2/leftovers.ts'
+import { LeftoverList } from '../../services/b2/cleanup/leftover-list.ts'
+import type { Waiting } from '../../services/b2/cleanup/leftover-list.ts'
+import { Leftovers } from '../../services/b2/cleanup/leftovers.ts'
+import type { Leftover, Note } from '../../services/b2/cleanup/leftovers.ts'
 import { uuidv7 } from '../../services/file-names.ts'
-import type { FileSystem } from '../../services/local-directory.ts'
+import type { FileSystem } from '../../services/local/directory.ts'
 
 const OBJECT = { kind: 'object', key: 'a.mp3' } as const
 const DOUBLES = { kind: 'doubles', key: 'a.mp3' } as const

@@ -4,8 +4,8 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { Leftovers } from '../../services/b2/leftovers.ts'
-import type { LeftoversOptions, Note } from '../../services/b2/leftovers.ts'
+import { Leftovers } from '../../services/b2/cleanup/leftovers.ts'
+import type { LeftoversOptions, Note } from '../../services/b2/cleanup/leftovers.ts'
 import { uuidv7 } from '../../services/file-names.ts'
 
 interface Stage { dir: string, list: Leftovers, told: object[] }

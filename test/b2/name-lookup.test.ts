@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createNameLookup } from '../../services/b2/name-lookup.ts'
-import type { NameLookupOptions } from '../../services/b2/name-lookup.ts'
-import { createPoollessResolver } from '../../services/b2/poolless-resolver.ts'
+import { createNameLookup } from '../../services/b2/http/name-lookup.ts'
+import type { NameLookupOptions } from '../../services/b2/http/name-lookup.ts'
+import { createPoollessResolver } from '../../services/b2/http/poolless-resolver.ts'
 
 const A = 1
 const AAAA = 28

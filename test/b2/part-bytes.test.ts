@@ -1,5 +1,5 @@
 import t from 'tap'
-import { copyOut, dropBefore, partsLength } from '../../services/part-bytes.ts'
+import { copyOut, dropBefore, partsLength } from '../../services/audio/part-bytes.ts'
 
 const parts = [[0, 1, 2], [], [3, 4], [5]].map(bytes => Uint8Array.from(bytes))
 

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import t from 'tap'
-import type { B2Client, B2Command } from '../../services/b2/client.ts'
+import type { B2Client, B2Command } from '../../services/b2/http/client.ts'
 import { B2ReadError } from '../../services/b2/read-error.ts'
 import { ReadRequests, isMissing } from '../../services/b2/read-requests.ts'
 

@@ -1,9 +1,9 @@
 import type { RetryErrorInfo } from '@smithy/types'
 import t from 'tap'
 import type { Test } from 'tap'
-import { CANCEL_SIGNAL, TransportError } from '../../services/b2/request-handler.ts'
-import { FOR_READERS, FOR_UPLOADS, createRetryStrategy, isAbort, isStall, outcomeUnknown } from '../../services/b2/retry-strategy.ts'
-import type { Patience } from '../../services/b2/retry-strategy.ts'
+import { CANCEL_SIGNAL, TransportError } from '../../services/b2/http/request-handler.ts'
+import { FOR_READERS, FOR_UPLOADS, createRetryStrategy, isAbort, isStall, outcomeUnknown } from '../../services/b2/http/retry-strategy.ts'
+import type { Patience } from '../../services/b2/http/retry-strategy.ts'
 
 const BUSY = Object.assign(new Error('no tomes available'), { name: 'ServiceUnavailable' })
 const STALL = new TransportError('nothing moved', 'B2_STALLED', false)

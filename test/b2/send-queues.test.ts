@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { unacknowledgedBytes } from '../../services/b2/send-queues.ts'
+import { unacknowledgedBytes } from '../../services/b2/line/send-queues.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { fakeSocketTables, tcpLine } from '../support/send-queues.ts'
 

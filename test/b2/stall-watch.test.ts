@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { watchForStall } from '../../services/b2/stall-watch.ts'
+import { watchForStall } from '../../services/b2/http/stall-watch.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { fakeSocketTables, tcpLine } from '../support/send-queues.ts'
 

@@ -3,8 +3,8 @@ import net from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { Turns } from '../../services/b2/turns.ts'
-import type { Turn } from '../../services/b2/turns.ts'
+import { Turns } from '../../services/b2/line/turns.ts'
+import type { Turn } from '../../services/b2/line/turns.ts'
 
 const MIB = 1_048_576
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createLocalStore } from '../../services/local-store.ts'
+import { createLocalStore } from '../../services/local/store.ts'
 import { filesIn, isPromoted, KIB, MIB, untilB2 } from '../support/promotion.ts'
 import { setCommandStage } from '../support/promote-command.ts'
 

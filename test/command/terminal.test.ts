@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import { createPromotionOutput } from '../../promote-output.ts'
-import type { OutputOptions } from '../../promote-output.ts'
-import type { PromotionProgress } from '../../services/promotion.ts'
+import { createPromotionOutput } from '../../cli/promote-output.ts'
+import type { OutputOptions } from '../../cli/promote-output.ts'
+import type { PromotionProgress } from '../../services/promotion/promoter.ts'
 import { isPromoted, KIB, MIB } from '../support/promotion.ts'
 import { begin, COMMAND, setCommandStage } from '../support/promote-command.ts'
 

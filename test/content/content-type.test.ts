@@ -1,6 +1,6 @@
 import t from 'tap'
-import { flac, m4a, mp3, ogg, wav } from '../../scripts/sample-audio.ts'
-import { declaredContentType, isAllowedType, sniffContentType } from '../../services/content-type.ts'
+import { flac, m4a, mp3, ogg, wav } from '../../scripts/samples/audio.ts'
+import { declaredContentType, isAllowedType, sniffContentType } from '../../services/intake/content-type.ts'
 
 t.test('recognises the common audio formats by their first bytes, under one name each', async t => {
   t.equal(await sniffContentType(wav()), 'audio/wav')

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { mp3, wav } from '../../scripts/sample-audio.ts'
+import { mp3, wav } from '../../scripts/samples/audio.ts'
 import { CALM, MIB, setPromotionStage } from '../support/promotion.ts'
 import { b2Env, bytes, post, put, sha256, startService } from '../support/service.ts'
 import type { Answer, TestService } from '../support/service.ts'

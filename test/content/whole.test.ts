@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { wav } from '../../scripts/sample-audio.ts'
+import { wav } from '../../scripts/samples/audio.ts'
 import { contentPath, download, request } from '../support/download.ts'
 import type { Download, Server } from '../support/download.ts'
 import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts'

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { BUCKET_MARKER } from '../../services/local-bucket.ts'
+import { BUCKET_MARKER } from '../../services/local/bucket.ts'
 import { bytes, filesBelow, put, sha256, startService } from '../support/service.ts'
 import { contentOf, get, receiptOf } from '../support/stored-files.ts'
 import { codeOfMissingBucket } from './differences.ts'

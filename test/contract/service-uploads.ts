@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { mp3 } from '../../scripts/sample-audio.ts'
+import { mp3 } from '../../scripts/samples/audio.ts'
 import { contentPath, download } from '../support/download.ts'
 import { bytes, post, put, sha256 } from '../support/service.ts'
 import { contentOf, isNotFound, receiptOf, remove } from '../support/stored-files.ts'

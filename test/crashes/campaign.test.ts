@@ -4,11 +4,11 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { runEpisode } from '../../campaign/episode.ts'
-import { generate } from '../../campaign/generate.ts'
-import { formatScript, parseScript } from '../../campaign/script.ts'
-import type { Script, Step } from '../../campaign/script.ts'
-import { shrink } from '../../campaign/shrink.ts'
+import { runEpisode } from '../campaign/episode.ts'
+import { generate } from '../campaign/generate.ts'
+import { formatScript, parseScript } from '../campaign/script.ts'
+import type { Script, Step } from '../campaign/script.ts'
+import { shrink } from '../campaign/shrink.ts'
 
 // Services are started in it, on a machine that has other things to do.
 
@@ -38,7 +38,7 @@ t.test('a broken promise ends the command with 1, the seed and a script that rep
   const upload: Step = { do: 'upload', upload: { id: 'u1', to: 'A', method: 'PUT', size: 10, announced: true, pace: { kind: 'burst' } } }
   await writeFile(file, formatScript({ seed: 77, env: generate(1).env, steps: [{ do: 'start', name: 'A' }, lie, upload, { do: 'join' }, { do: 'settle' }] }))
 
-  const run = spawn(process.execPath, ['--import=tsx', 'campaign/run.ts', '--script', file, '--shrink-minutes', '0'], { env: { ...process.env, TMPDIR: dir } })
+  const run = spawn(process.execPath, ['--import=tsx', 'test/campaign/run.ts', '--script', file, '--shrink-minutes', '0'], { env: { ...process.env, TMPDIR: dir } })
   const [output, [code]] = await Promise.all([text(run.stdout), once(run, 'close')])
   t.equal(code, 1, output)
   t.match(output, /^seed 77: FAILED/m)

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { validate } from 'dockerfile-utils'
 import t from 'tap'
-import { ConfigSchema, isProduction, parseConfig } from '../../services/config.ts'
+import { ConfigSchema, isProduction, parseConfig } from '../../services/config/config.ts'
 import { outputOf } from '../support/demo.ts'
 import { commandOf, DOCKERFILE, environmentOf, imageOf, instructions, lastOf, pairsIn, stages } from '../support/dockerfile.ts'
 import type { Instruction } from '../support/dockerfile.ts'
@@ -125,7 +125,7 @@ t.test('the images have every package that is imported there', async t => {
   const packagesOf = (sources: string[]): string[] => importsOf(sources.flatMap(filesOf)).map(({ imported }) => imported)
     .filter(imported => !imported.startsWith('.') && !isBuiltin(imported))
     .map(imported => imported.split('/').slice(0, imported.startsWith('@') ? 2 : 1).join('/'))
-  const ofService = packagesOf(['*.ts', 'plugins', 'routes', 'services'])
+  const ofService = packagesOf(['*.ts', 'cli', 'plugins', 'routes', 'services'])
   t.ok(ofService.includes('fastify') && ofService.includes('@aws-sdk/client-s3'))
   const installed = { ...manifest.dependencies, ...manifest.peerDependencies }
   t.same(ofService.filter(name => !(name in installed)), [])

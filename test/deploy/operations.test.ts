@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { ConfigSchema } from '../../services/config.ts'
+import { ConfigSchema } from '../../services/config/config.ts'
 import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/markdown.ts'
 import { scrape } from '../support/metrics.ts'
 import { CALM } from '../support/promotion.ts'
@@ -45,7 +45,7 @@ t.test('the variables, scripts, options, files and sections that the page names 
   for (const name of new Set(page.match(/\b(?:[A-Z][A-Z0-9]*_)+[A-Z0-9]+\b/g))) t.ok(name in ConfigSchema.properties, name)
   const { scripts } = JSON.parse(readDocument('package.json'))
   for (const [, script] of page.matchAll(/npm run ([\w-]+)/g)) t.ok(scripts[script!], `npm run ${script}`)
-  const help = readDocument('promote.ts')
+  const help = readDocument('cli/promote.ts')
   for (const [, option] of page.matchAll(/(?:npm run promote -- |promote\.js |`)(--[\w-]+)/g)) {
     if (option !== '--duration') t.match(help, `  ${option} `, `${option} is an option of promote`)
   }

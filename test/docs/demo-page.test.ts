@@ -9,7 +9,7 @@ import type { Test } from 'tap'
 import { startDemo } from '../../demo/start.ts'
 import type { Demo } from '../../demo/start.ts'
 import { launchBrowser, NO_BROWSER } from '../../scripts/chromium.ts'
-import { wav } from '../../scripts/sample-audio.ts'
+import { wav } from '../../scripts/samples/audio.ts'
 import { sha256 } from '../support/service.ts'
 
 async function demo (t: Test): Promise<Demo> {

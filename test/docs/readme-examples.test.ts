@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { mp3 } from '../../scripts/sample-audio.ts'
+import { mp3 } from '../../scripts/samples/audio.ts'
 import { codeBlocks } from '../support/readme.ts'
 import { b2Env, bytes, post, put, sha256, startB2, startService } from '../support/service.ts'
 

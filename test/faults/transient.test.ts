@@ -1,7 +1,7 @@
 import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import type { SdkError } from '@smithy/types'
-import { createRetryStrategy, FOR_UPLOADS } from '../../services/b2/retry-strategy.ts'
+import { createRetryStrategy, FOR_UPLOADS } from '../../services/b2/http/retry-strategy.ts'
 import { clientTo } from '../support/b2-cleanup-stage.ts'
 import { KIB, MIB } from '../support/fault-matrix.ts'
 import { startB2 } from '../support/service.ts'

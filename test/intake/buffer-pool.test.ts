@@ -1,5 +1,5 @@
 import t from 'tap'
-import { BufferPool, bufferSize } from '../../services/buffer-pool.ts'
+import { BufferPool, bufferSize } from '../../services/memory/buffer-pool.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 const KIB = 1_024

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { ClientPace } from '../../services/client-pace.ts'
+import { ClientPace } from '../../services/intake/client-pace.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import type { FakeClock } from '../support/fake-clock.ts'
 

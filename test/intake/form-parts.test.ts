@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { boundaryOf, FormScanner } from '../../routes/form-scanner.ts'
+import { boundaryOf, FormScanner } from '../../routes/form/scanner.ts'
 import { BOUNDARY, fieldPart, filePart, form, part, postBody } from '../support/forms.ts'
 import { holds, pieces } from '../support/fuzz.ts'
 import { isError } from '../support/raw-http.ts'

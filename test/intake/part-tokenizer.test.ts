@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PartTokenizer, ReadBudgetError } from '../../services/part-tokenizer.ts'
+import { PartTokenizer, ReadBudgetError } from '../../services/audio/part-tokenizer.ts'
 
 const parts = [Buffer.from('abc'), Buffer.alloc(0), Buffer.from('d'), Buffer.from('efgh')]
 const budget = { reads: 5, bytes: 20, readBytes: 8 }

@@ -3,8 +3,8 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createClaims, type ClaimsOptions } from '../../services/local-claims.ts'
-import type { LiveFile } from '../../services/local-heartbeat.ts'
+import { createClaims, type ClaimsOptions } from '../../services/local/waiting/claims.ts'
+import type { LiveFile } from '../../services/local/writing/heartbeat.ts'
 import { filesBelow, newKey, ownersWith, recordingLog } from '../fixtures/local-files.ts'
 
 function build (t: Test, options: Partial<ClaimsOptions> = {}) {

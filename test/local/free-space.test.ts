@@ -1,6 +1,6 @@
 import nodeFs from 'node:fs/promises'
 import t from 'tap'
-import { createFreeSpace } from '../../services/local-free-space.ts'
+import { createFreeSpace } from '../../services/local/writing/free-space.ts'
 
 /** A disk with so many bytes free, and more that only root may use. */
 function diskWith (bytes: number) {

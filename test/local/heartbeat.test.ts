@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createHeartbeat } from '../../services/local-heartbeat.ts'
+import { createHeartbeat } from '../../services/local/writing/heartbeat.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 const SILENT = { announce: async () => {}, touch: async () => {} }

@@ -3,9 +3,9 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { judgeLiveFiles, type LiveFiles } from '../../services/local-live-files.ts'
-import type { Inquiry } from '../../services/local-owners.ts'
-import { stampOf } from '../../services/local-stamp.ts'
+import { judgeLiveFiles, type LiveFiles } from '../../services/local/owners/live-files.ts'
+import type { Inquiry } from '../../services/local/owners/owners.ts'
+import { stampOf } from '../../services/local/stamp.ts'
 import { ownersWith, recordingLog } from '../fixtures/local-files.ts'
 
 async function build (t: Test, count: number) {

@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { LocalStream } from '../../services/local-stream.ts'
+import { LocalStream } from '../../services/local/stream.ts'
 import { bytes } from '../support/service.ts'
 
 const CONTENT = bytes(20 * 1_048_576)

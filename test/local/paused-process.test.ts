@@ -7,7 +7,7 @@ import { bundle } from '../../scripts/bundle.ts'
 import { answerTo } from '../support/answer.ts'
 import { CALM, KIB } from '../support/promotion.ts'
 import { b2Env, bytes, filesBelow, put, sha256, startB2, startService } from '../support/service.ts'
-import { SWEEP_DELAY_MS } from '../../services/local-sweep.ts'
+import { SWEEP_DELAY_MS } from '../../services/local/owners/sweep.ts'
 
 const skip = process.platform !== 'linux' && 'only Linux tells a paused process from a dead one'
 

@@ -3,9 +3,9 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createPending } from '../../services/local-pending.ts'
-import { createReceipts } from '../../services/local-receipts.ts'
-import { Tally } from '../../services/local-tally.ts'
+import { createPending } from '../../services/local/waiting/pending.ts'
+import { createReceipts } from '../../services/local/receipts.ts'
+import { Tally } from '../../services/local/waiting/tally.ts'
 import { all, newReceipt, noHeartbeat, put, recordingLog, refusing } from '../fixtures/local-files.ts'
 
 function build (t: Test, isClosed: (path: string) => boolean = () => false) {

@@ -2,8 +2,8 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { createStatus } from '../../services/local-status.ts'
-import type { StatusOptions } from '../../services/local-status.ts'
+import { createStatus } from '../../services/local/status.ts'
+import type { StatusOptions } from '../../services/local/status.ts'
 
 /** The status of a directory on a disk with so many bytes and inodes free, 1,000 bytes of which are to be kept. */
 function build (root: string, { free = 5_000, inodes = 50, ...options }: Partial<StatusOptions> & { free?: number, inodes?: number } = {}) {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { createLocalStore } from '../../services/local-store.ts'
+import { createLocalStore } from '../../services/local/store.ts'
 import { faultyFs, type Fault } from '../fixtures/faulty-fs.ts'
 import { filesBelow, newKey, recordingLog } from '../fixtures/local-files.ts'
 

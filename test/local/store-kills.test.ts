@@ -3,7 +3,7 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createLocalStore, type LocalStore } from '../../services/local-store.ts'
+import { createLocalStore, type LocalStore } from '../../services/local/store.ts'
 import { freezingFs } from '../fixtures/freezing-fs.ts'
 import { all, filesBelow, newKey, newReceipt, sweep, storeFile } from '../fixtures/local-files.ts'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { bundle } from '../../scripts/bundle.ts'
-import { createLocalStore } from '../../services/local-store.ts'
+import { createLocalStore } from '../../services/local/store.ts'
 import { filesBelow, newKey, recordingLog, sweep } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.

@@ -4,7 +4,7 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { createLocalStore, type LocalStoreOptions } from '../../services/local-store.ts'
+import { createLocalStore, type LocalStoreOptions } from '../../services/local/store.ts'
 import { filesBelow, newKey, uuidV7 } from '../fixtures/local-files.ts'
 
 function build (t: Test, options: Partial<LocalStoreOptions> = {}) {

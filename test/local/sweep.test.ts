@@ -3,8 +3,8 @@ import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { survey, type Survey } from '../../services/local-survey.ts'
-import { Tally } from '../../services/local-tally.ts'
+import { survey, type Survey } from '../../services/local/waiting/survey.ts'
+import { Tally } from '../../services/local/waiting/tally.ts'
 import { filesBelow, newKey, newReceipt, put, recordingLog, refusing, sweep, uuidV7 } from '../fixtures/local-files.ts'
 
 // The sweep's own timer does not keep a process alive.

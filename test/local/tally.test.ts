@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Tally } from '../../services/local-tally.ts'
+import { Tally } from '../../services/local/waiting/tally.ts'
 
 /** The key of a file that was uploaded in that millisecond. */
 const keyAt = (time: number): string => `tracks/${time.toString(16).padStart(8, '0')}-0000-774b-bcce-b30209${(time * 7_919).toString(16).padStart(6, '0')}.mp3`

@@ -2,8 +2,8 @@ import { mkdirSync, symlinkSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { filesBelow } from '../../services/local-walk.ts'
-import type { FileBatch } from '../../services/local-walk.ts'
+import { filesBelow } from '../../services/local/walk.ts'
+import type { FileBatch } from '../../services/local/walk.ts'
 import { dirOf } from '../fixtures/local-files.ts'
 
 const failure = (code: string): Error => Object.assign(new Error('no'), { code })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MemoryAccount } from '../../services/memory-account.ts'
+import { MemoryAccount } from '../../services/memory/account.ts'
 import { open } from '../support/borrower.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { collectWhenIdle, tuneGarbageCollection } from '../../services/garbage-collection.ts'
+import { collectWhenIdle, tuneGarbageCollection } from '../../services/process/garbage-collection.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 t.test('buffers that nobody holds are collected, but only when no upload runs', async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MemoryAccount } from '../../services/memory-account.ts'
+import { MemoryAccount } from '../../services/memory/account.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 import { rounds } from '../support/loops.ts'
 import { MemorySimulation } from '../support/memory-simulation.ts'

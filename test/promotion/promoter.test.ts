@@ -1,5 +1,5 @@
 import t from 'tap'
-import { LocalStoreError } from '../../services/local-errors.ts'
+import { LocalStoreError } from '../../services/local/errors.ts'
 import { newKey } from '../fixtures/local-files.ts'
 import { gate, REPORT, setPromoter, settled } from '../support/promoter-stage.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { PendingFile } from '../../services/local-store.ts'
-import { PromotionQueue } from '../../services/promotion-queue.ts'
+import type { PendingFile } from '../../services/local/store.ts'
+import { PromotionQueue } from '../../services/promotion/queue.ts'
 import { all } from '../fixtures/local-files.ts'
 
 async function * filesOf (...keys: string[]): AsyncGenerator<PendingFile> {

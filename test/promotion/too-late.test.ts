@@ -1,6 +1,6 @@
 import t from 'tap'
-import { LocalStoreError } from '../../services/local-errors.ts'
-import { PromotedFile } from '../../services/promotion-file.ts'
+import { LocalStoreError } from '../../services/local/errors.ts'
+import { PromotedFile } from '../../services/promotion/file.ts'
 
 const KEY = 'tracks/01890a5d-ac96-774b-bcce-b302099a8057.bin'
 

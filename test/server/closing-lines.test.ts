@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createClosingLines } from '../../services/closing-lines.ts'
+import { createClosingLines } from '../../services/intake/closing-lines.ts'
 import type { Log } from '../../services/log.ts'
 import type { Observer } from '../../services/observer.ts'
 import type { Receipt, Track } from '../../services/track.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { ConfigSchema } from '../../services/config-schema.ts'
-import { readValue } from '../../services/config-values.ts'
+import { ConfigSchema } from '../../services/config/schema.ts'
+import { readValue } from '../../services/config/values.ts'
 
 type Name = keyof typeof ConfigSchema.properties
 

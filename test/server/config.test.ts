@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import {
   ConfigError, ConfigSchema, isProduction, missingB2, parseConfig, type Config, type Environment
-} from '../../services/config.ts'
+} from '../../services/config/config.ts'
 
 const MAX_TIMER_MS = 2_147_483_647
 const MiB = 1_048_576

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { Test } from 'tap'
-import { onEndSignal } from '../../services/end-signals.ts'
-import type { EndSignal } from '../../services/end-signals.ts'
+import { onEndSignal } from '../../services/process/end-signals.ts'
+import type { EndSignal } from '../../services/process/end-signals.ts'
 import { fakeClock } from '../support/fake-clock.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const

@@ -1,6 +1,6 @@
 import { register } from 'prom-client'
 import t from 'tap'
-import { processMetrics } from '../../services/process-metrics.ts'
+import { processMetrics } from '../../services/process/process-metrics.ts'
 
 t.test('a process is measured once, whoever asks, and not in the registry that all share', async t => {
   const registry = processMetrics()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseTraceparent } from '../../services/trace-context.ts'
+import { parseTraceparent } from '../../plugins/trace-context.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 const SPAN = 'b7ad6b7169203331'

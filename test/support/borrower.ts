@@ -1,4 +1,4 @@
-import type { Borrower, MemoryAccount, MemoryLease } from '../../services/memory-account.ts'
+import type { Borrower, MemoryAccount, MemoryLease } from '../../services/memory/account.ts'
 
 /** An upload as the account sees it, whose rate is the test's to set. */
 export interface TestBorrower {

@@ -3,8 +3,8 @@ import b2Client from '../../plugins/b2-client.ts'
 import localStore from '../../plugins/local-store.ts'
 import uploads, { kUploads } from '../../plugins/uploads.ts'
 import uploadRoutes from '../../routes/uploads.ts'
-import { parseConfig } from '../../services/config.ts'
-import { optionsFromConfig } from '../../services/options.ts'
+import { parseConfig } from '../../services/config/config.ts'
+import { optionsFromConfig } from '../../services/config/options.ts'
 
 /**
  * A service that is to be killed. It waits for a message before it begins, so that the next one can be kept ready, and takes

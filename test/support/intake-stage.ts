@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import { BufferPool } from '../../services/buffer-pool.ts'
-import { ClientPace } from '../../services/client-pace.ts'
-import { mostMemory } from '../../services/buffer-growth.ts'
-import { Intake } from '../../services/intake.ts'
-import type { IntakeOptions } from '../../services/intake.ts'
-import { MemoryAccount } from '../../services/memory-account.ts'
-import type { MemoryLease } from '../../services/memory-account.ts'
+import { BufferPool } from '../../services/memory/buffer-pool.ts'
+import { ClientPace } from '../../services/intake/client-pace.ts'
+import { mostMemory } from '../../services/memory/buffer-growth.ts'
+import { Intake } from '../../services/intake/intake.ts'
+import type { IntakeOptions } from '../../services/intake/intake.ts'
+import { MemoryAccount } from '../../services/memory/account.ts'
+import type { MemoryLease } from '../../services/memory/account.ts'
 
 const MIB = 1_048_576
 

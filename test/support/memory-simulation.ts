@@ -1,4 +1,4 @@
-import { MemoryAccount } from '../../services/memory-account.ts'
+import { MemoryAccount } from '../../services/memory/account.ts'
 import type { FakeClock } from './fake-clock.ts'
 import { seeded } from './leaving-client.ts'
 import { SimulatedUpload } from './simulated-upload.ts'

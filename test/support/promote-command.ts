@@ -11,7 +11,7 @@ import type { PromotionStage } from './promotion.ts'
 import { b2Env } from './service.ts'
 
 /** Node's arguments that run the command from its source. */
-export const COMMAND = [bundle('promote.ts')]
+export const COMMAND = [bundle('cli/promote.ts')]
 
 export interface Ended {
   readonly code: number | null

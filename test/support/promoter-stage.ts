@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { CircuitBreaker } from '../../services/circuit-breaker.ts'
-import type { FoundFile, PendingFile, Waiting } from '../../services/local-store.ts'
-import { MemoryAccount } from '../../services/memory-account.ts'
-import { createPromoter } from '../../services/promotion.ts'
-import type { PromoterOptions } from '../../services/promotion.ts'
+import type { FoundFile, PendingFile, Waiting } from '../../services/local/store.ts'
+import { MemoryAccount } from '../../services/memory/account.ts'
+import { createPromoter } from '../../services/promotion/promoter.ts'
+import type { PromoterOptions } from '../../services/promotion/promoter.ts'
 import { newKey, newReceipt, recordingLog } from '../fixtures/local-files.ts'
 
-export { NOTHING_DONE as REPORT } from '../../services/promotion-report.ts'
+export { NOTHING_DONE as REPORT } from '../../services/promotion/report.ts'
 
 /** Resolves once everything that can go on without a timer has. */
 export async function settled (): Promise<void> {

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import service, { serverOptions } from '../../app.ts'
-import { tuneGarbageCollection } from '../../services/garbage-collection.ts'
+import { tuneGarbageCollection } from '../../services/process/garbage-collection.ts'
 import './secret-watch.ts'
 
 /** What the process reports of itself. */

@@ -1,6 +1,6 @@
-import { mostMemory, nextBufferSize } from '../../services/buffer-growth.ts'
-import { SLOW_BYTES_PER_SECOND } from '../../services/memory-account.ts'
-import type { MemoryAccount, MemoryLease } from '../../services/memory-account.ts'
+import { mostMemory, nextBufferSize } from '../../services/memory/buffer-growth.ts'
+import { SLOW_BYTES_PER_SECOND } from '../../services/memory/account.ts'
+import type { MemoryAccount, MemoryLease } from '../../services/memory/account.ts'
 
 export interface SimulatedUploadOptions {
   readonly bytes: number

@@ -1,5 +1,5 @@
 import { B2ReadError } from '../../services/b2/read-error.ts'
-import { LocalStoreError } from '../../services/local-errors.ts'
+import { LocalStoreError } from '../../services/local/errors.ts'
 import { createStoredFiles } from '../../services/stored-files.ts'
 import type { StoredFilesOptions } from '../../services/stored-files.ts'
 import { newReceipt, uuidV7 } from '../fixtures/local-files.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { parseConfig } from '../../services/config.ts'
-import { optionsFromConfig } from '../../services/options.ts'
+import { parseConfig } from '../../services/config/config.ts'
+import { optionsFromConfig } from '../../services/config/options.ts'
 
 const MIB = 1_048_576
 

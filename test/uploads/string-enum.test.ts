@@ -1,5 +1,5 @@
 import t from 'tap'
-import { stringEnum } from '../../services/string-enum.ts'
+import { stringEnum } from '../../services/config/string-enum.ts'
 
 t.test('one of some words is one schema, described or not', async t => {
   t.equal(JSON.stringify(stringEnum(['a', 'b'])), '{"type":"string","enum":["a","b"]}')

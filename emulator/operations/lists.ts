@@ -1,0 +1,143 @@
+import { invalidArgument } from '../http/errors.ts'
+import { xmlAnswer } from '../http/answer.ts'
+import { compareKeys } from '../store.ts'
+import { queryValue } from '../http/target.ts'
+import type { Answer } from '../http/answer.ts'
+import type { Bucket, Call } from './operations.ts'
+import type { Version } from '../store.ts'
+import type { Target } from '../http/target.ts'
+import type { XmlElement } from '../http/xml.ts'
+
+const MAX_PAGE = 1000
+
+function pageSize (target: Target, name: string): number {
+  const given = queryValue(target, name)
+  if (given === undefined || given === '') return MAX_PAGE
+  if (!/^\d{1,9}$/.test(given)) throw invalidArgument(`Argument ${name} must be an integer between 0 and 2147483647`)
+  return Math.min(Number(given), MAX_PAGE)
+}
+
+function isAfter (key: string, marker: string): boolean {
+  return compareKeys(key, marker) > 0
+}
+
+/** What `delimiter` rolls a key up to, with the delimiter; undefined when the key is listed itself. */
+function commonPrefix (key: string, prefix: string, delimiter: string): string | undefined {
+  const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length)
+  return end === -1 ? undefined : key.slice(0, end + delimiter.length)
+}
+
+export function listObjects (bucket: Bucket, { target }: Call): Answer {
+  const prefix = queryValue(target, 'prefix') ?? ''
+  const delimiter = queryValue(target, 'delimiter') ?? ''
+  const token = queryValue(target, 'continuation-token')
+  const after = token === undefined ? queryValue(target, 'start-after') ?? '' : Buffer.from(token, 'base64url').toString()
+  const limit = pageSize(target, 'max-keys')
+
+  const contents: XmlElement[] = []
+  const prefixes = new Set<string>()
+  let last = ''
+  let isTruncated = false
+  for (const version of bucket.objects.all()) {
+    const { key } = version
+    if (version !== bucket.objects.current(key) || !key.startsWith(prefix) || !isAfter(key, after)) continue
+    const rolled = commonPrefix(key, prefix, delimiter)
+    if (rolled !== undefined && (prefixes.has(rolled) || after.startsWith(rolled))) {
+      last = key
+      continue
+    }
+    if (contents.length + prefixes.size >= limit) {
+      isTruncated = limit > 0
+      break
+    }
+    if (rolled === undefined) contents.push(['Contents', objectFields(version)])
+    else prefixes.add(rolled)
+    last = key
+  }
+
+  return xmlAnswer('ListBucketResult', [
+    ['Name', bucket.name], ['Prefix', prefix], ['MaxKeys', limit], ['KeyCount', contents.length + prefixes.size],
+    ['IsTruncated', isTruncated],
+    ...(isTruncated ? [['NextContinuationToken', Buffer.from(last).toString('base64url')] as const] : []),
+    ...contents,
+    ...[...prefixes].map((name): XmlElement => ['CommonPrefixes', [['Prefix', name]]]),
+  ])
+}
+
+function objectFields (version: Version): XmlElement[] {
+  return [
+    ['Key', version.key], ['LastModified', version.lastModified.toISOString()], ['ETag', `"${version.etag}"`],
+    ['Size', version.content.size], ['StorageClass', 'STANDARD'],
+  ]
+}
+
+function versionElement (version: Version, isLatest: boolean): XmlElement {
+  const common: XmlElement[] = [['VersionId', version.versionId], ['IsLatest', isLatest]]
+  if (!version.isHideMarker) return ['Version', [...objectFields(version), ...common]]
+  return ['DeleteMarker', [['Key', version.key], ['LastModified', version.lastModified.toISOString()], ...common]]
+}
+
+export function listVersions (bucket: Bucket, { target }: Call): Answer {
+  const prefix = queryValue(target, 'prefix') ?? ''
+  const keyMarker = queryValue(target, 'key-marker') ?? ''
+  const versionMarker = queryValue(target, 'version-id-marker') ?? ''
+  const limit = pageSize(target, 'max-keys')
+
+  const matching = bucket.objects.all().filter(({ key }) => key.startsWith(prefix))
+  const marker = versionMarker === ''
+    ? -1
+    : matching.findIndex(({ key, versionId }) => key === keyMarker && versionId === versionMarker)
+  const rest = marker === -1 ? matching.filter(({ key }) => isAfter(key, keyMarker)) : matching.slice(marker + 1)
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  const isTruncated = last !== undefined && rest.length > page.length
+
+  return xmlAnswer('ListVersionsResult', [
+    ['Name', bucket.name], ['Prefix', prefix], ['KeyMarker', keyMarker], ['VersionIdMarker', versionMarker],
+    ['MaxKeys', limit], ['IsTruncated', isTruncated],
+    ...(isTruncated ? [['NextKeyMarker', last.key], ['NextVersionIdMarker', last.versionId]] as const : []),
+    ...page.map((version) => versionElement(version, bucket.objects.isLatest(version))),
+  ])
+}
+
+export function listUploads (bucket: Bucket, { target }: Call): Answer {
+  const prefix = queryValue(target, 'prefix') ?? ''
+  const keyMarker = queryValue(target, 'key-marker') ?? ''
+  const uploadMarker = queryValue(target, 'upload-id-marker') ?? ''
+  const limit = pageSize(target, 'max-uploads')
+
+  const matching = bucket.uploads.all().filter(({ key }) => key.startsWith(prefix))
+  const rest = matching.filter(({ key, uploadId }) => isAfter(key, keyMarker) || (key === keyMarker && uploadMarker !== '' && uploadId > uploadMarker))
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  const isTruncated = last !== undefined && rest.length > page.length
+
+  return xmlAnswer('ListMultipartUploadsResult', [
+    ['Bucket', bucket.name], ['Prefix', prefix], ['KeyMarker', keyMarker], ['UploadIdMarker', uploadMarker],
+    ['MaxUploads', limit], ['IsTruncated', isTruncated],
+    ...(isTruncated ? [['NextKeyMarker', last.key], ['NextUploadIdMarker', last.uploadId]] as const : []),
+    ...page.map((upload): XmlElement => ['Upload', [
+      ['Key', upload.key], ['UploadId', upload.uploadId], ['Initiated', upload.initiated.toISOString()], ['StorageClass', 'STANDARD'],
+    ]]),
+  ])
+}
+
+export function listParts (bucket: Bucket, { target }: Call): Answer {
+  const upload = bucket.uploads.get(target.uploadId, target.key!)
+  const marker = Number(queryValue(target, 'part-number-marker') ?? 0)
+  const limit = pageSize(target, 'max-parts')
+
+  const rest = [...upload.parts].sort(([a], [b]) => a - b).filter(([partNumber]) => partNumber > marker)
+  const page = rest.slice(0, limit)
+  const last = page.at(-1)
+  const isTruncated = last !== undefined && rest.length > page.length
+
+  return xmlAnswer('ListPartsResult', [
+    ['Bucket', bucket.name], ['Key', upload.key], ['UploadId', upload.uploadId], ['PartNumberMarker', Number.isNaN(marker) ? 0 : marker],
+    ['MaxParts', limit], ['IsTruncated', isTruncated],
+    ...(isTruncated ? [['NextPartNumberMarker', last[0]] as const] : []),
+    ...page.map(([partNumber, { content, lastModified }]): XmlElement => ['Part', [
+      ['PartNumber', partNumber], ['LastModified', lastModified.toISOString()], ['ETag', `"${content.md5}"`], ['Size', content.size],
+    ]]),
+  ])
+}

@@ -1,0 +1,81 @@
+import type { Track } from '../../services/track.ts'
+
+/** What tells one content of a file from another. */
+export interface Validators {
+  /** A strong one, in quotes. */
+  readonly etag: string
+  /** Milliseconds since 1970, whole seconds: HTTP's dates have no more. */
+  readonly modifiedAt: number
+}
+
+export function validatorsOf ({ sha256, uploaded_at: uploadedAt }: Track): Validators {
+  return { etag: `"${sha256}"`, modifiedAt: Math.floor(Date.parse(uploadedAt) / 1_000) * 1_000 }
+}
+
+/** The headers of a conditional request, names in lower case. */
+export interface Conditions {
+  readonly 'if-match'?: string | undefined
+  readonly 'if-none-match'?: string | undefined
+  readonly 'if-modified-since'?: string | undefined
+  readonly 'if-unmodified-since'?: string | undefined
+  readonly 'if-range'?: string | undefined
+}
+
+/**
+ * What the conditions of a request come to: `failed` is 412, `not_modified` 304. As nginx has it for a static file, where
+ * `If-Modified-Since` has to be the very date that the file had; but where the ETags are asked for, the dates are not looked
+ * at (RFC 9110 §13.2.2).
+ */
+export function checkConditions (conditions: Conditions, validators: Validators): 'met' | 'not_modified' | 'failed' {
+  const { 'if-none-match': noneMatch, 'if-modified-since': modified } = conditions
+  const { etag, modifiedAt } = validators
+  if (!isAsDemanded(conditions, validators)) return 'failed'
+  const isKnown = noneMatch === undefined
+    ? modified !== undefined && httpDate(modified) === modifiedAt
+    : names(noneMatch, etag, true)
+  return isKnown ? 'not_modified' : 'met'
+}
+
+/**
+ * Whether the conditions of a request that changes something let it go on (RFC 9110 §13.1); `If-Modified-Since` is none for these.
+ *
+ * @param validators of what is at its target now; undefined: nothing is
+ */
+export function allowsChange (conditions: Conditions, validators: Validators | undefined): boolean {
+  const { 'if-match': match, 'if-none-match': noneMatch } = conditions
+  if (validators === undefined) return match === undefined
+  return isAsDemanded(conditions, validators) && (noneMatch === undefined || !names(noneMatch, validators.etag, true))
+}
+
+/** What `If-Match` demands, else `If-Unmodified-Since`, which doesn't count if it is no date (RFC 9110 §13.1.4). */
+function isAsDemanded ({ 'if-match': match, 'if-unmodified-since': unmodified }: Conditions, { etag, modifiedAt }: Validators): boolean {
+  if (match !== undefined) return names(match, etag)
+  return unmodified === undefined || !(httpDate(unmodified) < modifiedAt)
+}
+
+/** Whether a range may be served: the client's part of the file, if it says which one it has, is of this content. */
+export function allowsRange ({ 'if-range': condition }: Conditions, { etag, modifiedAt }: Validators): boolean {
+  if (condition === undefined) return true
+  return condition.endsWith('"') ? condition === etag : httpDate(condition) === modifiedAt
+}
+
+/**
+ * Whether a list of ETags has this one. A comma within another one splits it in two, of which neither is this one.
+ *
+ * @param isWeak whether weak ones count, too (RFC 9110 §8.8.3.2)
+ */
+function names (list: string, etag: string, isWeak = false): boolean {
+  return list === '*' || list.split(',').map(tag => tag.trim()).some(tag => tag === etag || (isWeak && tag === `W/${etag}`))
+}
+
+const TIME = String.raw`\d\d:\d\d:\d\d`
+const HTTP_DATE = new RegExp(`^(?:[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} ${TIME} GMT|[A-Z][a-z]+day, \\d\\d-[A-Z][a-z]{2}-\\d\\d ${TIME} GMT|` +
+  `[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d ${TIME} \\d{4})$`)
+
+/** Any of the three forms of RFC 9110 §5.6.7; NaN for anything else, which is no date that a file ever had. */
+function httpDate (text: string): number {
+  if (!HTTP_DATE.test(text)) return NaN
+  const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
+  // Of 30 February it makes a day in March.
+  return new Date(time).getUTCDate() === Number(/\d+/.exec(text)![0]) ? time : NaN
+}

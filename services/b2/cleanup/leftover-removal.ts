@@ -1,0 +1,167 @@
+import {
+  AbortMultipartUploadCommand, DeleteObjectCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand, ListPartsCommand,
+} from '@aws-sdk/client-s3'
+import type { ListMultipartUploadsCommandOutput, ListObjectVersionsCommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
+import type { B2Client, B2Command } from '../http/client.ts'
+import { describeFailure } from '../error-codes.ts'
+import { companionKey } from '../object-receipt.ts'
+
+/** A multipart upload that is neither completed nor aborted. */
+export interface UnfinishedUpload {
+  readonly key: string
+  readonly uploadId: string
+  /** Unix time in milliseconds by this machine's clock; undefined where the server doesn't tell. */
+  readonly initiatedAt: number | undefined
+}
+
+interface Version {
+  readonly key: string
+  readonly versionId: string
+  readonly isHideMarker: boolean
+}
+
+// A key is one upload's alone, so that it has few versions; one that comes back each time must not keep others waiting.
+const MOST_VERSIONS = 1_000
+
+export interface LeftoverRemovalOptions {
+  readonly client: B2Client
+  readonly bucket: string
+  /** Ends all requests. */
+  readonly signal: AbortSignal
+}
+
+/** The requests that remove something from B2. All reject with what the client throws; what is gone already is no error. */
+export class LeftoverRemoval {
+  readonly #options: LeftoverRemovalOptions
+
+  constructor (options: LeftoverRemovalOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Removes an object and its companion for good, version by version: a DELETE without a version id would only hide them.
+   * Asks `isAllowed` after it has looked what there is, and before each removal.
+   * @returns false where it was not allowed
+   */
+  async removeObject (key: string, isAllowed: () => Promise<boolean>): Promise<boolean> {
+    for await (const version of this.#allVersions(key)) {
+      if (!await isAllowed()) return false
+      await this.#removeVersion(version)
+    }
+    return true
+  }
+
+  /** Removes all versions of an object but the newest, and the same of its companion. Hide markers stay: they are not ours. */
+  async removeDoubles (key: string): Promise<void> {
+    const versions = (await this.#listVersions(key)).filter(({ isHideMarker }) => !isHideMarker)
+    for (const own of [key, companionKey(key)]) {
+      for (const version of versions.filter(({ key }) => key === own).slice(1)) await this.#removeVersion(version)
+    }
+  }
+
+  /** Aborts the unfinished uploads of `key` itself that were begun until then (Unix time in milliseconds). */
+  async abortBegunUntil (time: number, key: string): Promise<void> {
+    for await (const upload of this.unfinishedUploads(key)) {
+      if (upload.key === key && (upload.initiatedAt ?? -Infinity) <= time) await this.abort(upload)
+    }
+  }
+
+  async abort ({ key: Key, uploadId: UploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>): Promise<void> {
+    await this.#sendUnlessGone(new AbortMultipartUploadCommand({ Bucket: this.#options.bucket, Key, UploadId }))
+  }
+
+  /** The unfinished uploads of all keys that begin with `prefix`. */
+  async * unfinishedUploads (prefix: string): AsyncGenerator<UnfinishedUpload> {
+    let from: { KeyMarker?: string | undefined, UploadIdMarker?: string | undefined } | undefined = {}
+    while (from !== undefined) {
+      const page: ListMultipartUploadsCommandOutput =
+        await this.#send(new ListMultipartUploadsCommand({ Bucket: this.#options.bucket, Prefix: prefix, ...from }))
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key !== undefined && UploadId !== undefined) yield { key: Key, uploadId: UploadId, initiatedAt: this.#ownTime(Initiated) }
+      }
+      from = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : undefined
+    }
+  }
+
+  /** When the newest part of an upload came (Unix time in milliseconds); undefined where it has none, or is over. */
+  async lastPartAt ({ key: Key, uploadId: UploadId }: UnfinishedUpload): Promise<number | undefined> {
+    let last: number | undefined
+    let from: { PartNumberMarker?: string | undefined } | undefined = {}
+    while (from !== undefined) {
+      const page: ListPartsCommandOutput | undefined =
+        await this.#sendUnlessGone(new ListPartsCommand({ Bucket: this.#options.bucket, Key, UploadId, ...from }))
+      for (const { LastModified } of page?.Parts ?? []) last = Math.max(last ?? 0, this.#ownTime(LastModified) ?? 0)
+      from = page?.IsTruncated === true ? { PartNumberMarker: page.NextPartNumberMarker } : undefined
+    }
+    return last
+  }
+
+  /** Oldest first and hide markers last, so that nothing older comes to light when one fails to be removed. */
+  async * #allVersions (key: string): AsyncGenerator<Version> {
+    let versions: Version[]
+    try {
+      versions = await this.#listVersions(key)
+    } catch (error) {
+      if (describeFailure(error).error_code !== 'access_denied') throw error
+      for (const own of [key, companionKey(key)]) yield * this.#visibleVersions(own, error)
+      return
+    }
+    for (const own of [key, companionKey(key)]) {
+      const ofOwn = versions.filter(({ key }) => key === own)
+      yield * ofOwn.filter(({ isHideMarker }) => !isHideMarker).reverse()
+      yield * ofOwn.filter(({ isHideMarker }) => isHideMarker)
+    }
+  }
+
+  /** For an application key that may not list: looks at one version after the other, each of which is to be removed first. */
+  async * #visibleVersions (key: string, refusal: unknown): AsyncGenerator<Version> {
+    for (let count = 0; count < MOST_VERSIONS; count++) {
+      const head = await this.#sendUnlessGone(new HeadObjectCommand({ Bucket: this.#options.bucket, Key: key }))
+      if (head === undefined) return
+      if (head.VersionId === undefined) throw refusal
+      yield { key, versionId: head.VersionId, isHideMarker: false }
+    }
+    throw refusal
+  }
+
+  /** Of all keys that begin with `key`, its companion among them; newest first, as S3 lists them, but the hide markers of a page last. */
+  async #listVersions (key: string): Promise<Version[]> {
+    const found: Version[] = []
+    let from: { KeyMarker?: string | undefined, VersionIdMarker?: string | undefined } | undefined = {}
+    while (from !== undefined) {
+      const page: ListObjectVersionsCommandOutput =
+        await this.#send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: key, ...from }))
+      for (const [isHideMarker, list] of [[false, page.Versions ?? []], [true, page.DeleteMarkers ?? []]] as const) {
+        for (const { Key, VersionId } of list) {
+          if (Key !== undefined && VersionId !== undefined) found.push({ key: Key, versionId: VersionId, isHideMarker })
+        }
+      }
+      from = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined
+    }
+    return found
+  }
+
+  async #removeVersion ({ key: Key, versionId: VersionId }: Version): Promise<void> {
+    await this.#sendUnlessGone(new DeleteObjectCommand({ Bucket: this.#options.bucket, Key, VersionId }))
+  }
+
+  /** B2's time on this machine's clock: the SDK keeps the difference, by the Date header of B2's answers. */
+  #ownTime (time: Date | undefined): number | undefined {
+    return time === undefined ? undefined : time.getTime() - this.#options.client.config.systemClockOffset
+  }
+
+  async #send<Output extends object> (command: B2Command<Output>): Promise<Output> {
+    return await this.#options.client.send(command, this.#options.signal)
+  }
+
+  /** Undefined where B2 doesn't know what the command is about. */
+  async #sendUnlessGone<Output extends object> (command: B2Command<Output>): Promise<Output | undefined> {
+    try {
+      return await this.#send(command)
+    } catch (error) {
+      const { status, error_code } = describeFailure(error)
+      if (status === 404 && error_code !== 'bucket_not_found') return undefined
+      throw error
+    }
+  }
+}

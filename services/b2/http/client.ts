@@ -1,0 +1,211 @@
+import { S3Client } from '@aws-sdk/client-s3'
+import { Sha256 } from '@smithy/core/checksum'
+import type { HttpRequest } from '@smithy/core/protocols'
+import { SignatureV4 } from '@smithy/signature-v4'
+import type { FinalizeRequestMiddleware } from '@smithy/types'
+import toFastProperties from 'to-fast-properties'
+import { Movement } from '../line/movement.ts'
+import { B2RequestHandler, CANCEL_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
+import type { HandlerWishes } from './request-handler.ts'
+import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
+import type { Patience } from './retry-strategy.ts'
+import { Turns } from '../line/turns.ts'
+
+/** How to reach a bucket over Backblaze's S3-compatible API. */
+export interface B2ConnectionOptions {
+  /** `https://s3.<region>.backblazeb2.com`, or the URL of any S3-compatible server. */
+  readonly endpoint: string
+  /** Signing region, such as `us-west-004`. */
+  readonly region: string
+  /** Its name. */
+  readonly bucket: string
+  /** Id of an application key; the master key is refused by B2. */
+  readonly applicationKeyId: string
+  /** The application key, a secret. */
+  readonly applicationKey: string
+  /** Milliseconds to connect. Default 5,000. */
+  readonly connectTimeoutMs?: number
+  /** Milliseconds without movement after which a request has stalled. Default 10,000. */
+  readonly stallTimeoutMs?: number
+  /**
+   * Milliseconds that B2 may acknowledge nothing once a client has sent everything, before the file falls back; 0 for no such bound. Default
+   * 45,000, as proxies in front give up after a minute.
+   */
+  readonly ackTimeoutMs?: number
+  /** Tries of one request. Default 4. */
+  readonly maxAttempts?: number
+  /** `https://host/bucket/key` rather than `https://bucket.host/key`. Default true. */
+  readonly forcePathStyle?: boolean
+  /**
+   * Whether the sha256 of each part of a multipart upload is signed, too. Over http it always is. Over https the default
+   * is false: TLS keeps the bytes from being changed on the way, and hashing all of a file a second time is the largest
+   * single cost of a large upload. Files that go in one request are always signed, as their hash is known anyway.
+   */
+  readonly signParts?: boolean
+}
+
+/** sha256 (hex) of request bodies that is known already, so that signing need not hash them again. */
+export type KnownHashes = WeakMap<Uint8Array, string>
+
+/** An S3 client with all the settings that B2 needs. */
+export interface B2Client {
+  readonly config: S3Client['config']
+  /** The turns that bodies take. */
+  readonly turns: Turns
+  /** Sends one command of the SDK; `signal` cancels it, at the latest when it would be tried again. */
+  send<Output extends object> (command: B2Command<Output>, signal: AbortSignal, how?: SendOptions): Promise<Output & { $metadata: { attempts?: number } }>
+  destroy (): void
+}
+
+export interface SendOptions {
+  /** Is told of what moves. */
+  readonly movement?: Movement
+  /** Whether its body goes only while no other one waits. Default false. */
+  readonly isBackground?: boolean
+}
+
+/** Any command of the SDK, by what it answers. */
+export interface B2Command<Output extends object = object> {
+  readonly input: object
+  // Not called here: it only ties the answer's type to the command's.
+  resolveMiddleware (stack: never, config: never, options: never): (args: never) => Promise<{ output: Output }>
+}
+
+/** Asks for `command` to be sent on a connection of its own, as B2 advises for what failed before. Returns the command. */
+export function onNewConnection<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [NEW_CONNECTION]: true })
+  return command
+}
+
+/** Asks for the body of the answer as a stream, where the answer is a success. Returns the command. */
+export function withStreamedAnswer<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [STREAMED_ANSWER]: true })
+  return command
+}
+
+const FAILED_TRY = Symbol('failed try')
+
+interface TryWatch {
+  [FAILED_TRY]?: (error: unknown) => void
+}
+
+/** Calls `onFailedTry` with what each try of the command failed with, those included after which it is sent again. Returns the command. */
+export function watchingTries<Command extends B2Command> (command: Command, onFailedTry: (error: unknown) => void): Command {
+  Object.assign(command.input, { [FAILED_TRY]: onFailedTry } satisfies TryWatch)
+  return command
+}
+
+const IN_BACKGROUND = Symbol('in background')
+
+const SIGNED_BODY = Symbol('signed body')
+
+/** Asks for the hash of the body to be signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
+export function withSignedBody<Command extends B2Command> (command: Command): Command {
+  Object.assign(command.input, { [SIGNED_BODY]: true })
+  return command
+}
+
+// What they do is of no use to B2, and is done anew for each request: logs that nobody keeps, other regions' redirects,
+// S3 Express, Lambda's trace header, a list of the SDK's features in use.
+const NEEDLESS_MIDDLEWARE = [
+  'loggerMiddleware', 'regionRedirectMiddleware', 's3ExpressMiddleware', 's3ExpressHttpSigningMiddleware', 'recursionDetectionMiddleware',
+  'addExpectContinueMiddleware', 'getUserAgentMiddleware',
+]
+
+export const DEFAULT_ACK_TIMEOUT_MS = 45_000
+export const DEFAULT_STALL_TIMEOUT_MS = 10_000
+
+/** @throws {TypeError} for an endpoint that is no URL. */
+export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
+  const maxAttempts = options.maxAttempts ?? 4
+  const { endpoint, region } = options
+  const credentials = { accessKeyId: options.applicationKeyId, secretAccessKey: options.applicationKey }
+  const client = new S3Client({
+    endpoint,
+    region,
+    credentials,
+    forcePathStyle: options.forcePathStyle ?? true,
+    // The SDK would make a new one for each request.
+    signer: new SignatureV4({ credentials, region, service: 's3', sha256: Sha256, uriEscapePath: false }),
+    // B2 answers 400 to the x-amz-checksum-* headers and trailers that the SDK sends by default.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // Each Expect: 100-continue would cost a connection of its own.
+    expectContinueHeader: false,
+    // The middleware is the same for every command of a kind; resolving it again for each is most of a small PUT's cost.
+    cacheMiddleware: true,
+    retryStrategy: createRetryStrategy(maxAttempts, patience),
+    maxAttempts,
+    requestHandler: new B2RequestHandler({
+      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+      stallTimeoutMs: options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS,
+    }),
+  })
+  const turns = new Turns({
+    timeoutMs: options.ackTimeoutMs || DEFAULT_ACK_TIMEOUT_MS,
+    stillMs: (options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS) / 2,
+  })
+  for (const name of NEEDLESS_MIDDLEWARE) client.middlewareStack.remove(name)
+  // The SDK copies its settings several times for each request, and they are so many that V8 keeps them in a hash table:
+  // that was a third of the SDK's time for a small file.
+  toFastProperties(client.config)
+
+  const unsignedParts = options.signParts !== true && new URL(endpoint).protocol === 'https:'
+  client.middlewareStack.add((next, context) => async args => {
+    const { headers } = args.request as HttpRequest
+    headers['user-agent'] = 'fastify-b2-uploads'
+    const { Body, [SIGNED_BODY]: signed } = args.input as { Body?: unknown, [SIGNED_BODY]?: boolean }
+    const hash = Body instanceof Uint8Array ? hashes.get(Body) : undefined
+    const unsigned = unsignedParts && signed !== true && context.commandName === 'UploadPartCommand'
+    const payload = hash ?? (unsigned ? 'UNSIGNED-PAYLOAD' : undefined)
+    if (payload !== undefined) headers['x-amz-content-sha256'] = payload
+    return next(args)
+  }, { name: 'userAgentAndPayloadHash', step: 'build' })
+
+  // For each try, and before it is signed, since a signature has a time.
+  const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
+    const input = args.input as { Body?: unknown, [IN_BACKGROUND]?: boolean } & HandlerWishes
+    if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
+    const { [MOVEMENT]: movement = new Movement(turns), [CANCEL_SIGNAL]: signal } = input
+    const turn = await movement.take(input.Body.byteLength, input[IN_BACKGROUND] === true, signal)
+    let isAcknowledged = false
+    try {
+      const result = await next({ ...args, input: Object.assign(input, { [TURN]: turn }) })
+      isAcknowledged = true
+      return result
+    } finally {
+      movement.end(turn, isAcknowledged)
+    }
+  }
+  client.middlewareStack.addRelativeTo(inTurn as never, { name: 'turns', relation: 'after', toMiddleware: 'retryMiddleware' })
+
+  client.middlewareStack.add((next, context) => async args => {
+    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
+    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn })
+    const result = await next(args).catch((error: unknown) => {
+      onFailedTry?.(error)
+      throw Object.defineProperty(Object(error), CANCEL_SIGNAL, { value: signal, configurable: true })
+    })
+    // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
+    // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)
+    const output = result.output as { ETag?: string, UploadId?: string }
+    const incomplete = (context.commandName === 'UploadPartCommand' && output.ETag === undefined) ||
+      (context.commandName === 'CreateMultipartUploadCommand' && output.UploadId === undefined)
+    if (!incomplete) return result
+    const error = Object.assign(new Error('B2 answered success without its result.'), { name: 'IncompleteAnswer' })
+    onFailedTry?.(error)
+    throw error
+  }, { name: 'cancelAndCheck', step: 'deserialize', priority: 'high' })
+
+  return {
+    config: client.config,
+    turns,
+    async send (command, signal, { movement, isBackground } = {}) {
+      // `send`'s own option for it would keep the SDK from using the cached middleware. It is a property of the input, since
+      // the SDK's middleware hands on copies of that.
+      Object.assign(command.input, { [CANCEL_SIGNAL]: signal, [MOVEMENT]: movement, [IN_BACKGROUND]: isBackground })
+      return await client.send(command as never)
+    },
+    destroy: () => client.destroy(),
+  }
+}

@@ -1,0 +1,50 @@
+import type { Socket } from 'node:net'
+import { handedOver, unacknowledgedBytes } from '../line/send-queues.ts'
+
+// Below this a connection only pretends to move.
+const TRICKLE_BYTES = 16_384 // 16 KiB a period
+const LOOKS_PER_PERIOD = 4
+
+/**
+ * Calls `onStall` once less than 16 KiB moved over `socket`, both directions together, within `periodMs` milliseconds.
+ * A slow connection is not a stalled one. Returns the function that ends the watch.
+ *
+ * It counts looks rather than time, so that a busy process does not take its own pause for B2's. Other signs of life, which
+ * `isAlive` is asked for at each look, count like movement.
+ */
+export function watchForStall (socket: Socket, periodMs: number, onStall: () => void, isAlive: () => boolean = () => false): () => void {
+  let seen = moved(socket)
+  let queued: number | undefined
+  let quietLooks = 0
+  let ended = false
+
+  async function look (): Promise<void> {
+    const now = moved(socket)
+    let progress = now - seen >= TRICKLE_BYTES || isAlive()
+    if (progress) {
+      queued = undefined
+    } else {
+      // What the kernel holds may still be on its way.
+      const left = await unacknowledgedBytes(socket)
+      progress = queued !== undefined && left !== undefined && queued - left >= TRICKLE_BYTES
+      if (progress || queued === undefined) queued = left
+    }
+    if (progress) seen = now
+    quietLooks = progress ? 0 : quietLooks + 1
+    if (quietLooks < LOOKS_PER_PERIOD || ended) return
+    end()
+    onStall()
+  }
+
+  const timer = setInterval(() => { look().catch(onStall) }, periodMs / LOOKS_PER_PERIOD)
+  function end (): void {
+    ended = true
+    clearInterval(timer)
+  }
+  return end
+}
+
+/** Bytes read, and bytes that the kernel took. */
+function moved (socket: Socket): number {
+  return socket.bytesRead + handedOver(socket)
+}

@@ -1,0 +1,48 @@
+import type { Observer } from '../observer.ts'
+import { UploadError } from '../upload-errors.ts'
+
+/** Bounds for those who read files over HTTP. */
+export interface DownloadsOptions {
+  /** Content requests at once; more are `overloaded`. Default 1000, at least 1. */
+  readonly maxConcurrent?: number | undefined
+  /** Milliseconds after which a reader that takes nothing is ended. Default 60,000, at least 100. */
+  readonly idleTimeoutMs?: number | undefined
+}
+
+/**
+ * How a content request ended. Served: the client got what it asked for, if only headers. Failed: a store did not give the
+ * file. Aborted: the client went away. Stalled: it took nothing, and was ended.
+ */
+export type DownloadResult = 'served' | 'failed' | 'aborted' | 'stalled'
+
+/** Content requests: how many may be under way, and how many are. */
+export interface Downloads {
+  readonly idleTimeoutMs: number
+  readonly inFlight: number
+  /** Takes a place, or throws `overloaded`. Whoever got one calls `end` once. */
+  begin (): { end (): void }
+  /** Counts how one ended. */
+  ended (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
+}
+
+export function createDownloads ({ maxConcurrent = 1_000, idleTimeoutMs = 60_000 }: DownloadsOptions, observer: Observer | undefined): Downloads {
+  let inFlight = 0
+  return {
+    idleTimeoutMs,
+
+    get inFlight () { return inFlight },
+
+    begin () {
+      if (inFlight >= maxConcurrent) {
+        throw new UploadError('overloaded', `${maxConcurrent} downloads are under way already.`, {
+          error: 'The service has too many downloads at once.',
+          hints: ['Ask again after the time in Retry-After.'],
+        })
+      }
+      inFlight++
+      return { end () { inFlight-- } }
+    },
+
+    ended: (storage, result) => observer?.downloaded(storage, result),
+  }
+}

@@ -1,0 +1,84 @@
+import type { FileSystem } from '../directory.ts'
+import { errnoOf } from '../errors.ts'
+import type { Owners } from './owners.ts'
+import type { Log } from '../../log.ts'
+import { stampOf } from '../stamp.ts'
+
+/** Looks at what may belong to somebody who can't be asked; many, so that a pause of this process saves at most one. */
+const LOOKS = 10
+
+/** A file as it looked. */
+export interface Seen {
+  path: string
+  stamp: string
+}
+
+/** Live files whose owners are not known. */
+export interface LiveFiles {
+  files: readonly Seen[]
+  /** Entries of owners who can't be asked, as they looked; undefined before the first look. */
+  owners?: readonly Seen[]
+  /** How often all of them have looked the same. */
+  looks: number
+}
+
+export interface JudgeOptions {
+  fs: FileSystem
+  /** Milliseconds between two looks. */
+  delayMs: number
+  /** True for a live file of this process. */
+  isOpenHere: (path: string) => boolean
+  owners: Owners
+  log: Log
+}
+
+/**
+ * Tells live files that nobody has any more from those that must be looked at again. One that changes has an owner, and so has one
+ * that a living process calls its own. What looks the same is abandoned when all processes that might have it say no, or are
+ * dead; while one does not answer, it waits; and if there are some that can't be asked, it has to look the same for as long as
+ * they may stand still. The looks are compared with each other and never with a clock: machines that share a volume need not
+ * agree on the time.
+ */
+export async function judgeLiveFiles (options: JudgeOptions, { files, owners: entries, looks }: LiveFiles): Promise<{ abandoned: Seen[], undecided: LiveFiles }> {
+  const { fs, delayMs, isOpenHere, owners, log } = options
+  const report = (err: unknown): void => log.warn({ err }, 'a leftover in the local store could not be judged')
+  const same = await unchanged(fs, files.filter(({ path }) => !isOpenHere(path)), report)
+  const { alive, isSilent, patienceMs, dead, elsewhere } = await owners.ask(same.map(({ path }) => path))
+  for (const owner of dead) await removeEntry(owners.entry(owner))
+  const rest = same.filter(({ path }) => !alive.has(path))
+  const stale = entries === undefined ? await lookAt(elsewhere.map(owner => owners.entry(owner))) : await unchanged(fs, entries, report)
+  const looksNeeded = patienceMs === 0 ? 0 : Math.max(LOOKS, Math.ceil(patienceMs / delayMs))
+  if (isSilent || looks < looksNeeded) return { abandoned: [], undecided: { files: rest, owners: stale, looks: looks + 1 } }
+  // One that lives, and has no files now, makes itself known again with its next.
+  for (const { path } of stale) await removeEntry(path)
+  return { abandoned: rest, undecided: { files: [], owners: [], looks } }
+
+  async function lookAt (paths: readonly string[]): Promise<Seen[]> {
+    const seen: Seen[] = []
+    for (const path of paths) {
+      const stamp = await stampOf(fs, path).catch(() => undefined)
+      if (stamp !== undefined) seen.push({ path, stamp })
+    }
+    return seen
+  }
+
+  async function removeEntry (path: string): Promise<void> {
+    await fs.rmdir(path).catch((err: unknown) => { if (errnoOf(err) !== 'ENOENT') report(err) })
+  }
+}
+
+async function unchanged (fs: FileSystem, files: readonly Seen[], report: (err: unknown) => void): Promise<Seen[]> {
+  const same: Seen[] = []
+  for (const file of files) {
+    try {
+      if (await isUnchanged(fs, file)) same.push(file)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') report(error)
+    }
+  }
+  return same
+}
+
+export async function isUnchanged (fs: FileSystem, file: Seen): Promise<boolean> {
+  return await stampOf(fs, file.path) === file.stamp
+}

@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto'
+import { join, relative } from 'node:path'
+import type { FileSystem } from '../directory.ts'
+import { errnoOf } from '../errors.ts'
+import { answerQuestions, askOwner, machineId, type OwnerSocket } from './owner-socket.ts'
+import type { Log } from '../../log.ts'
+
+/** Below the store's directory. Each owner has an empty directory in it, which no listing of files counts. */
+const OWNERS = '.owners'
+
+const ENTRY = /^([0-9a-f]{16}|elsewhere)\.([0-9a-f-]{36})\.(\d{1,9})$/
+
+/** Told about a process whose machine or container can't be asked from any other. */
+const ELSEWHERE = 'elsewhere'
+
+/** What is known of the owners of some live files. */
+export interface Inquiry {
+  /** Files that a living process says it has. */
+  readonly alive: ReadonlySet<string>
+  /** True while a process that lives did not answer: any of the others may be its. */
+  readonly isSilent: boolean
+  /**
+   * Any of the others may belong to a process that can't be asked, on another machine or in another container. One that looks the
+   * same for this long, milliseconds, belongs to nobody. 0: there is no such process.
+   */
+  readonly patienceMs: number
+  /** Processes that are dead for sure; to be taken off the register once nothing of theirs is left. */
+  readonly dead: readonly string[]
+  /** Those that can't be asked. */
+  readonly elsewhere: readonly string[]
+}
+
+/**
+ * The processes that have live files (part files, claims) in the directory. A pause of any length, of a process, its disk or its
+ * thread pool, must not cost one its files, so others ask it rather than look how fresh they are.
+ */
+export interface Owners {
+  /** Makes this process known; to be awaited before each live file that is its only one. Never rejects. */
+  announce (): Promise<void>
+  /** Shows those who can't ask that it lives. Never rejects. */
+  touch (): Promise<void>
+  /** Asks all other owners for files, by their absolute paths. Rejects when the register can't be read. */
+  ask (paths: readonly string[]): Promise<Inquiry>
+  /** Path of an owner's entry in the register. */
+  entry (owner: string): string
+  /** Takes this process off the register. Never rejects. */
+  close (): Promise<void>
+}
+
+export interface OwnersOptions {
+  fs: FileSystem
+  /** Absolute path. */
+  root: string
+  /** How long this process may stand still and go on, milliseconds. */
+  patienceMs: number
+  /** True for a live file of this process. */
+  isOurs: (path: string) => boolean
+  log: Log
+}
+
+export function createOwners ({ fs, root, patienceMs, isOurs, log }: OwnersOptions): Owners {
+  const register = join(root, OWNERS)
+  let opened: Promise<{ entry: string, socket: OwnerSocket | undefined }> | undefined
+  let isTouching = false
+  let isTold = false
+
+  async function open () {
+    const id = randomUUID()
+    const machine = machineId()
+    const socket = machine === undefined ? undefined : await answerQuestions(id, path => isOurs(join(root, path)))
+    return { entry: join(register, `${socket === undefined ? ELSEWHERE : machine}.${id}.${patienceMs}`), socket }
+  }
+
+  async function announce (): Promise<void> {
+    try {
+      const { entry } = await (opened ??= open())
+      await makeEntry(entry)
+    } catch (err) {
+      if (!isTold && errnoOf(err) !== 'ENOENT') log.warn({ err }, 'other processes on the local store can\'t be told of this one; should it stand still for seconds, they may take its files for abandoned')
+      isTold = true
+    }
+  }
+
+  async function makeEntry (entry: string): Promise<void> {
+    // Another process may tidy up between the two.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      if (await make(register) && await make(entry)) return
+    }
+  }
+
+  /** False when its parent is gone. */
+  async function make (directory: string): Promise<boolean> {
+    try {
+      await fs.mkdir(directory)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false
+      if (errnoOf(error) !== 'EEXIST') throw error
+    }
+    return true
+  }
+
+  async function touch (): Promise<void> {
+    if (opened === undefined || isTouching) return
+    isTouching = true
+    const { entry } = await opened
+    const now = new Date()
+    await fs.utimes(entry, now, now).catch(() => {})
+    isTouching = false
+  }
+
+  async function entries (): Promise<string[]> {
+    try {
+      return await fs.readdir(register)
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return []
+      throw error
+    }
+  }
+
+  async function ask (paths: readonly string[]): Promise<Inquiry> {
+    const own = await opened
+    const alive = new Set<string>()
+    const dead: string[] = []
+    const elsewhere: string[] = []
+    let isSilent = false
+    let patience = 0
+    const names = paths.map(path => relative(root, path))
+
+    async function askOne (owner: string): Promise<void> {
+      const [, machine, id, ms] = ENTRY.exec(owner) ?? []
+      if (id === undefined || join(register, owner) === own?.entry) return
+      if (machine !== machineId()) {
+        elsewhere.push(owner)
+        patience = Math.max(patience, Number(ms))
+        return
+      }
+      const answer = await askOwner(id, names)
+      if (answer === 'dead') dead.push(owner)
+      else if (answer === 'silent') isSilent = true
+      else for (const name of answer) alive.add(join(root, name))
+    }
+
+    await Promise.all((await entries()).map(askOne))
+    return { alive, isSilent, patienceMs: patience, dead, elsewhere }
+  }
+
+  async function close (): Promise<void> {
+    if (opened === undefined) return
+    const { entry, socket } = await opened
+    socket?.close()
+    await fs.rmdir(entry).catch(() => {})
+    await fs.rmdir(register).catch(() => {}) // unless others are in it
+  }
+
+  return { announce, touch, ask, entry: owner => join(register, owner), close }
+}

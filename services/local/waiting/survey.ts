@@ -1,0 +1,97 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FileSystem } from '../directory.ts'
+import { errnoOf } from '../errors.ts'
+import type { Seen } from '../owners/live-files.ts'
+import { kindOf, placeIn, type LocalPlace } from '../names.ts'
+import { exists, stampOf } from '../stamp.ts'
+import type { Tally } from './tally.ts'
+import { filesBelow } from '../walk.ts'
+
+/** What is remembered of each kind; the next survey finds the rest. */
+const MOST_FOUND = 10_000
+
+/** Of a pause, for each millisecond of work: a long directory is no reason to keep uploads waiting. */
+const PAUSE_RATIO = 1
+
+export interface SeenOfFile extends Seen {
+  place: LocalPlace
+}
+
+/** What is not as it should be. */
+export interface Survey {
+  /** Receipts without their file. */
+  receipts: SeenOfFile[]
+  /** Notes without a file. */
+  notes: SeenOfFile[]
+  /** How many data files there are more than those with a receipt; what came and went meanwhile may be among them. */
+  surplusDataFiles: number
+}
+
+export interface SurveyOptions {
+  fs: FileSystem
+  /** Absolute path. */
+  root: string
+  tally: Tally
+  /** Ends it early: it rejects with the signal's reason. */
+  signal: AbortSignal
+}
+
+/**
+ * Looks at each file once, slowly, so that nobody waits for it: adds up how many bytes wait, and finds what lies there
+ * without its counterpart.
+ */
+export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promise<Survey> {
+  const found: Survey = { receipts: [], notes: [], surplusDataFiles: 0 }
+  const measurement = tally.measure()
+
+  async function look (directory: string, prefix: string, fileName: string): Promise<void> {
+    const file = kindOf(fileName)
+    if (file === undefined || file.kind === 'live') return
+    if (file.kind === 'data') {
+      found.surplusDataFiles++
+      return
+    }
+    const place = placeIn(directory, file.name)
+    if (file.kind === 'receipt') {
+      const size = await sizeOf(fs, place.data)
+      if (size !== undefined) {
+        found.surplusDataFiles--
+        measurement.saw(`${prefix}${file.name}`, size)
+        return
+      }
+    } else if (await exists(fs, place.data)) {
+      return
+    }
+    const list = file.kind === 'note' ? found.notes : found.receipts
+    if (list.length >= MOST_FOUND) return
+    const path = join(directory, fileName)
+    list.push({ path, stamp: await stampOf(fs, path), place })
+  }
+
+  try {
+    for await (const { directory, prefix, files } of filesBelow(fs, root, () => {})) {
+      let since = performance.now()
+      for (const [index, fileName] of files.entries()) {
+        signal.throwIfAborted()
+        await look(directory, prefix, fileName).catch(() => {}) // gone meanwhile, or not to be judged
+        if (index % 100 < 99) continue
+        await sleep((performance.now() - since) * PAUSE_RATIO, undefined, { signal, ref: false })
+        since = performance.now()
+      }
+    }
+    measurement.end()
+    return found
+  } finally {
+    measurement.cancel()
+  }
+}
+
+async function sizeOf (fs: FileSystem, path: string): Promise<number | undefined> {
+  try {
+    return (await fs.lstat(path)).size
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,189 @@
+import { timeOfName } from '../../file-names.ts'
+
+/** How much waits in the directory for promotion. Until it has been counted once, it is what was counted so far. */
+export interface Waiting {
+  /** Those set aside included, and receipts that wait alone. */
+  readonly files: number
+  /** Bytes of these files. */
+  readonly bytes: number
+  /** When the oldest was uploaded, milliseconds since 1970; undefined if nothing waits. */
+  readonly oldest: number | undefined
+  /** Whether all of it has been counted once. */
+  readonly isCounted: boolean
+}
+
+/** One reading of the directory that counts files. What comes and goes meanwhile must be counted once. */
+export interface Count {
+  /** A file that is there. */
+  saw (key: string): void
+  /** @param oldest the first of all, in order; `isAll`: there are no others */
+  end (oldest: readonly string[], isAll: boolean): void
+  cancel (): void
+}
+
+/** One reading of the directory that adds up sizes. */
+export interface Measurement {
+  saw (key: string, bytes: number): void
+  end (): void
+  cancel (): void
+}
+
+interface Changes {
+  readonly added: Set<string>
+  readonly removed: Set<string>
+}
+
+/** Bits of a set of seen files that may err: the last six hexadecimal digits of an id are random. */
+const SEEN_BITS = 2 ** 24
+
+/**
+ * Counts what waits, without a list of it: what this process does is added and subtracted, what others do on the same
+ * directory is noticed by the next reading.
+ */
+export class Tally {
+  #files = 0
+  #bytes = 0
+  #isCounted = false
+  #isMeasured = false
+  /** As the last count found them, oldest first; what has gone since is missing. */
+  #oldest = new Set<string>()
+  /** One that comes before all of these. */
+  #passed: string | undefined
+  /** The oldest when it was known last. */
+  #lastKnown: string | undefined
+  readonly #counts = new Set<Changes>()
+  /** Files that are being stored here: a reading may see them before they are added, and they must not count twice. */
+  readonly #coming = new Set<string>()
+  #measurement: (Changes & { bytes: number, readonly seen: Uint8Array }) | undefined
+
+  get waiting (): Waiting {
+    const oldest = this.#passed ?? first(this.#oldest) ?? this.#lastKnown
+    return {
+      files: this.#files,
+      bytes: this.#files === 0 ? 0 : this.#isMeasured ? this.#bytes : this.#measurement?.bytes ?? this.#bytes,
+      oldest: this.#files === 0 || oldest === undefined ? undefined : timeOfName(nameOf(oldest)),
+      isCounted: this.#isCounted && this.#isMeasured,
+    }
+  }
+
+  /** A file is going to be stored here: it will be added, or not. */
+  expect (key: string): void {
+    this.#coming.add(key)
+  }
+
+  /** A file that was expected does not come. */
+  expectNoMore (key: string): void {
+    this.#coming.delete(key)
+  }
+
+  /** A file is stored here. */
+  add (key: string, bytes: number): void {
+    this.#coming.delete(key)
+    // Only where all are known: else others come between.
+    if (this.#oldest.size === this.#files) this.#oldest.add(key)
+    this.#files++
+    this.#bytes += bytes
+    for (const { added } of this.#counts) added.add(key)
+    if (this.#measurement === undefined) return
+    this.#measurement.added.add(key)
+    this.#measurement.bytes += bytes
+  }
+
+  /** This process has removed a file. */
+  remove (key: string, bytes: number): void {
+    this.#forget(key)
+    this.#bytes = Math.max(0, this.#bytes - bytes)
+    for (const { added, removed } of this.#counts) if (!added.delete(key)) removed.add(key)
+    const measurement = this.#measurement
+    if (measurement === undefined) return
+    if (measurement.added.delete(key) || isMarked(measurement.seen, key)) measurement.bytes = Math.max(0, measurement.bytes - bytes)
+    else measurement.removed.add(key)
+  }
+
+  /** A file of the last count is here no more; whoever removed it may have been another process. */
+  gone (key: string): void {
+    if (!this.#oldest.has(key) && key !== this.#passed) return // or this one, which has counted it
+    this.#bytes -= Math.round(this.#bytes / Math.max(1, this.#files)) // until they are measured again
+    this.#forget(key)
+  }
+
+  /** @param isFromStart false: it looks for the oldest that come after some point, where others may wait before it */
+  count (isFromStart: boolean): Count {
+    const changes: Changes = { added: new Set(), removed: new Set() }
+    this.#counts.add(changes)
+    const { added, removed } = changes
+    let seen = 0
+    return {
+      saw: key => {
+        if (this.#coming.has(key)) return
+        if (added.size > 0) added.delete(key) // else the key need not even be put together
+        seen++
+        if (this.#isCounted) return
+        this.#files = Math.max(this.#files, seen)
+        if (this.#lastKnown === undefined || nameOf(key) < nameOf(this.#lastKnown)) this.#lastKnown = key
+      },
+      end: (oldest, isAll) => {
+        this.#counts.delete(changes)
+        const here = new Set(oldest.filter(key => !removed.has(key) && !this.#coming.has(key)))
+        const all = new Set([...here, ...added])
+        this.#passed = isFromStart ? undefined : this.#passed ?? first(this.#oldest)
+        const isExact = isFromStart && isAll
+        const files = isExact ? all.size : seen + added.size
+        if (files < this.#files) this.#bytes = Math.round(this.#bytes * files / this.#files)
+        this.#files = files
+        this.#oldest = isExact ? all : here
+        this.#lastKnown = this.#passed ?? first(this.#oldest)
+        this.#isCounted = true
+      },
+      cancel: () => { this.#counts.delete(changes) },
+    }
+  }
+
+  measure (): Measurement {
+    const measurement = this.#measurement = { added: new Set<string>(), removed: new Set<string>(), bytes: 0, seen: new Uint8Array(SEEN_BITS / 8) }
+    const end = (): void => { if (this.#measurement === measurement) this.#measurement = undefined }
+    return {
+      saw (key, bytes) {
+        if (measurement.added.has(key) || measurement.removed.has(key)) return
+        mark(measurement.seen, key)
+        measurement.bytes += bytes
+      },
+      end: () => {
+        end()
+        this.#bytes = measurement.bytes
+        this.#isMeasured = true
+      },
+      cancel: end,
+    }
+  }
+
+  #forget (key: string): void {
+    this.#files = Math.max(0, this.#files - 1)
+    if (key === this.#passed) this.#passed = undefined
+    if (key === first(this.#oldest)) this.#lastKnown = key
+    this.#oldest.delete(key)
+  }
+}
+
+function first (keys: ReadonlySet<string>): string | undefined {
+  return keys.values().next().value
+}
+
+function nameOf (key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}
+
+function bitOf (key: string): number {
+  const [id] = /[0-9a-f]{6}(?=(?:\.[a-z0-9]{1,8})?$)/.exec(key) ?? ['0']
+  return parseInt(id, 16)
+}
+
+function mark (bits: Uint8Array, key: string): void {
+  const bit = bitOf(key)
+  bits[bit >> 3]! |= 1 << (bit & 7)
+}
+
+function isMarked (bits: Uint8Array, key: string): boolean {
+  const bit = bitOf(key)
+  return (bits[bit >> 3]! & (1 << (bit & 7))) !== 0
+}

@@ -1,0 +1,164 @@
+import { syncDirectory, type FileSystem } from '../directory.ts'
+import { LocalStoreError, toLocalStoreError } from '../errors.ts'
+import type { Reservation } from './free-space.ts'
+import type { Heartbeat } from './heartbeat.ts'
+import type { Log } from '../../log.ts'
+import type { LocalPlace } from '../names.ts'
+import { PartFile } from './part-file.ts'
+
+/** Set aside for the receipt and for half-filled blocks. */
+export const RECEIPT_BYTES = 16_384 // 16 KiB
+
+/** A file whose size is not known has room set aside in steps: as much as it has by now, within these. */
+const FIRST_STEP_BYTES = 262_144 // 256 KiB
+const LAST_STEP_BYTES = 16_777_216 // 16 MiB
+
+/** Bytes between two looks at the disk, which others use, too. */
+const CHECK_BYTES = 16_777_216 // 16 MiB
+
+const FAILED = 'The file could not be stored locally'
+
+/** Writes one file. Calls take turns, in the order they were made. */
+export interface LocalFileWriter {
+  /** Bytes the file system has taken so far. */
+  readonly bytesWritten: number
+  /**
+   * Resolves when the bytes were written (backpressure); the chunk must not change before that.
+   * @throws LocalStoreError; the writer has discarded itself by then
+   */
+  write (chunk: Uint8Array): Promise<void>
+  /**
+   * Makes file and receipt durable and gives them their names; until then neither can be seen.
+   * @returns the location, `LocalStore.location(key)`
+   * @throws LocalStoreError; nothing is left then
+   */
+  commit (receipt: object): Promise<string>
+  /**
+   * Ends the writer and leaves nothing of it. Never rejects, and may be called at any time: after a commit it does nothing,
+   * during one it waits for the outcome and leaves it as it is.
+   */
+  discard (): Promise<void>
+}
+
+export interface FileWriterOptions {
+  fs: FileSystem
+  /** The data file, just created. The writer owns it from here on. */
+  data: PartFile
+  place: LocalPlace
+  location: string
+  /** What is set aside for the file: its size, if that is known, and {@link RECEIPT_BYTES}. The writer gives back what it does not need. */
+  room: Reservation
+  heartbeat: Heartbeat
+  log: Log
+  /** Called when the file is stored. */
+  onCommit: () => void
+  /** Called once, when the writer holds nothing any more. */
+  onEnd: () => void
+}
+
+export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
+  const { fs, data, place, location, room, heartbeat, log, onCommit } = options
+  let receiptFile: PartFile | undefined
+  /** Set once the writer has ended: what a later write or commit is told. */
+  let ended: LocalStoreError | undefined
+  /** Whether the file may have its name, so that others see it. */
+  let mayBeVisible = false
+  let nextCheck = CHECK_BYTES
+  let turn: Promise<unknown> = Promise.resolve()
+
+  heartbeat.add(data)
+
+  function takeTurn<T> (step: () => Promise<T>): Promise<T> {
+    const run = turn.then(step)
+    turn = run.catch(() => {})
+    return run
+  }
+
+  async function removeAll (reason: LocalStoreError): Promise<void> {
+    if (ended !== undefined) return
+    ended = reason
+    // The data file first: a receipt without a file is swept, a file without a receipt is kept for good.
+    const failures = await data.remove()
+    heartbeat.delete(data)
+    if (receiptFile !== undefined) {
+      failures.push(...await receiptFile.remove())
+      heartbeat.delete(receiptFile)
+    }
+    for (const err of failures) log.warn({ err, location }, 'a file that was not stored could not be cleaned up')
+    end()
+  }
+
+  function end (): void {
+    room.release()
+    options.onEnd()
+  }
+
+  /** Runs a step that must not fail halfway: whatever it throws, nothing stays. */
+  async function attempt<T> (step: () => Promise<T>): Promise<T> {
+    if (ended !== undefined) throw ended
+    try {
+      return await step()
+    } catch (cause) {
+      const error = toLocalStoreError(cause, FAILED)
+      error.wasVisible = mayBeVisible
+      await removeAll(error)
+      throw error
+    }
+  }
+
+  async function write (chunk: Uint8Array): Promise<void> {
+    const missing = Math.max(0, chunk.byteLength + RECEIPT_BYTES - room.bytes)
+    if (missing > 0 || data.length + chunk.byteLength >= nextCheck) {
+      await addRoom(missing)
+      nextCheck = data.length + chunk.byteLength + CHECK_BYTES
+    }
+    await data.write(chunk)
+    room.wrote(chunk.byteLength)
+  }
+
+  /** Ahead of what is written, so that others learn in time what this file needs; near the end of the room no more than that. */
+  async function addRoom (bytes: number): Promise<void> {
+    const step = Math.min(Math.max(FIRST_STEP_BYTES, data.length), LAST_STEP_BYTES)
+    if (bytes > 0 && step > bytes && await room.add(step).then(() => true, () => false)) return
+    await room.add(bytes)
+  }
+
+  async function publish (receipt: object): Promise<void> {
+    const text = Buffer.from(`${JSON.stringify(receipt)}\n`)
+    const missing = text.byteLength + RECEIPT_BYTES / 2 - room.bytes
+    if (missing > 0) await room.add(missing)
+    await data.sync()
+    receiptFile = await heartbeat.creating(place.receiptPart, () => PartFile.create(fs, place.receiptPart))
+    heartbeat.add(receiptFile)
+    await receiptFile.write(text)
+    await receiptFile.sync()
+    await receiptFile.rename(place.receipt)
+    // The commit point. The part file was kept fresh up to here, so that no sweep took it while its receipt was made.
+    mayBeVisible = true
+    await data.rename(place.data)
+    await syncDirectory(fs, place.directory)
+  }
+
+  async function commit (receipt: object): Promise<string> {
+    await publish(receipt)
+    onCommit()
+    ended = new LocalStoreError(`${FAILED}: it has been committed already`, { error_code: 'io_error' })
+    for (const file of [data, receiptFile]) {
+      if (file === undefined) continue
+      heartbeat.delete(file)
+      // All bytes were synced before; a failing close takes nothing back.
+      await file.close().catch((err: unknown) => log.warn({ err, location }, 'a stored file could not be closed'))
+    }
+    end()
+    return location
+  }
+
+  return {
+    get bytesWritten () {
+      return data.length
+    },
+    write: chunk => takeTurn(() => attempt(() => write(chunk))),
+    commit: receipt => takeTurn(() => attempt(() => commit(receipt))),
+    discard: () => takeTurn(() => removeAll(new LocalStoreError(`${FAILED}: it was discarded`, { error_code: 'io_error' })))
+  }
+}

@@ -1,0 +1,114 @@
+import type { FileHandle } from 'node:fs/promises'
+import { patient } from '../../disk/bounded-file-system.ts'
+import { DiskTimeoutError } from '../../disk/timeout-error.ts'
+import type { FileSystem } from '../directory.ts'
+import { errnoOf } from '../errors.ts'
+
+/**
+ * A file on its way to its final name. It knows every name it may have by now, so that `remove` leaves none of them
+ * whatever the moment of the failure. Not safe for overlapping calls: the writer that owns it takes turns.
+ */
+export class PartFile {
+  /** The name it is written under. */
+  readonly path: string
+  readonly #fs: FileSystem
+  readonly #handle: FileHandle
+  readonly #names: string[]
+  /** What hangs, and may still be done when the disk answers again. */
+  readonly #late: Promise<void>[] = []
+  #length = 0
+  #touching = false
+
+  private constructor (fs: FileSystem, path: string, handle: FileHandle) {
+    this.#fs = fs
+    this.path = path
+    this.#handle = handle
+    this.#names = [path]
+  }
+
+  /** Creates the file; one that exists already belongs to somebody else, and is EEXIST. */
+  static async create (fs: FileSystem, path: string): Promise<PartFile> {
+    return new PartFile(fs, path, await fs.open(path, 'wx', 0o600))
+  }
+
+  get length (): number {
+    return this.#length
+  }
+
+  /** Resolves when every byte was taken: a write may be cut short by signals, quotas and nearly full disks. */
+  async write (bytes: Uint8Array): Promise<void> {
+    let offset = 0
+    while (offset < bytes.byteLength) {
+      const { bytesWritten } = await this.#noted(this.#handle.write(bytes, offset, bytes.byteLength - offset, this.#length))
+      if (bytesWritten === 0) {
+        throw Object.assign(new Error('the file system takes no more bytes'), { code: 'EIO', syscall: 'write' })
+      }
+      offset += bytesWritten
+      this.#length += bytesWritten
+    }
+  }
+
+  async sync (): Promise<void> {
+    await this.#noted(this.#handle.sync())
+  }
+
+  /** Gives the file its final name. ENOENT when the part file is gone. */
+  async rename (finalPath: string): Promise<void> {
+    // Noted before the call: on network file systems a rename can happen and be reported as failed.
+    this.#names.push(finalPath)
+    await this.#noted(this.#fs.rename(this.path, finalPath))
+  }
+
+  /** Shows other processes that the owner lives. Never rejects: at worst a sweep takes the file, and `rename` reports it. */
+  async touch (): Promise<void> {
+    if (this.#touching) return // the disk is slower than the heartbeat
+    this.#touching = true
+    const now = new Date()
+    await this.#handle.utimes(now, now).catch(() => {})
+    this.#touching = false
+  }
+
+  /** True where the file of this name is this very one: a name may have been taken over. */
+  async isAt (path: string): Promise<boolean> {
+    const [own, there] = await Promise.all([this.#handle.stat({ bigint: true }), this.#fs.lstat(path, { bigint: true })])
+    return own.ino === there.ino && own.dev === there.dev
+  }
+
+  async close (): Promise<void> {
+    await this.#handle.close()
+  }
+
+  /**
+   * Closes the file and takes away all its names. Tries everything, never rejects. When the disk hangs it doesn't wait for it:
+   * then the names go as soon as it answers, after what is still to come of the file.
+   * @returns what could not be done, empty when nothing is left
+   */
+  async remove (): Promise<unknown[]> {
+    const failures: unknown[] = []
+    const note = (error: unknown): void => {
+      if (errnoOf(error) !== 'ENOENT') failures.push(error)
+    }
+    if (this.#late.length === 0) {
+      await this.#noted(this.close()).catch(note)
+      for (const name of this.#names) {
+        if (this.#late.length === 0) await this.#noted(this.#fs.unlink(name)).catch(note)
+      }
+    } else {
+      await this.close().catch(note)
+    }
+    if (this.#late.length > 0) this.#removeLate().catch(() => {}) // the sweep of the next start takes part files
+    return failures
+  }
+
+  async #removeLate (): Promise<void> {
+    await Promise.all(this.#late)
+    for (const name of this.#names) await patient(this.#fs).unlink(name).catch(() => {})
+  }
+
+  async #noted<T> (operation: Promise<T>): Promise<T> {
+    return await operation.catch((error: unknown) => {
+      if (error instanceof DiskTimeoutError) this.#late.push(error.settled)
+      throw error
+    })
+  }
+}

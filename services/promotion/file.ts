@@ -1,0 +1,233 @@
+import { needsCompanion, objectMetadata } from '../b2/object-receipt.ts'
+import type { ObjectHead } from '../b2/object-reader.ts'
+import { withFields } from '../log.ts'
+import type { Log, UploadContext } from '../log.ts'
+import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './outcome.ts'
+import type { PromotionOutcome } from './outcome.ts'
+import { PromotionUpload } from './upload.ts'
+import type { PromotionStores } from './upload.ts'
+import type { Receipt, Track } from '../track.ts'
+import { untilAborted } from '../until-aborted.ts'
+
+/** Between two looks whether a file that is promoted without a claim is still here. */
+const LOOK_INTERVAL_MS = 1_000
+
+export interface PromotedFileOptions {
+  readonly key: string
+  /** Tries it although it was set aside. */
+  readonly takeUp: boolean
+  /** Called with the new receipt; the local file goes once it resolved. */
+  readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
+  readonly log: Log
+  /** Whether to wait until it is known if another process that has claimed it still lives, which takes seconds. */
+  readonly waitsForOwner: boolean
+  /** Called once it is claimed: waits for a free place among the promotions, and gives what leaves it. */
+  enter (signal: AbortSignal): Promise<() => void>
+  /** Called with the bytes that B2 has so far. */
+  onBytes (bytes: number): void
+}
+
+/**
+ * The promotion of one file. Whatever ends it, a kill included, the file stays in local storage until B2 has it for sure,
+ * and every step can be repeated.
+ */
+export class PromotedFile {
+  readonly key: string
+  readonly #stores: PromotionStores
+  readonly #options: PromotedFileOptions
+  readonly #stop = new AbortController()
+  readonly #cut = new AbortController()
+  readonly #writesEnded: Promise<void>
+  #endWrites: () => void = () => {}
+  #isBegun = false
+  /** Whether B2 has it for sure: from then on it removes the file itself. */
+  #isSettled = false
+  /** Whether the file was here when the claim was had: only then may B2 have got anything from here. */
+  #wasHere = false
+  /** Of the file; 0 until it is known. */
+  size = 0
+  /** Of its upload; undefined until it is known, or where nobody knows it any more. */
+  context: UploadContext | undefined
+
+  constructor (stores: PromotionStores, options: PromotedFileOptions) {
+    this.key = options.key
+    this.#stores = stores
+    this.#options = options
+    this.#writesEnded = new Promise(resolve => { this.#endWrites = resolve })
+  }
+
+  get isStopped (): boolean { return this.#stop.signal.aborted }
+
+  /** Ends it at the next safe point: a write that may store the object at any moment is waited for. */
+  stop (): void {
+    this.#stop.abort()
+  }
+
+  /** Ends it now, wherever it is. */
+  cut (): void {
+    this.#stop.abort()
+    this.#cut.abort()
+  }
+
+  /** Ends it at the next safe point, and resolves when it can't write to B2 any more; it may still wait for the host's callback. */
+  async release (): Promise<void> {
+    this.stop()
+    if (this.#isBegun) await this.#writesEnded
+  }
+
+  /** Whether it is (still) here; then its size is known. @throws {LocalStoreError} */
+  async exists (): Promise<boolean> {
+    const found = await this.#stores.local.find(this.key)
+    this.size = found?.receipt.track.size_bytes ?? 0
+    return found !== undefined
+  }
+
+  /** Never rejects. */
+  async run (): Promise<PromotionOutcome> {
+    const { local } = this.#stores
+    try {
+      const claim = await local.claim(this.key, this.#stop.signal, this.#options.waitsForOwner)
+      if (claim === undefined) {
+        this.#stop.signal.throwIfAborted()
+        return { kind: 'elsewhere' }
+      }
+      let stopWatching = (): void => {}
+      let leave = (): void => {}
+      try {
+        leave = await this.#options.enter(this.#stop.signal)
+        this.#stop.signal.throwIfAborted()
+        this.#isBegun = true
+        if (!claim.isKnown) stopWatching = this.#endWithFile()
+        return await this.#promote()
+      } catch (error) {
+        // Then that is why, or makes no difference.
+        if (await this.#isGone()) return { kind: 'gone' }
+        if (!(error instanceof DamagedFile)) throw error
+        await local.setAside(this.key, error.message)
+        return outcomeOf(error)
+      } finally {
+        stopWatching()
+        leave()
+        await claim.release()
+      }
+    } catch (error) {
+      return this.#stop.signal.aborted ? { kind: 'stopped' } : outcomeOf(error)
+    } finally {
+      this.#endWrites()
+    }
+  }
+
+  /**
+   * Ends it soon after the file is gone. Without a claim that others know nobody who deletes it waits for this; the deletion is remembered
+   * for a time instead.
+   */
+  #endWithFile (): () => void {
+    let isLooking = false
+    const timer = setInterval(() => {
+      if (isLooking) return
+      isLooking = true
+      this.#stores.local.find(this.key)
+        .then(found => { if (found === undefined && !this.#isSettled) this.cut() }, () => {}) // what can't be told now is told later
+        .finally(() => { isLooking = false })
+    }, LOOK_INTERVAL_MS)
+    return () => clearInterval(timer)
+  }
+
+  async #promote (): Promise<PromotionOutcome> {
+    const { b2, local, breaker } = this.#stores
+    const found = await local.find(this.key)
+    if (found === undefined || b2.isForgotten(this.key)) return { kind: 'gone' }
+    this.#wasHere = true
+    const { receipt: { track }, correlationId } = found
+    this.size = track.size_bytes
+    if (correlationId !== undefined) this.context = { correlationId, log: withFields(this.#options.log, { correlation_id: correlationId }) }
+    if (found.setAside !== undefined) {
+      if (!this.#options.takeUp) return { kind: 'set_aside', detail: found.setAside }
+      await local.takeUp(this.key)
+    }
+    if (!breaker.wouldPermit(true)) throw new CircuitOpen()
+    // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
+    if (await b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
+    this.#options.onBytes(0)
+    return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
+  }
+
+  async #move (track: Track): Promise<PromotionOutcome> {
+    const { b2, local } = this.#stores
+    const upload = this.#upload(track)
+    const before = await b2.head(this.key, this.#stop.signal)
+    let mayHaveDoubles = before !== undefined
+    if (!isSame(before, track)) {
+      const file = await local.openFile(this.key)
+      if (file === undefined) return { kind: 'gone' }
+      if (!await upload.store(file)) mayHaveDoubles = true
+      if (!isSame(await b2.head(this.key, this.#cut.signal), track)) throw new Unverified()
+    } else if (needsCompanion(objectMetadata(track)) && await b2.track(this.key, this.#stop.signal) === undefined) {
+      await upload.storeReceipt()
+    }
+    if (!await this.#settle(mayHaveDoubles)) return { kind: 'gone' }
+    await this.#tellHost({ storage: 'b2', location: this.key, track })
+    await local.remove(this.key)
+    return { kind: 'promoted' }
+  }
+
+  /** The object is in B2, and only its receipt is here. */
+  async #storeReceipt (track: Track): Promise<PromotionOutcome> {
+    const { b2, local } = this.#stores
+    const head = await b2.head(this.key, this.#stop.signal)
+    if (head === undefined) await b2.track(this.key, this.#stop.signal) // which tells a missing bucket from a missing object
+    if (head === undefined) throw new Unverified('B2 does not have the object that this receipt was kept for')
+    if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
+    await this.#upload(track).storeReceipt()
+    // It is here because a request that was to store it failed. That one may have been carried out all the same.
+    if (!await this.#settle(true)) return { kind: 'gone' }
+    await local.remove(this.key)
+    return { kind: 'promoted' }
+  }
+
+  #upload (track: Track): PromotionUpload {
+    return new PromotionUpload(this.#stores, {
+      track,
+      context: this.context,
+      stop: this.#stop.signal,
+      cut: this.#cut.signal,
+      onBytes: this.#options.onBytes,
+    })
+  }
+
+  /** Makes sure that nobody removes the object from now on. False where the file is gone. */
+  async #settle (mayHaveDoubles: boolean): Promise<boolean> {
+    const isGone = await this.#isGone()
+    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
+    this.#endWrites()
+    this.#isSettled = !isGone
+    return !isGone
+  }
+
+  /**
+   * Whether the file is here no more. Whoever deleted it sees to it that B2 has nothing of it once this is over. But another
+   * owner of the claim may have promoted it (see `LocalStore.claim`), and nothing tells which of the two it was: so what is
+   * in B2 stays, and only once.
+   */
+  async #isGone (): Promise<boolean> {
+    const { b2, local } = this.#stores
+    if (await local.find(this.key) !== undefined) return false
+    if (this.#wasHere) b2.removeDoubles(this.key, this.context?.correlationId)
+    return true
+  }
+
+  /** Whatever the host does with it, and however long: the file stays here until then. */
+  async #tellHost (receipt: Receipt): Promise<void> {
+    const { onPromoted } = this.#options
+    if (onPromoted === undefined) return
+    try {
+      await untilAborted(onPromoted(receipt), this.#cut.signal)
+    } catch (cause) {
+      throw new HookFailed(cause)
+    }
+  }
+}
+
+function isSame (head: ObjectHead | undefined, { size_bytes, sha256 }: Track): boolean {
+  return head !== undefined && head.size === size_bytes && head.sha256 === sha256
+}

@@ -1,0 +1,65 @@
+import type { MemoryAccount, MemoryLease } from '../memory/account.ts'
+import { untilAborted } from '../until-aborted.ts'
+
+/** Part of the budget that promotions may hold together, if there is more than one. */
+const SHARE = 1 / 4
+
+/**
+ * Pays for the buffers of promotions, so that live uploads come first: of all promotions no more than one waits in the
+ * account's queue, and together they hold no more than their share.
+ */
+export class PromotionMemory {
+  readonly #account: MemoryAccount
+  readonly #limit: number
+  #held = 0
+  #lastTurn: Promise<void> = Promise.resolve()
+  #onFree = (): void => {}
+
+  constructor (account: MemoryAccount) {
+    this.#account = account
+    this.#limit = account.budgetBytes * SHARE
+  }
+
+  /** Waits for the bytes, and gives what pays them back. @throws the reason of `signal` */
+  async take (bytes: number, signal: AbortSignal): Promise<() => void> {
+    let endTurn = (): void => {}
+    const turn = new Promise<void>(resolve => { endTurn = resolve })
+    const before = this.#lastTurn
+    this.#lastTurn = before.then(() => turn)
+    try {
+      await untilAborted(before, signal)
+      while (this.#held > 0 && this.#held + bytes > this.#limit) {
+        await untilAborted(new Promise<void>(resolve => { this.#onFree = resolve }), signal)
+      }
+      return await this.#takeNow(bytes, signal)
+    } finally {
+      endTurn()
+    }
+  }
+
+  async #takeNow (bytes: number, signal: AbortSignal): Promise<() => void> {
+    // No client is at its other end: it waits for those that have one, and is never ended for being slow.
+    const lease = this.#account.open({ need: bytes, isBackground: true, rate: () => undefined, end: () => {} })
+    try {
+      await taken(lease, bytes, signal)
+    } catch (error) {
+      lease.close()
+      throw error
+    }
+    this.#held += bytes
+    let isHeld = true
+    return () => {
+      if (!isHeld) return
+      isHeld = false
+      this.#held -= bytes
+      lease.close()
+      this.#onFree()
+    }
+  }
+}
+
+async function taken (lease: MemoryLease, bytes: number, signal: AbortSignal): Promise<void> {
+  await untilAborted(new Promise<void>(resolve => {
+    if (signal.aborted || lease.take(bytes, resolve)) resolve()
+  }), signal)
+}

@@ -1,0 +1,96 @@
+import { b2Hints } from '../b2/error-codes.ts'
+import type { B2ErrorCode } from '../b2/error-codes.ts'
+import { B2ReadError } from '../b2/read-error.ts'
+import type { B2UploadFailure } from '../b2/store.ts'
+import { toLocalStoreError } from '../local/errors.ts'
+import type { LocalErrorCode } from '../local/errors.ts'
+
+/** How the promotion of one file ended. */
+export type PromotionOutcome =
+  | { readonly kind: 'promoted' }
+  /** It was removed meanwhile, or another process has promoted it. */
+  | { readonly kind: 'gone' }
+  /** It is for a later pass. */
+  | { readonly kind: 'skipped', readonly detail: string }
+  /** Another process has it. */
+  | { readonly kind: 'elsewhere' }
+  /** It was ended from outside, and can go on later. */
+  | { readonly kind: 'stopped' }
+  /** The circuit is open: none can be promoted now. */
+  | { readonly kind: 'blocked' }
+  /** No pass tries it any more; with a code where that was found out just now. */
+  | { readonly kind: 'set_aside', readonly detail: string, readonly error_code?: PromotionErrorCode, readonly more?: object }
+  | PromotionFailed
+
+export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed'
+
+export interface PromotionFailed {
+  readonly kind: 'failed'
+  /** Whose failure it is: B2's ends the pass, the file's own is counted, the host's, and that of a disk that hangs, is tried again in each pass. */
+  readonly fault: 'b2' | 'file' | 'host' | 'disk'
+  readonly error_code: PromotionErrorCode
+  /** One sentence of ours. */
+  readonly detail: string
+  /** More for the log. */
+  readonly more?: object
+}
+
+/** The circuit is open. */
+export class CircuitOpen extends Error {}
+
+/** What is here is not what was acknowledged: promoting it would make the damage look right. */
+export class DamagedFile extends Error {}
+
+/** B2 acknowledged the file, and shows another one, or none: perhaps not yet. */
+export class Unverified extends Error {
+  constructor (message = 'B2 took the file, but does not show it with the right size and sha256') {
+    super(message)
+  }
+}
+
+/** The host's callback failed. */
+export class HookFailed extends Error {
+  constructor (cause: unknown) {
+    super('onPromoted failed', { cause })
+  }
+}
+
+/** A write to B2 failed. */
+export class WriteFailed extends Error {
+  readonly failure: B2UploadFailure
+
+  constructor (failure: B2UploadFailure) {
+    super(failure.detail)
+    this.failure = failure
+  }
+}
+
+/** What an error of a promotion comes to. */
+export function outcomeOf (error: unknown): PromotionOutcome {
+  if (error instanceof CircuitOpen) return { kind: 'blocked' }
+  if (error instanceof DamagedFile) return { kind: 'set_aside', detail: error.message, error_code: 'checksum_mismatch' }
+  if (error instanceof Unverified) {
+    return { kind: 'failed', fault: 'file', error_code: 'checksum_mismatch', detail: error.message }
+  }
+  if (error instanceof HookFailed) {
+    return { kind: 'failed', fault: 'host', error_code: 'hook_failed', detail: 'The host\'s onPromoted failed', more: { err: error.cause } }
+  }
+  if (error instanceof WriteFailed) {
+    const { error_code, detail, raw, attempts, weight } = error.failure
+    return { kind: 'failed', fault: faultOf(weight), error_code, detail, more: { attempts, b2_says: raw, hints: b2Hints(error_code) } }
+  }
+  if (error instanceof B2ReadError) {
+    const { error_code, detail, raw, weight } = error
+    const hints = error_code === 'access_denied'
+      ? ['Promotion looks at what it stored before it removes the local file: give the key the capability readFiles, too.']
+      : b2Hints(error_code)
+    return { kind: 'failed', fault: faultOf(weight), error_code, detail, more: { b2_says: raw, hints } }
+  }
+  const err = toLocalStoreError(error, 'The file could not be promoted')
+  const fault = err.isTimeout ? 'disk' : 'file'
+  return { kind: 'failed', fault, error_code: err.error_code, detail: err.message, more: { err } }
+}
+
+function faultOf (weight: 'hard' | 'soft' | 'none'): 'b2' | 'file' {
+  return weight === 'none' ? 'file' : 'b2'
+}

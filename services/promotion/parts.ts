@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { bufferSize } from '../memory/buffer-pool.ts'
+import type { BufferPool } from '../memory/buffer-pool.ts'
+import type { OpenFile } from '../local/store.ts'
+import type { PromotionMemory } from './memory.ts'
+
+export interface PromotionPartsOptions {
+  /** The one that reads it closes it. */
+  readonly file: OpenFile
+  /** Most bytes of a part. */
+  readonly partBytes: number
+  readonly memory: PromotionMemory
+  readonly pool: BufferPool
+  /** Ends the waiting for memory. */
+  readonly signal: AbortSignal
+}
+
+/** Reads a local file part by part into one buffer, which the account of all uploads pays for, and hashes what it reads. */
+export class PromotionParts {
+  readonly #payBack: () => void
+  readonly #pool: BufferPool
+  readonly #stream: Readable
+  readonly #chunks: AsyncIterator<Buffer>
+  readonly #hash = createHash('sha256')
+  #buffer: Buffer
+  #rest: Buffer = Buffer.alloc(0)
+  #bytesRead = 0
+
+  private constructor ({ file, pool }: PromotionPartsOptions, payBack: () => void, buffer: Buffer) {
+    this.#payBack = payBack
+    this.#pool = pool
+    this.#buffer = buffer
+    this.#stream = file.stream()
+    this.#chunks = this.#stream[Symbol.asyncIterator]()
+  }
+
+  /** Waits for its memory first. @throws the reason of `signal` */
+  static async open (options: PromotionPartsOptions): Promise<PromotionParts> {
+    const { file, partBytes, memory, pool, signal } = options
+    const size = bufferSize(Math.min(file.size, partBytes))
+    try {
+      const payBack = await memory.take(size, signal)
+      return new PromotionParts(options, payBack, pool.lend(size))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  get bytesRead (): number { return this.#bytesRead }
+
+  /** The next part, shorter than `length` only at the end of the file. It is overwritten by the next one. @throws what the file system threw */
+  async next (length: number): Promise<Uint8Array> {
+    let filled = 0
+    while (filled < length) {
+      if (this.#rest.byteLength === 0) {
+        const { done, value } = await this.#chunks.next()
+        if (done === true) break
+        this.#rest = value
+      }
+      const chunk = this.#rest.subarray(0, length - filled)
+      this.#rest = this.#rest.subarray(chunk.byteLength)
+      this.#hash.update(chunk)
+      this.#buffer.set(chunk, filled)
+      filled += chunk.byteLength
+    }
+    this.#bytesRead += filled
+    return this.#buffer.subarray(0, filled)
+  }
+
+  /** The sha256 (hex) of all that was read; to be asked for once, at the end. */
+  digest (): string {
+    return this.#hash.digest('hex')
+  }
+
+  /** Somebody may still read the buffer (a socket, say): the next part gets another one. */
+  dropBuffer (): void {
+    const size = this.#buffer.byteLength
+    this.#pool.takeBack(this.#buffer, false)
+    this.#buffer = this.#pool.lend(size)
+  }
+
+  /** `reuse` says that nobody reads the buffer any more. */
+  close (reuse: boolean): void {
+    this.#stream.on('error', () => {}).destroy()
+    this.#pool.takeBack(this.#buffer, reuse)
+    this.#payBack()
+  }
+}

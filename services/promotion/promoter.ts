@@ -1,0 +1,164 @@
+import type { B2Store } from '../b2/store.ts'
+import type { Log } from '../log.ts'
+import type { BufferPool } from '../memory/buffer-pool.ts'
+import type { CircuitBreaker } from '../circuit-breaker.ts'
+import type { LocalStore, Waiting } from '../local/store.ts'
+import type { MemoryAccount } from '../memory/account.ts'
+import type { Observer } from '../observer.ts'
+import { PromotionMemory } from './memory.ts'
+import { PromotionPass } from './pass.ts'
+import { PromotionQueue } from './queue.ts'
+import { NOTHING_DONE } from './report.ts'
+import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
+import type { Receipt } from '../track.ts'
+
+export type { PromoteOptions, PromotionProgress, PromotionReport }
+
+export interface PromoterOptions {
+  /** Undefined in local-only mode: then there is nothing to promote. */
+  readonly b2: B2Store | undefined
+  readonly local: LocalStore
+  readonly breaker: CircuitBreaker
+  /** Pays for the buffers that promotions read into. */
+  readonly account: MemoryAccount
+  readonly pool: BufferPool
+  readonly log: Log
+  readonly observer?: Observer | undefined
+  /** Milliseconds of pause between two passes. 0: nothing is promoted but by a call; B2 is still cleaned up each minute. */
+  readonly intervalMs: number
+  /** Files that are promoted at once. Default 4. */
+  readonly concurrency?: number | undefined
+  /** Failures in a row, for reasons of its own, after which a file is set aside. Default 5. */
+  readonly maxFailures?: number
+  /** Called with the new receipt once B2 has the file for sure; the local file goes only after it resolved. */
+  readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
+  /** Rejects if the directory's files must not go to this bucket: then there is no pass. */
+  readonly beforePass?: (() => Promise<unknown>) | undefined
+}
+
+/** Moves files that fell back to local storage to B2, oldest first, a few at a time. */
+export interface Promoter {
+  /**
+   * One pass over all files. Passes don't overlap: a call during one gets a pass that begins after it. Once closed it does
+   * nothing.
+   * @throws {LocalStoreError} where the directory can't be read; {WrongBucketError} if it belongs to another bucket
+   */
+  promote (options?: PromoteOptions): Promise<PromotionReport>
+  /** Begins to work by itself. */
+  start (): void
+  /** Begins a pass soon, unless promotion is off: B2 is well again. */
+  wake (): void
+  /**
+   * Ends a promotion of this key that is under way in this process, and resolves when it can't write to B2 any more. To be called once the local file is removed: then no other promotion can begin.
+   */
+  release (key: string): Promise<void>
+  /** What is to be promoted, files set aside included; nothing in local-only mode. */
+  readonly waiting: Waiting
+  /** Stops at a safe point, after `graceMs` anywhere; what was under way begins again at the next start. Default 0. */
+  close (graceMs?: number): Promise<void>
+}
+
+/** How often B2 is cleaned up where promotion is off. */
+const CLEANUP_INTERVAL_MS = 60_000
+
+const NOTHING_WAITS: Waiting = { files: 0, bytes: 0, oldest: undefined, isCounted: true }
+
+export function createPromoter (options: PromoterOptions): Promoter {
+  const { b2, local, log, observer, intervalMs, concurrency = 4, maxFailures = 5, onPromoted, beforePass } = options
+  const queue = new PromotionQueue(maxFailures)
+  const memory = new PromotionMemory(options.account)
+  /** What runs of its own accord; none of them rejects. */
+  const background = new Set<Promise<void>>()
+  let lastTurn: Promise<unknown> = Promise.resolve()
+  let current: PromotionPass | undefined
+  let isWoken = false
+  const closing = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+
+  async function promote (how: PromoteOptions = {}): Promise<PromotionReport> {
+    if (b2 === undefined) return { ...NOTHING_DONE }
+    return await inTurn(async () => closing.signal.aborted ? { ...NOTHING_DONE, pending: local.waiting().files } : await runPass(b2, how))
+  }
+
+  /** Passes and looks don't overlap: what is promoted during a look would count as pending after it. */
+  async function inTurn<T> (work: () => Promise<T>): Promise<T> {
+    const own = lastTurn.catch(() => {}).then(work)
+    lastTurn = own
+    return await own
+  }
+
+  async function runPass (b2: B2Store, how: PromoteOptions): Promise<PromotionReport> {
+    await beforePass?.()
+    const pass = current = new PromotionPass({ stores: { ...options, b2, memory }, queue, log, observer, onPromoted, concurrency }, how)
+    try {
+      const report = await pass.run()
+      local.measure()
+      return { ...report, pending: local.waiting().files }
+    } finally {
+      current = undefined
+    }
+  }
+
+  async function look (): Promise<void> {
+    await local.count(closing.signal).catch(error => { if (!closing.signal.aborted) throw error })
+  }
+
+  function inBackground (work: () => Promise<unknown>): void {
+    const run = work()
+      .then(() => {}, (err: unknown) => log.error({ err }, 'local storage could not be searched for files to promote'))
+      .finally(() => background.delete(run))
+    background.add(run)
+  }
+
+  function wake (): void {
+    current?.goOn()
+    if (intervalMs === 0 || b2 === undefined || isWoken || closing.signal.aborted) return
+    isWoken = true
+    const before = lastTurn
+    inBackground(async () => {
+      await before.catch(() => {})
+      isWoken = false
+      await promote()
+    })
+  }
+
+  function schedule (b2: B2Store): void {
+    if (closing.signal.aborted) return
+    timer = setTimeout(() => inBackground(async () => {
+      b2.retryCleanup()
+      try {
+        await (intervalMs === 0 ? inTurn(look) : promote())
+      } finally {
+        schedule(b2)
+      }
+    }), intervalMs === 0 ? CLEANUP_INTERVAL_MS : intervalMs).unref()
+  }
+
+  return {
+    promote,
+    wake,
+
+    start () {
+      if (b2 === undefined) return
+      inBackground(() => inTurn(look))
+      local.measure() // which the store ends
+      schedule(b2)
+    },
+
+    async release (key) {
+      await current?.release(key)
+    },
+
+    get waiting () { return b2 === undefined ? NOTHING_WAITS : local.waiting() },
+
+    async close (graceMs = 0) {
+      closing.abort()
+      clearTimeout(timer)
+      current?.stop()
+      const cut = setTimeout(() => current?.cut(), graceMs)
+      await lastTurn.catch(() => {})
+      await Promise.all(background)
+      clearTimeout(cut)
+    },
+  }
+}

@@ -1,0 +1,170 @@
+import { needsCompanion, objectMetadata } from '../b2/object-receipt.ts'
+import type { B2ObjectInfo, B2PartsUpload, B2Result, B2Store } from '../b2/store.ts'
+import type { BufferPool } from '../memory/buffer-pool.ts'
+import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
+import type { LocalStore, OpenFile } from '../local/store.ts'
+import type { UploadContext } from '../log.ts'
+import { CircuitOpen, DamagedFile, WriteFailed } from './outcome.ts'
+import type { PromotionMemory } from './memory.ts'
+import { PromotionParts } from './parts.ts'
+import type { Track } from '../track.ts'
+
+/** What files are promoted with. */
+export interface PromotionStores {
+  readonly b2: B2Store
+  readonly local: LocalStore
+  readonly breaker: CircuitBreaker
+  readonly memory: PromotionMemory
+  readonly pool: BufferPool
+}
+
+export interface PromotionUploadOptions {
+  readonly track: Track
+  /** Of the file's upload, for what is logged. */
+  readonly context: UploadContext | undefined
+  /** Ends it at the next safe point: what may store the object at any moment is waited for. */
+  readonly stop: AbortSignal
+  /** Ends it now; `stop` has fired, too. */
+  readonly cut: AbortSignal
+  /** Called with the bytes that B2 has so far. */
+  onBytes (bytes: number): void
+}
+
+/** Takes a local file to B2, from one part-sized buffer, and makes sure that it is the file that was acknowledged. */
+export class PromotionUpload {
+  readonly #stores: PromotionStores
+  readonly #options: PromotionUploadOptions
+  readonly #object: B2ObjectInfo
+
+  constructor (stores: PromotionStores, options: PromotionUploadOptions) {
+    const { track: { key, content_type: contentType }, context } = options
+    this.#stores = stores
+    this.#options = options
+    this.#object = { key, contentType, metadata: objectMetadata(options.track), ...(context === undefined ? {} : { context }) }
+  }
+
+  /** Stores the file, which it closes, with its receipt. False where B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
+  async store (file: OpenFile): Promise<boolean> {
+    const { b2, memory, pool } = this.#stores
+    const { track, stop } = this.#options
+    const { partBytes } = b2
+    if (file.size !== track.size_bytes) {
+      await file.close()
+      throw new DamagedFile(`The file has ${file.size} bytes, its receipt says ${track.size_bytes}`)
+    }
+    const parts = await PromotionParts.open({ file, partBytes, memory, pool, signal: stop })
+    let isFirst = false
+    try {
+      isFirst = track.size_bytes <= partBytes ? await this.#putWhole(parts) : await this.#putParts(parts)
+      return isFirst && !needsCompanion(this.#object.metadata!)
+    } finally {
+      parts.close(isFirst)
+    }
+  }
+
+  /** Stores the receipt beside the object. @throws {WriteFailed | CircuitOpen} */
+  async storeReceipt (): Promise<void> {
+    await this.#write(permit => this.#putReceipt(permit))
+  }
+
+  async #putWhole (parts: PromotionParts): Promise<boolean> {
+    const { b2 } = this.#stores
+    const { track, cut } = this.#options
+    const bytes = await parts.next(track.size_bytes)
+    this.#assertWhole(parts)
+    return await this.#write(async permit => {
+      await this.#putReceiptWhereNeeded(permit)
+      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: cut, isPatient: true }))
+    })
+  }
+
+  async #putParts (parts: PromotionParts): Promise<boolean> {
+    // Read before the circuit is asked: a slow disk must not keep others from B2.
+    const first = await parts.next(this.#stores.b2.partBytes)
+    return await this.#write(async permit => {
+      let onStored: (isFirst: boolean) => void = () => {}
+      const upload = this.#stores.b2.begin(this.#object, {
+        signParts: true,
+        isPatient: true,
+        mayFallBack: () => false, // no client waits for it
+        onPartStored: (_number, isFirst) => {
+          permit.acknowledged()
+          onStored(isFirst)
+        },
+      })
+      upload.failed.addEventListener('abort', () => onStored(true))
+      this.#options.cut.addEventListener('abort', () => upload.abort())
+      try {
+        await this.#feed(first, parts, upload, permit, () => new Promise(resolve => { onStored = resolve }))
+      } catch (error) {
+        upload.abort()
+        await upload.result
+        throw error
+      }
+      return this.#learn(permit, await upload.result)
+    })
+  }
+
+  /** Gives B2 all parts, each when it has the one before: live uploads come first. Returns early where B2 failed. */
+  async #feed (first: Uint8Array, parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
+    const { track, stop, onBytes } = this.#options
+    const { partBytes } = this.#stores.b2
+    for (let bytes = first; !upload.failed.aborted; bytes = await parts.next(partBytes)) {
+      stop.throwIfAborted()
+      const isLast = bytes.byteLength < partBytes || parts.bytesRead >= track.size_bytes
+      if (isLast) {
+        this.#assertWhole(parts)
+        await this.#putReceiptWhereNeeded(permit)
+        stop.throwIfAborted()
+      }
+      const stored = nextStored()
+      await upload.push(bytes, isLast)
+      // It may have failed while the file was read: nobody acknowledges this part then.
+      if (isLast || upload.failed.aborted) return
+      if (!await stored) parts.dropBuffer()
+      onBytes(parts.bytesRead)
+    }
+  }
+
+  /** Nothing of a damaged file may become an object. */
+  #assertWhole (parts: PromotionParts): void {
+    const { size_bytes: size, sha256 } = this.#options.track
+    if (parts.bytesRead !== size) throw new DamagedFile(`The file has ${parts.bytesRead} bytes, its receipt says ${size}`)
+    const digest = parts.digest()
+    if (digest !== sha256) throw new DamagedFile(`The file's sha256 is ${digest}, its receipt says ${sha256}`)
+  }
+
+  /** Before the object, so that there is none without its receipt. */
+  async #putReceiptWhereNeeded (permit: Permit): Promise<void> {
+    if (needsCompanion(this.#object.metadata!)) await this.#putReceipt(permit)
+  }
+
+  async #putReceipt (permit: Permit): Promise<boolean> {
+    const { track, cut, context } = this.#options
+    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: cut, isPatient: true, ...(context === undefined ? {} : { context }) }))
+  }
+
+  /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
+  async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
+    this.#options.stop.throwIfAborted()
+    const permit = this.#stores.breaker.ask(true, this.#options.context?.log)
+    if (permit === undefined) throw new CircuitOpen()
+    try {
+      const isFirst = await write(permit)
+      permit.succeeded()
+      return isFirst
+    } finally {
+      permit.released()
+    }
+  }
+
+  #learn (permit: Permit, result: B2Result): boolean {
+    if (result.ok) {
+      permit.acknowledged()
+      return result.firstTry
+    }
+    this.#options.cut.throwIfAborted()
+    permit.failed(result)
+    throw new WriteFailed(result)
+  }
+}
