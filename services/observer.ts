@@ -1,7 +1,12 @@
 import type { B2ErrorCode } from './b2/error-codes.ts'
-import type { DownloadResult } from './downloads/downloads.ts'
 import type { Receipt } from './track.ts'
 import type { UploadErrorCode } from './upload-errors.ts'
+
+/**
+ * How a content request ended. Served: the client got what it asked for, if only headers. Failed: a store did not deliver the
+ * file. Aborted: the client went away. Stalled: the client took nothing, and the service broke off.
+ */
+export type DownloadResult = 'served' | 'failed' | 'aborted' | 'stalled'
 
 /** Is told of what is counted, as it happens. None of its methods may throw. */
 export interface Observer {

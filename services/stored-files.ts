@@ -1,6 +1,6 @@
 import { addAbortSignal, finished } from 'node:stream'
 import type { Readable } from 'node:stream'
-import { B2ReadError } from './b2/read-error.ts'
+import { B2ReadError } from './b2/read-requests.ts'
 import type { ByteRange } from './b2/object-reader.ts'
 import type { B2Store } from './b2/store.ts'
 import { explainErrors } from './explained-errors.ts'

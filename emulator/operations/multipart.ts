@@ -3,7 +3,7 @@ import { emptyAnswer, xmlAnswer } from '../http/answer.ts'
 import { objectInfo } from './objects.ts'
 import { parsePartList } from '../http/xml.ts'
 import type { Answer } from '../http/answer.ts'
-import type { Bucket, Call } from './operations.ts'
+import type { Bucket, Call } from './call.ts'
 
 const MAX_PARTS = 10_000
 

@@ -2,7 +2,7 @@ import { S3Error } from '../http/errors.ts'
 import { emptyAnswer } from '../http/answer.ts'
 import { parseRange, sliceChunks } from '../http/range.ts'
 import type { Answer } from '../http/answer.ts'
-import type { Bucket, Call } from './operations.ts'
+import type { Bucket, Call } from './call.ts'
 import type { DistinctHeaders } from '../http/signature.ts'
 import type { ObjectInfo, Version } from '../store.ts'
 

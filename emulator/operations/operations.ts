@@ -5,26 +5,8 @@ import { abortUpload, completeUpload, createUpload, putPart } from './multipart.
 import { listObjects, listParts, listUploads, listVersions } from './lists.ts'
 import { sha256Of } from '../store.ts'
 import type { Answer } from '../http/answer.ts'
-import type { MultipartUploads } from '../multipart.ts'
-import type { DistinctHeaders } from '../http/signature.ts'
-import type { Content, ObjectStore } from '../store.ts'
-import type { Operation, Target } from '../http/target.ts'
-
-/** The bucket an operation works on. */
-export interface Bucket {
-  name: string
-  region: string
-  createdAt: Date
-  objects: ObjectStore
-  uploads: MultipartUploads
-}
-
-/** A request that passed every check, with its whole body. */
-export interface Call {
-  target: Target
-  headers: DistinctHeaders
-  body: Content
-}
+import type { Bucket, Call } from './call.ts'
+import type { Operation } from '../http/target.ts'
 
 type Run = (bucket: Bucket, call: Call) => Answer
 

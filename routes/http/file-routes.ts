@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastif
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import { b2Hints } from '../../services/b2/error-codes.ts'
-import { B2ReadError } from '../../services/b2/read-error.ts'
+import { B2ReadError } from '../../services/b2/read-requests.ts'
 import { ClientGoneError, UploadError } from '../../services/upload-errors.ts'
 import type { UploadService } from '../../services/uploads.ts'
 import { answerError, toUploadError } from './error-answer.ts'

@@ -5,9 +5,8 @@ import type { Track } from '../track.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
 import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
 import { ObjectStream } from './object-stream.ts'
-import type { B2ReadError } from './read-error.ts'
 import { isMissing } from './read-requests.ts'
-import type { ReadRequests } from './read-requests.ts'
+import type { B2ReadError, ReadRequests } from './read-requests.ts'
 
 /** A part of a file. */
 export interface ByteRange {
@@ -25,10 +24,17 @@ export interface ObjectHead {
   readonly sha256: string | undefined
 }
 
-/** See the methods of the same names of the B2 store. */
 export interface ObjectReader {
+  /** What B2 has under `key`; undefined if it has nothing. @throws {B2ReadError} like the others here; the reason of `signal` if that fires. */
   head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
+  /** What is known of the file, from the object's metadata or its companion; undefined if there is no such object, or none that was acknowledged. */
   track (key: string, signal?: AbortSignal): Promise<Track | undefined>
+  /**
+   * The object's bytes, all of them or those of `range`, as fast as they are read; undefined if there is no object. When the
+   * connection breaks or stalls, the stream continues on another one. Destroying the stream, or `signal`, aborts the request to
+   * B2 at once. The stream's errors are B2ReadErrors.
+   * @param bytes the size that the file must have; a file of another size is an error
+   */
   read (key: string, range?: ByteRange, signal?: AbortSignal, bytes?: number): Promise<Readable | undefined>
 }
 

@@ -2,7 +2,7 @@ import { finished } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { PacedStream } from '../downloads/paced-stream.ts'
-import { B2ReadError } from './read-error.ts'
+import { B2ReadError } from './read-requests.ts'
 import type { ReadScope } from './read-requests.ts'
 
 export interface ObjectStreamOptions {

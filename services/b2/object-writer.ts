@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import type { Log } from '../log.ts'
+import type { Log, UploadContext } from '../log.ts'
+import type { Track } from '../track.ts'
+import { watchAcknowledgements } from './acknowledgements.ts'
 import type { B2Cleanup } from './cleanup/cleanup.ts'
-import { DEFAULT_ACK_TIMEOUT_MS, DEFAULT_STALL_TIMEOUT_MS } from './http/client.ts'
 import type { B2Client, KnownHashes } from './http/client.ts'
 import { ClientView } from './client-view.ts'
-import type { B2ErrorCode } from './error-codes.ts'
+import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { companionBody, companionKey } from './object-receipt.ts'
-import { PartFeed } from './part-feed.ts'
-import { partUpload } from './part-upload.ts'
-import { describeRedacted } from './read-error.ts'
-import type { B2ObjectInfo, B2Result, B2Store, B2UploadFailure, PartsOptions, PutOptions } from './store.ts'
+import { PartFeed, partUpload } from './part-upload.ts'
+import { describeRedacted } from './redact.ts'
 
 export interface ObjectWriterOptions {
   readonly client: B2Client
@@ -31,8 +30,66 @@ export interface ObjectWriterOptions {
   onFailure (error_code: B2ErrorCode): void
 }
 
-/** See the methods of the same names of the B2 store. */
-export interface ObjectWriter extends Pick<B2Store, 'put' | 'begin' | 'putReceipt'> {
+/** What is known of an object when B2 is first told of it. */
+export interface B2ObjectInfo {
+  readonly key: string
+  readonly contentType: string
+  /** Object metadata; values are percent-encoded US-ASCII. */
+  readonly metadata?: Record<string, string>
+  /** Whose upload it is, for what is logged of it. Default: nobody's. */
+  readonly context?: UploadContext
+}
+
+/** Outcome of an upload to B2. It is never thrown. */
+export type B2Result =
+  | { readonly ok: true, readonly key: string, /** True where no try of any request failed. */ readonly firstTry: boolean }
+  | B2UploadFailure
+
+export interface B2UploadFailure extends B2Failure {
+  readonly ok: false
+  /** Tries of the request that failed. */
+  readonly attempts: number
+  /** True where B2 may have the object all the same. */
+  readonly mayBeStored: boolean
+}
+
+/** An upload to B2 in parts that is under way. */
+export interface B2PartsUpload {
+  /** Settles once the upload has: with success only after {@link push} was given the last part. Never rejects. */
+  readonly result: Promise<B2Result>
+  /** Fires when the upload has failed. */
+  readonly failed: AbortSignal
+  /** Gives the next part; resolves when B2's side took it, or failed. All parts but the last have exactly `partBytes`. */
+  push (part: Uint8Array, last?: boolean): Promise<void>
+  /** Ends the upload and removes what B2 has of it, in the background. */
+  abort (): void
+}
+
+export interface PutOptions {
+  /** Ends the request, without a word on what B2 made of it. */
+  readonly signal?: AbortSignal
+  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for `ackTimeoutMs`. Its body goes only while no others wait. */
+  readonly isPatient?: boolean
+}
+
+export interface PartsOptions {
+  /** Called for each part that B2 acknowledged, by its number from 1 on; `firstTry` is false where it was sent again. */
+  onPartStored (partNumber: number, firstTry: boolean): void
+  /** Whether a fallback is still possible; where it is, an upload that has come and of which B2 acknowledges nothing for `ackTimeoutMs` fails. */
+  mayFallBack (): boolean
+  /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
+  readonly signParts?: boolean
+  /** Whether no client waits for it: its parts go only while no others wait. Default false. */
+  readonly isPatient?: boolean
+}
+
+export interface ObjectWriter {
+  /** Stores an object in one request; `sha256` (hex) is that of `body`. Never rejects. */
+  put (object: B2ObjectInfo, body: Uint8Array, sha256: string, options?: PutOptions): Promise<B2Result>
+  /** Begins a multipart upload. */
+  begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
+  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
+  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
   /** Ends all uploads, and hands the clean-up what they leave. */
   close (): Promise<void>
 }
@@ -182,45 +239,6 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
       await Promise.all(clearing)
       clearTimeout(timer)
-    },
-  }
-}
-
-const MOST_LOOKS = 20
-const LONGEST_LOOK_MS = 1_000
-
-/**
- * Fails an upload of which B2 acknowledges nothing for `ackTimeoutMs` once all of it has come, though it has bytes to take
- * and the file can still go elsewhere.
- */
-function watchAcknowledgements (
-  own: ClientView, { ackTimeoutMs = DEFAULT_ACK_TIMEOUT_MS, stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS }: Pick<ObjectWriterOptions, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
-): { allCame (): void, acknowledged (): void, stop (): void } {
-  let last = 0
-  let timer: NodeJS.Timeout | undefined
-  let isOver = false
-  const look = (): void => {
-    const now = performance.now()
-    if (own.inFlight === 0) last = now
-    if (!mayFallBack()) return
-    const waited = now - last
-    // Soon enough to see what moves in the end.
-    if (waited < ackTimeoutMs) {
-      if (waited > ackTimeoutMs / 4) own.movement.look().catch(() => {})
-      return
-    }
-    const isMoving = own.movement.within(Math.min(stallTimeoutMs, ackTimeoutMs / 2))
-    own.fail(Object.assign(new Error(`B2 acknowledged nothing for ${ackTimeoutMs} milliseconds.`), { code: isMoving ? 'B2_SLOW' : 'B2_NO_ACKNOWLEDGEMENT' }))
-  }
-  return {
-    allCame () {
-      last = performance.now()
-      if (ackTimeoutMs > 0 && !isOver) timer = setInterval(look, Math.min(LONGEST_LOOK_MS, ackTimeoutMs / MOST_LOOKS))
-    },
-    acknowledged () { last = performance.now() },
-    stop () {
-      isOver = true
-      clearInterval(timer)
     },
   }
 }

@@ -1,6 +1,31 @@
 import type { B2Client, B2Command } from './http/client.ts'
-import type { B2ErrorCode } from './error-codes.ts'
-import { B2ReadError, describeRedacted } from './read-error.ts'
+import type { B2ErrorCode, B2Failure, FailureWeight } from './error-codes.ts'
+import { describeRedacted } from './redact.ts'
+
+/** B2 did not do what a reader, or one who removes, asked of it. */
+export class B2ReadError extends Error {
+  override readonly name = 'B2ReadError'
+  readonly error_code: B2ErrorCode
+  /** One sentence of ours with safe facts only, fit for answers; the message, too. */
+  readonly detail: string
+  /** B2's or the system's own words, redacted, for the log only. */
+  readonly raw: string
+  readonly weight: FailureWeight
+  readonly retryable: boolean
+  /** HTTP status of B2's answer, where there was one. */
+  readonly status: number | undefined
+
+  // No `cause`: whoever logs it would log what the redactor took out.
+  constructor (failure: B2Failure) {
+    super(failure.detail)
+    this.error_code = failure.error_code
+    this.detail = failure.detail
+    this.raw = failure.raw
+    this.weight = failure.weight
+    this.retryable = failure.retryable
+    this.status = failure.status
+  }
+}
 
 /** What ends one reader's requests: its own signal, the end of the store, or the reader itself. */
 export interface ReadScope {

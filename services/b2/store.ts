@@ -1,19 +1,20 @@
-import type { Readable } from 'node:stream'
-import type { Log, UploadContext } from '../log.ts'
-import type { Track } from '../track.ts'
+import type { Log } from '../log.ts'
 import { B2Cleanup } from './cleanup/cleanup.ts'
 import { createB2Client } from './http/client.ts'
 import type { B2ConnectionOptions, KnownHashes } from './http/client.ts'
-import type { B2ErrorCode, B2Failure } from './error-codes.ts'
+import type { B2ErrorCode } from './error-codes.ts'
 import { LeftoverRemoval } from './cleanup/leftover-removal.ts'
 import { Leftovers } from './cleanup/leftovers.ts'
 import type { LeftoversOptions } from './cleanup/leftovers.ts'
 import { createObjectReader } from './object-reader.ts'
-import type { ByteRange, ObjectHead } from './object-reader.ts'
+import type { ObjectReader } from './object-reader.ts'
 import { createObjectWriter } from './object-writer.ts'
+import type { ObjectWriter } from './object-writer.ts'
 import { ReadRequests } from './read-requests.ts'
 import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './http/retry-strategy.ts'
+
+export type { B2ObjectInfo, B2PartsUpload, B2Result, B2UploadFailure, PartsOptions, PutOptions } from './object-writer.ts'
 
 export interface B2StoreOptions extends B2ConnectionOptions {
   /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB, less than 2 GiB. */
@@ -42,84 +43,13 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   onFailure? (error_code: B2ErrorCode): void
 }
 
-/** What is known of an object when B2 is first told of it. */
-export interface B2ObjectInfo {
-  readonly key: string
-  readonly contentType: string
-  /** Object metadata; values are percent-encoded US-ASCII. */
-  readonly metadata?: Record<string, string>
-  /** Whose upload it is, for what is logged of it. Default: nobody's. */
-  readonly context?: UploadContext
-}
-
-/** Outcome of an upload to B2. It is never thrown. */
-export type B2Result =
-  | { readonly ok: true, readonly key: string, /** True where no try of any request failed. */ readonly firstTry: boolean }
-  | B2UploadFailure
-
-export interface B2UploadFailure extends B2Failure {
-  readonly ok: false
-  /** Tries of the request that failed. */
-  readonly attempts: number
-  /** True where B2 may have the object all the same. */
-  readonly mayBeStored: boolean
-}
-
-/** An upload to B2 in parts that is under way. */
-export interface B2PartsUpload {
-  /** Settles once the upload has: with success only after {@link push} was given the last part. Never rejects. */
-  readonly result: Promise<B2Result>
-  /** Fires when the upload has failed. */
-  readonly failed: AbortSignal
-  /** Gives the next part; resolves when B2's side took it, or failed. All parts but the last have exactly `partBytes`. */
-  push (part: Uint8Array, last?: boolean): Promise<void>
-  /** Ends the upload and removes what B2 has of it, in the background. */
-  abort (): void
-}
-
-export interface PutOptions {
-  /** Ends the request, without a word on what B2 made of it. */
-  readonly signal?: AbortSignal
-  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for `ackTimeoutMs`. Its body goes only while no others wait. */
-  readonly isPatient?: boolean
-}
-
-export interface PartsOptions {
-  /** Called for each part that B2 acknowledged, by its number from 1 on; `firstTry` is false where it was sent again. */
-  onPartStored (partNumber: number, firstTry: boolean): void
-  /** Whether a fallback is still possible; where it is, an upload that has come and of which B2 acknowledges nothing for `ackTimeoutMs` fails. */
-  mayFallBack (): boolean
-  /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
-  readonly signParts?: boolean
-  /** Whether no client waits for it: its parts go only while no others wait. Default false. */
-  readonly isPatient?: boolean
-}
-
 const UNFINISHED_AFTER_MS = 604_800_000 // 7 days
 
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
-export interface B2Store {
+export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   readonly partBytes: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
-  /** Stores an object in one request; `sha256` (hex) is that of `body`. Never rejects. */
-  put (object: B2ObjectInfo, body: Uint8Array, sha256: string, options?: PutOptions): Promise<B2Result>
-  /** Begins a multipart upload. */
-  begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
-  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
-  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
-  /** What B2 has under `key`; undefined where there is nothing. @throws {B2ReadError} as all that read; the reason of `signal` where that fires. */
-  head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
-  /** What is known of the file, from the object's metadata or its companion; undefined where there is no such object, or none that was acknowledged. @throws {B2ReadError} */
-  track (key: string, signal?: AbortSignal): Promise<Track | undefined>
-  /**
-   * The object's bytes, all of them or those of `range`, as fast as they are read; undefined where there is no object. Goes
-   * on by itself where the connection breaks or stalls. Destroying the stream, or `signal`, ends the request to B2 at
-   * once. The stream's errors are B2ReadErrors.
-   * @param bytes how many it has to have; a file of another size is an error
-   * @throws {B2ReadError}
-   */
-  read (key: string, range?: ByteRange, signal?: AbortSignal, bytes?: number): Promise<Readable | undefined>
   /** Removes every version of the object and of its companion, now. Nothing there is no error. @throws {B2ReadError} */
   remove (key: string): Promise<void>
   /**
@@ -185,20 +115,15 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     ...(options.removeHere === undefined ? {} : { removeHere: options.removeHere }),
   })
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
-  const { head, track, read } = createObjectReader(requests, bucket)
   const { stallTimeoutMs, ackTimeoutMs } = options
   const timeouts = { ...(stallTimeoutMs === undefined ? {} : { stallTimeoutMs }), ...(ackTimeoutMs === undefined ? {} : { ackTimeoutMs }) }
-  const writer = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...timeouts, ...log })
+  const { close: closeWriter, ...writer } = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...timeouts, ...log })
 
   return {
     partBytes,
     concurrency,
-    put: writer.put,
-    begin: writer.begin,
-    putReceipt: writer.putReceipt,
-    head,
-    track,
-    read,
+    ...writer,
+    ...createObjectReader(requests, bucket),
 
     async remove (key) {
       await requests.within(undefined, async signal => {
@@ -223,7 +148,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     async close () {
       requests.close()
-      await writer.close()
+      await closeWriter()
       await cleanup.close()
       client.destroy()
     },

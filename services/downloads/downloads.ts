@@ -1,4 +1,4 @@
-import type { Observer } from '../observer.ts'
+import type { DownloadResult, Observer } from '../observer.ts'
 import { UploadError } from '../upload-errors.ts'
 
 /** Bounds for those who read files over HTTP. */
@@ -8,12 +8,6 @@ export interface DownloadsOptions {
   /** Milliseconds after which a reader that takes nothing is ended. Default 60,000, at least 100. */
   readonly idleTimeoutMs?: number | undefined
 }
-
-/**
- * How a content request ended. Served: the client got what it asked for, if only headers. Failed: a store did not give the
- * file. Aborted: the client went away. Stalled: it took nothing, and was ended.
- */
-export type DownloadResult = 'served' | 'failed' | 'aborted' | 'stalled'
 
 /** Content requests: how many may be under way, and how many are. */
 export interface Downloads {

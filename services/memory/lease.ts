@@ -1,5 +1,3 @@
-import type { MemoryAccount } from './account.ts'
-
 /** What the account must know of an upload that wants memory. */
 export interface Borrower {
   /** Most bytes that the upload will hold at once; Infinity if that is not known. */
@@ -24,9 +22,19 @@ export type LeaseStage = 'window' | 'parts' | 'complete' | 'closed'
  */
 export type LeasePlace = 'share' | 'parked' | 'room'
 
+/** What a lease asks of the account that it is part of. */
+interface Lender {
+  readonly isCrowded: boolean
+  request (lease: MemoryLease, bytes: number, granted: () => void): boolean
+  stopWaiting (lease: MemoryLease): void
+  goOn (lease: MemoryLease, stage: LeaseStage, filling: number): void
+  giveBack (lease: MemoryLease, bytes: number): void
+  close (lease: MemoryLease): void
+}
+
 /** One upload's part of the account. */
 export class MemoryLease {
-  readonly #account: MemoryAccount
+  readonly #account: Lender
   /** @internal */
   readonly borrower: Borrower
   /** @internal */
@@ -44,7 +52,7 @@ export class MemoryLease {
   /** It was told to end. @internal */
   isEnded = false
 
-  constructor (account: MemoryAccount, borrower: Borrower, place: LeasePlace) {
+  constructor (account: Lender, borrower: Borrower, place: LeasePlace) {
     this.#account = account
     this.borrower = borrower
     this.place = place

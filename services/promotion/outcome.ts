@@ -1,6 +1,6 @@
 import { b2Hints } from '../b2/error-codes.ts'
 import type { B2ErrorCode } from '../b2/error-codes.ts'
-import { B2ReadError } from '../b2/read-error.ts'
+import { B2ReadError } from '../b2/read-requests.ts'
 import type { B2UploadFailure } from '../b2/store.ts'
 import { toLocalStoreError } from '../local/errors.ts'
 import type { LocalErrorCode } from '../local/errors.ts'

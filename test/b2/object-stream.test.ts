@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { ObjectStream } from '../../services/b2/object-stream.ts'
-import { B2ReadError } from '../../services/b2/read-error.ts'
+import { B2ReadError } from '../../services/b2/read-requests.ts'
 import { rounds } from '../support/loops.ts'
 import { bytes, sha256 } from '../support/service.ts'
 

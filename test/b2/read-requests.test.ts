@@ -1,8 +1,7 @@
 import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { B2Client, B2Command } from '../../services/b2/http/client.ts'
-import { B2ReadError } from '../../services/b2/read-error.ts'
-import { ReadRequests, isMissing } from '../../services/b2/read-requests.ts'
+import { B2ReadError, ReadRequests, isMissing } from '../../services/b2/read-requests.ts'
 
 const COMMAND = {} as B2Command
 

@@ -1,6 +1,5 @@
 import t from 'tap'
-import { describeRedacted } from '../../services/b2/read-error.ts'
-import { createRedactor } from '../../services/b2/redact.ts'
+import { createRedactor, describeRedacted } from '../../services/b2/redact.ts'
 
 t.test('secrets go wherever they are, the longest first, as one may be part of another', async t => {
   const redact = createRedactor(['004abc', 'K004abcdef', ''])

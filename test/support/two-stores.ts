@@ -1,4 +1,4 @@
-import { B2ReadError } from '../../services/b2/read-error.ts'
+import { B2ReadError } from '../../services/b2/read-requests.ts'
 import { LocalStoreError } from '../../services/local/errors.ts'
 import { createStoredFiles } from '../../services/stored-files.ts'
 import type { StoredFilesOptions } from '../../services/stored-files.ts'

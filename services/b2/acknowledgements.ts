@@ -1,0 +1,42 @@
+import type { ClientView } from './client-view.ts'
+import { DEFAULT_ACK_TIMEOUT_MS, DEFAULT_STALL_TIMEOUT_MS } from './http/client.ts'
+import type { B2ConnectionOptions } from './http/client.ts'
+
+const MOST_LOOKS = 20
+const LONGEST_LOOK_MS = 1_000
+
+/**
+ * Fails an upload of which B2 acknowledges nothing for `ackTimeoutMs` once all of it has come, though it has bytes to take
+ * and the file can still go elsewhere.
+ */
+export function watchAcknowledgements (
+  own: ClientView, { ackTimeoutMs = DEFAULT_ACK_TIMEOUT_MS, stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS }: Pick<B2ConnectionOptions, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
+): { allCame (): void, acknowledged (): void, stop (): void } {
+  let last = 0
+  let timer: NodeJS.Timeout | undefined
+  let isOver = false
+  const look = (): void => {
+    const now = performance.now()
+    if (own.inFlight === 0) last = now
+    if (!mayFallBack()) return
+    const waited = now - last
+    // Soon enough to see what moves in the end.
+    if (waited < ackTimeoutMs) {
+      if (waited > ackTimeoutMs / 4) own.movement.look().catch(() => {})
+      return
+    }
+    const isMoving = own.movement.within(Math.min(stallTimeoutMs, ackTimeoutMs / 2))
+    own.fail(Object.assign(new Error(`B2 acknowledged nothing for ${ackTimeoutMs} milliseconds.`), { code: isMoving ? 'B2_SLOW' : 'B2_NO_ACKNOWLEDGEMENT' }))
+  }
+  return {
+    allCame () {
+      last = performance.now()
+      if (ackTimeoutMs > 0 && !isOver) timer = setInterval(look, Math.min(LONGEST_LOOK_MS, ackTimeoutMs / MOST_LOOKS))
+    },
+    acknowledged () { last = performance.now() },
+    stop () {
+      isOver = true
+      clearInterval(timer)
+    },
+  }
+}
