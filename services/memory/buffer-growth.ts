@@ -47,8 +47,9 @@ function nextBytes ({ start, length, more, limit, expectedBytes, rate, isCrowded
   const mayBeSmall = isFirst && length < SMALL_BYTES && (!isKnown || (expectedBytes > SMALL_BYTES && expectedBytes <= MAYBE_SMALL_BYTES))
   const most = mayBeSmall ? Math.max(least, SMALL_BYTES) : largest
   // A slow client takes minutes to fill a whole part; its buffer grows with what comes. So does that of one who does not say how much will
-  // come, or of whom little has been seen while memory is short, but faster.
+  // come, but faster. While memory is short nobody gets a whole part for the first bytes; who has sent more before a rate could be told is fast.
   const isSlow = rate !== undefined && rate * LASTING_SECONDS < largest
-  const growth = isSlow || (mayBeSmall && isCrowded) ? 2 : isFirst && (!isKnown || (rate === undefined && isCrowded)) ? 8 : Infinity
+  const isNew = rate === undefined && length <= FIRST_BYTES
+  const growth = isSlow || (mayBeSmall && isCrowded) ? 2 : isFirst && !isKnown ? 8 : isFirst && isNew && isCrowded ? 4 : Infinity
   return Math.min(largest, most, Math.max(least, growth === Infinity ? largest : length * growth))
 }
