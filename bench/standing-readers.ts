@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { startB2Emulator } from '../emulator/index.ts'
-import { TLS } from '../test/support/tls.ts'
+import { TLS } from '../test/support/clients/tls.ts'
 
 const READERS = Number(process.argv[2] ?? 1_000)
 const MB = Number(process.argv[3] ?? 100)
@@ -18,7 +18,7 @@ const LATER_MS = 15_000
 async function measure (storage: 'local' | 'b2', tls: boolean): Promise<void> {
   const b2 = storage === 'local' ? undefined : await startB2Emulator(tls ? { tls: TLS } : {})
   const dir = await mkdtemp(join(tmpdir(), 'standing-readers-'))
-  const child = fork(join(import.meta.dirname, '../test/support/service-process.ts'), {
+  const child = fork(join(import.meta.dirname, '../test/support/service/service-process.ts'), {
     execArgv: ['--import=tsx', '--expose-gc'],
     env: {
       PATH: process.env['PATH'],

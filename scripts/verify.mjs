@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
 // What takes too long for every change: hours. Goes through all of it, and says at the end what failed.
@@ -8,14 +9,17 @@ const { values: { minutes, seed }, positionals } = parseArgs({
   allowPositionals: true,
   options: { minutes: { type: 'string', default: '60' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } },
 })
-// For the loops that go by it (test/support/loops.ts), and for the fuzzing.
+// For the loops that go by it, and for the fuzzing; both are in what these files import.
+const LOOPS = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .map(file => `test/${file}`)
+  .filter(file => file.endsWith('.test.ts') && /\/run\/(?:loops|fuzz)\.ts'/.test(readFileSync(file, 'utf8')))
 const LONG = { LONG_LOOPS: 'true', FUZZ_RUNS: '5000', FUZZ_SEED: seed }
 const STEPS = {
-  'node-20': onNode(20, 'npm', 'test'),
-  'node-22': onNode(22, 'npm', 'test'),
-  'node-24': onNode(24, 'npm', 'test'),
+  'node-20': onNode(20, 'npm', 'run', 'test:all'),
+  'node-22': onNode(22, 'npm', 'run', 'test:all'),
+  'node-24': onNode(24, 'npm', 'run', 'test:all'),
   real: npm('run', 'test:real'),
-  loops: [...npm('exec', '--', 'tap', '--timeout=0', 'test/audio.test.ts', 'test/crashes.test.ts', 'test/intake.test.ts', 'test/memory.test.ts'), LONG],
+  loops: [...npm('exec', '--', 'tap', '--timeout=0', ...LOOPS), LONG],
   coverage: npm('run', 'coverage'),
   campaign: npm('run', 'campaign', '--', '--seed', seed, '--minutes', minutes),
   mutation: npm('run', 'mutation'),

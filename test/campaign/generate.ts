@@ -1,5 +1,5 @@
-import { outage, someFault } from './b2-faults.ts'
-import { fatal, someDiskFault } from './disk-faults.ts'
+import { outage, someFault } from './trouble/b2-faults.ts'
+import { fatal, someDiskFault } from './disk/faults.ts'
 import type { Leave, Moment, Name, Pace, Script, Step, Upload } from './script.ts'
 import { Random } from './seed.ts'
 

@@ -1,4 +1,4 @@
-import { breakDisk, mendDisk, watchDisk } from './faulty-disk.ts'
+import { breakDisk, mendDisk, watchDisk } from './disk/faulty-disk.ts'
 import type { DiskFault } from './script.ts'
 
 /** What a program is told over IPC: first to begin, then about its disk. */

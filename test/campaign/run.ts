@@ -7,7 +7,7 @@ import { generate } from './generate.ts'
 import { formatScript, parseScript } from './script.ts'
 import type { Script } from './script.ts'
 import { shrink } from './shrink.ts'
-import { Tally } from './tally.ts'
+import { Tally } from './judge/tally.ts'
 
 const HELP = `Usage: npm run campaign -- [options]
 

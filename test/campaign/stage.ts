@@ -1,7 +1,7 @@
 import type { B2Emulator } from '../../emulator/index.ts'
-import type { Expectations } from './expected.ts'
-import type { Tally } from './tally.ts'
-import type { Trouble } from './trouble.ts'
+import type { Expectations } from './judge/expected.ts'
+import type { Tally } from './judge/tally.ts'
+import type { Trouble } from './trouble/trouble.ts'
 
 /** What those who act in an episode share. */
 export interface Stage {

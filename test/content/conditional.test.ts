@@ -1,13 +1,13 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { CASES, EMPTY_CASES, SIZE, headersFor } from '../support/conditional-cases.ts'
-import type { Case, Expected, Validators } from '../support/conditional-cases.ts'
-import { contentPath, download } from '../support/download.ts'
-import type { Download, Server } from '../support/download.ts'
-import { setEnv } from '../support/env.ts'
-import { findNginx, startNginx } from '../support/nginx.ts'
-import { setPromotionStage } from '../support/promotion.ts'
-import { bytes, put, sha256, startService } from '../support/service.ts'
+import { CASES, EMPTY_CASES, SIZE, headersFor } from '../support/clients/conditional-cases.ts'
+import type { Case, Expected, Validators } from '../support/clients/conditional-cases.ts'
+import { contentPath, download } from '../support/clients/download.ts'
+import type { Download, Server } from '../support/clients/download.ts'
+import { setEnv } from '../support/run/env.ts'
+import { findNginx, startNginx } from '../support/deploy/nginx.ts'
+import { setPromotionStage } from '../support/promotion/promotion.ts'
+import { bytes, put, sha256, startService } from '../support/service/service.ts'
 
 const CONTENT = bytes(SIZE)
 const EMPTY = Buffer.alloc(0)

@@ -6,11 +6,11 @@ import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 import type { UploadService } from '../../services/uploads.ts'
-import { startCountingProxy } from '../support/counting-proxy.ts'
-import { contentPath, download, request, rest } from '../support/download.ts'
-import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts'
-import { connect } from '../support/raw-http.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service.ts'
+import { startCountingProxy } from '../support/clients/counting-proxy.ts'
+import { contentPath, download, request, rest } from '../support/clients/download.ts'
+import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
+import { connect } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service/service.ts'
 
 const SIZE = 40 * MIB // more than sockets and streams can hold, so that its reader waits
 const CONTENT = bytes(SIZE)

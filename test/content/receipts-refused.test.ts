@@ -1,12 +1,12 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Fault } from '../../emulator/index.ts'
-import { putObject, storeOn } from '../support/b2-stage.ts'
-import { KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import type { PromotionStage } from '../support/promotion.ts'
-import { connect, isError } from '../support/raw-http.ts'
-import { b2Env, bytes, post, put, startB2, startService } from '../support/service.ts'
-import { contentOf, get, nameOf, receiptOf } from '../support/stored-files.ts'
+import { putObject, storeOn } from '../support/b2/stage.ts'
+import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import type { PromotionStage } from '../support/promotion/promotion.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, post, put, startB2, startService } from '../support/service/service.ts'
+import { contentOf, get, nameOf, receiptOf } from '../support/service/stored-files.ts'
 
 const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
 

@@ -1,10 +1,10 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { mp3, wav } from '../../scripts/samples/audio.ts'
-import { CALM, MIB, setPromotionStage } from '../support/promotion.ts'
-import { b2Env, bytes, post, put, sha256, startService } from '../support/service.ts'
-import type { Answer, TestService } from '../support/service.ts'
-import { contentOf, nameOf, receiptOf } from '../support/stored-files.ts'
+import { CALM, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { b2Env, bytes, post, put, sha256, startService } from '../support/service/service.ts'
+import type { Answer, TestService } from '../support/service/service.ts'
+import { contentOf, nameOf, receiptOf } from '../support/service/stored-files.ts'
 
 const FIELDS = { title: 'Ünïcödé 曲 🎵', signs: '100% "quoted" \\ , ; = + / ? & #', empty: '' }
 const LONG = Object.fromEntries(['a', 'b', 'c'].map(name => [name, name.repeat(1_000)]))

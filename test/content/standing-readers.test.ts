@@ -6,11 +6,11 @@ import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
 import b2Uploads from '../../index.ts'
-import { contentPath, download, request, rest } from '../support/download.ts'
-import { scrape } from '../support/metrics.ts'
-import { isError } from '../support/raw-http.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { contentPath, download, request, rest } from '../support/clients/download.ts'
+import { scrape } from '../support/service/metrics.ts'
+import { isError } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
 const IDLE_MS = 800

@@ -1,12 +1,12 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { wav } from '../../scripts/samples/audio.ts'
-import { contentPath, download, request } from '../support/download.ts'
-import type { Download, Server } from '../support/download.ts'
-import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts'
-import { connect, isError } from '../support/raw-http.ts'
-import { b2Env, bytes, inB2, put, sha256, startService } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { contentPath, download, request } from '../support/clients/download.ts'
+import type { Download, Server } from '../support/clients/download.ts'
+import { CALM, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, inB2, put, sha256, startService } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 const SONG = wav({ seconds: 1, title: 'Song' })
 const FILES: readonly [content: Uint8Array, name: string, type: string][] = [

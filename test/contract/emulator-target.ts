@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { startB2 } from '../support/service.ts'
+import { startB2 } from '../support/service/service.ts'
 import type { Target } from './target.ts'
 
 /** The emulator as a target: it has no differences of its own from what Backblaze documents. */

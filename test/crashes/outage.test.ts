@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { B2Emulator, Fault } from '../../emulator/index.ts'
-import { PART, untilB2 } from '../support/promotion.ts'
-import { b2Env, inB2, settledFiles, startB2, startService } from '../support/service.ts'
-import { SteadyLoad } from '../support/steady-load.ts'
-import { contentOf, nameOf, receiptOf } from '../support/stored-files.ts'
+import { PART, untilB2 } from '../support/promotion/promotion.ts'
+import { b2Env, inB2, settledFiles, startB2, startService } from '../support/service/service.ts'
+import { SteadyLoad } from '../support/service/steady-load.ts'
+import { contentOf, nameOf, receiptOf } from '../support/service/stored-files.ts'
 
 type End = () => Promise<unknown>
 

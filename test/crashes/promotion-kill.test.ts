@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { atEvent, randomFrom, setKillStage } from '../support/kills.ts'
-import { rounds } from '../support/loops.ts'
+import { atEvent, randomFrom, setKillStage } from '../support/faults/kills.ts'
+import { rounds } from '../support/run/loops.ts'
 
 const KILLS = rounds(6, 100)
 const EVENTS = ['request', 'applied', 'response'] as const

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import { newReceipt } from '../fixtures/local-files.ts'
-import { rounds } from '../support/loops.ts'
-import { samplesOf } from '../support/metrics.ts'
-import { promote } from '../support/promote-command.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env, startB2 } from '../support/service.ts'
+import { rounds } from '../support/run/loops.ts'
+import { samplesOf } from '../support/service/metrics.ts'
+import { promote } from '../support/promotion/promote-command.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env, startB2 } from '../support/service/service.ts'
 
 /** More than are remembered at once. */
 const FILES = rounds(10_000, 1_000_000)
@@ -37,7 +37,7 @@ async function setDirectory (t: Test, files: number): Promise<string> {
 /** Starts the service there, and waits until all is counted and a few passes were begun; what it took. */
 async function start (t: Test, dir: string, env: Record<string, string>) {
   const began = performance.now()
-  const server = runServer(t, { ...env, LOCAL_STORAGE_DIR: dir, PROMOTE_INTERVAL_MS: '1000' }, { preload: 'test/support/longest-turn.ts' })
+  const server = runServer(t, { ...env, LOCAL_STORAGE_DIR: dir, PROMOTE_INTERVAL_MS: '1000' }, { preload: 'test/support/run/longest-turn.ts' })
   const longestTurn = async (): Promise<number> => {
     server.child.send('tell')
     const [most] = await once(server.child, 'message')

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { KIB, setPromotionStage } from '../support/promotion.ts'
-import { connect, isError } from '../support/raw-http.ts'
-import { bytes, post, put, sha256, startService } from '../support/service.ts'
-import { contentOf, isEmpty, isNotFound, nameOf, receiptOf, remove } from '../support/stored-files.ts'
+import { KIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import { bytes, post, put, sha256, startService } from '../support/service/service.ts'
+import { contentOf, isEmpty, isNotFound, nameOf, receiptOf, remove } from '../support/service/stored-files.ts'
 
 const OTHER = `"${'0'.repeat(64)}"`
 const EARLIER = 'Sat, 01 Jan 2000 00:00:00 GMT'

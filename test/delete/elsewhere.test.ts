@@ -1,11 +1,11 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { fallBackFor, hold, HOLDS } from '../support/held-promotions.ts'
-import { CALM, setPromotionStage } from '../support/promotion.ts'
-import type { PromotionStage } from '../support/promotion.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env, startB2, startService } from '../support/service.ts'
-import { isEmpty, isNotFound, remove } from '../support/stored-files.ts'
+import { fallBackFor, hold, HOLDS } from '../support/promotion/held-promotions.ts'
+import { CALM, setPromotionStage } from '../support/promotion/promotion.ts'
+import type { PromotionStage } from '../support/promotion/promotion.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env, startB2, startService } from '../support/service/service.ts'
+import { isEmpty, isNotFound, remove } from '../support/service/stored-files.ts'
 
 /** Two services on one directory and one bucket. */
 async function setTwo (t: Test, env: Record<string, string> = {}): Promise<{ first: PromotionStage, second: PromotionStage }> {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import { bytes, post } from '../support/service.ts'
-import { isEmpty, isNotFound, nameOf, remove } from '../support/stored-files.ts'
+import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { bytes, post } from '../support/service/service.ts'
+import { isEmpty, isNotFound, nameOf, remove } from '../support/service/stored-files.ts'
 
 const LONG = Object.fromEntries(['a', 'b', 'c'].map(name => [name, name.repeat(1_000)]))
 

@@ -1,10 +1,10 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { B2Emulator, Fault } from '../../emulator/index.ts'
-import { KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import { isError } from '../support/raw-http.ts'
-import { bytes, put, sha256 } from '../support/service.ts'
-import { contentOf, isEmpty, isNotFound, nameOf, receiptOf, remove } from '../support/stored-files.ts'
+import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { isError } from '../support/clients/raw-http.ts'
+import { bytes, put, sha256 } from '../support/service/service.ts'
+import { contentOf, isEmpty, isNotFound, nameOf, receiptOf, remove } from '../support/service/stored-files.ts'
 
 const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
 const HASTY = { B2_STALL_TIMEOUT_MS: '300' }

@@ -1,10 +1,10 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import b2Uploads, { optionsFromEnv } from '../../index.ts'
-import { fallBackFor, hold, HOLDS } from '../support/held-promotions.ts'
-import { CALM, KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import { b2Env, bytes, filesBelow, put, startB2 } from '../support/service.ts'
-import { isEmpty, isNotFound, nameOf, remove } from '../support/stored-files.ts'
+import { fallBackFor, hold, HOLDS } from '../support/promotion/held-promotions.ts'
+import { CALM, KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { b2Env, bytes, filesBelow, put, startB2 } from '../support/service/service.ts'
+import { isEmpty, isNotFound, nameOf, remove } from '../support/service/stored-files.ts'
 
 for (const held of HOLDS) {
   t.test(`a file that is deleted during its promotion is gone from then on: ${held.name}`, async t => {

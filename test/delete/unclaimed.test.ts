@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Fault } from '../../emulator/index.ts'
-import { CALM, KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import type { PromotionStage } from '../support/promotion.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env } from '../support/service.ts'
-import { isNotFound, nameOf, receiptOf, remove } from '../support/stored-files.ts'
+import { CALM, KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import type { PromotionStage } from '../support/promotion/promotion.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env } from '../support/service/service.ts'
+import { isNotFound, nameOf, receiptOf, remove } from '../support/service/stored-files.ts'
 
 const SLOW: Record<string, { size: number, fault: Fault }> = {
   'a small file on its way': { size: 100 * KIB, fault: { operation: 'PutObject', bytesPerSecond: 300 * KIB } },
@@ -24,7 +24,7 @@ async function setUp (t: Test, { size, fault }: { size: number, fault: Fault }) 
   // On a busy machine the promotion may have ended before that.
   const isOfIt = ({ operation }: { operation: string }): boolean => operation === fault.operation
   const applied = Promise.race([b2.waitFor('applied', isOfIt), b2.waitFor('response', isOfIt)])
-  const other = runServer(t, { ...b2Env(b2), ...CALM, LOCAL_STORAGE_DIR: service.dir, PROMOTE_INTERVAL_MS: '100' }, { preload: 'test/support/no-room-for-claims.ts' })
+  const other = runServer(t, { ...b2Env(b2), ...CALM, LOCAL_STORAGE_DIR: service.dir, PROMOTE_INTERVAL_MS: '100' }, { preload: 'test/support/disk/no-room-for-claims.ts' })
   await begun
   t.same((await service.localFiles()).filter(name => name.endsWith('.claim')), [])
   return { ...stage, key, name: nameOf(key), applied, other }

@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
-import { readDocument, sectionsOf } from '../support/markdown.ts'
-import { scrape } from '../support/metrics.ts'
-import { otherWordsIn, selectorsIn } from '../support/promql.ts'
-import { b2Env, startB2, startService } from '../support/service.ts'
+import { readDocument, sectionsOf } from '../support/docs/markdown.ts'
+import { scrape } from '../support/service/metrics.ts'
+import { otherWordsIn, selectorsIn } from '../support/deploy/promql.ts'
+import { b2Env, startB2, startService } from '../support/service/service.ts'
 
 const DIR = fileURLToPath(new URL('../../deploy/prometheus/', import.meta.url))
 const HAS_PROMTOOL = spawnSync('promtool', ['--version']).status === 0

@@ -4,9 +4,9 @@ import { DCLinter } from 'dclint'
 import t from 'tap'
 import { parse } from 'yaml'
 import { ConfigSchema, isProduction, parseConfig } from '../../services/config/config.ts'
-import { environmentOf, lastOf, stages } from '../support/dockerfile.ts'
-import { readDocument } from '../support/markdown.ts'
-import { memoryFor } from '../support/memory-limit.ts'
+import { environmentOf, lastOf, stages } from '../support/deploy/dockerfile.ts'
+import { readDocument } from '../support/docs/markdown.ts'
+import { memoryFor } from '../support/service/memory-limit.ts'
 
 const PATH = fileURLToPath(new URL('../../compose.yaml', import.meta.url))
 const text = readFileSync(PATH, 'utf8')

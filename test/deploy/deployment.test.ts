@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
 import { ConfigSchema } from '../../services/config/config.ts'
-import { environmentOf, instructions, lastOf } from '../support/dockerfile.ts'
-import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/markdown.ts'
-import { quoted } from '../support/readme.ts'
+import { environmentOf, instructions, lastOf } from '../support/deploy/dockerfile.ts'
+import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
+import { quoted } from '../support/docs/readme.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PAGE = 'docs/deployment.md'

@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url'
 import { validate } from 'dockerfile-utils'
 import t from 'tap'
 import { ConfigSchema, isProduction, parseConfig } from '../../services/config/config.ts'
-import { outputOf } from '../support/demo.ts'
-import { commandOf, DOCKERFILE, environmentOf, imageOf, instructions, lastOf, pairsIn, stages } from '../support/dockerfile.ts'
-import type { Instruction } from '../support/dockerfile.ts'
-import { readDocument } from '../support/markdown.ts'
-import { bytes, put, startService } from '../support/service.ts'
+import { outputOf } from '../support/docs/demo.ts'
+import { commandOf, DOCKERFILE, environmentOf, imageOf, instructions, lastOf, pairsIn, stages } from '../support/deploy/dockerfile.ts'
+import type { Instruction } from '../support/deploy/dockerfile.ts'
+import { readDocument } from '../support/docs/markdown.ts'
+import { bytes, put, startService } from '../support/service/service.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const manifest = JSON.parse(readDocument('package.json'))

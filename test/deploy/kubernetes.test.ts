@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv, promisify } from 'node:util'
 import t from 'tap'
 import { ConfigError, ConfigSchema, isProduction, parseConfig } from '../../services/config/config.ts'
-import { environmentOf, lastOf } from '../support/dockerfile.ts'
-import { DIR, manifestFiles, manifestsIn, problemsOf, readManifests } from '../support/kubernetes.ts'
-import type { Manifest } from '../support/kubernetes.ts'
-import { readDocument } from '../support/markdown.ts'
-import { memoryFor } from '../support/memory-limit.ts'
-import { startService } from '../support/service.ts'
+import { environmentOf, lastOf } from '../support/deploy/dockerfile.ts'
+import { DIR, manifestFiles, manifestsIn, problemsOf, readManifests } from '../support/deploy/kubernetes.ts'
+import type { Manifest } from '../support/deploy/kubernetes.ts'
+import { readDocument } from '../support/docs/markdown.ts'
+import { memoryFor } from '../support/service/memory-limit.ts'
+import { startService } from '../support/service/service.ts'
 
 const HAS_KUBECTL = spawnSync('kubectl', ['version', '--client']).status === 0
 const CLOSE_ALLOWANCE_SECONDS = 10

@@ -2,10 +2,10 @@ import { maxHeaderSize } from 'node:http'
 import { once } from 'node:events'
 import t from 'tap'
 import { ConfigSchema } from '../../services/config/config.ts'
-import { findNginx } from '../support/nginx.ts'
-import { answerTo, NGINX_CONF, startNginxProxy } from '../support/nginx-proxy.ts'
-import { isError } from '../support/raw-http.ts'
-import { b2Env, bytes, inB2, put, sha256, startB2, startService } from '../support/service.ts'
+import { findNginx } from '../support/deploy/nginx.ts'
+import { answerTo, NGINX_CONF, startNginxProxy } from '../support/deploy/nginx-proxy.ts'
+import { isError } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, inB2, put, sha256, startB2, startService } from '../support/service/service.ts'
 
 const nginx = findNginx()
 const skip = nginx === undefined ? 'there is no nginx on the PATH' : false

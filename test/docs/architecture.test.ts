@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { readDocument, rowsOf } from '../support/markdown.ts'
-import { quoted } from '../support/readme.ts'
+import { readDocument, rowsOf } from '../support/docs/markdown.ts'
+import { quoted } from '../support/docs/readme.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const page = readDocument('docs/architecture.md')
@@ -80,11 +80,4 @@ t.test('services know neither Fastify nor the environment, and the SDK is known 
   t.same(strangers, [])
   t.same(sourcesIn('emulator/').filter(file => importsOf(file).some(path => layerOf(path) !== -1)), [])
   t.same(SOURCES.filter(file => importsOf(file).some(path => /^(?:test|demo|bench|scripts)\//.test(path) || (path.startsWith('emulator/') && !file.startsWith('emulator/')))), [])
-})
-
-t.test('each directory with tests is an area that is run', async t => {
-  const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.test.ts'))
-  const directories = new Set(tests.filter(file => file.includes('/')).map(file => dirname(file)))
-  const areas = tests.filter(file => !file.includes('/')).map(file => /runArea\('(.+)'\)/.exec(readDocument(`test/${file}`))?.[1])
-  t.strictSame(new Set(areas), directories)
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { launchBrowser, NO_BROWSER } from '../../scripts/chromium.ts'
 import type { Receipt } from '../../services/track.ts'
-import { b2Env, bytes, inB2, sha256, startB2, startService } from '../support/service.ts'
+import { b2Env, bytes, inB2, sha256, startB2, startService } from '../support/service/service.ts'
 
 t.test('an upload can be tried on the documentation page', { skip: NO_BROWSER }, async t => {
   const b2 = await startB2(t)

@@ -9,11 +9,11 @@ import { mp3 } from '../../scripts/samples/audio.ts'
 import { AudioTagsSchema } from '../../services/audio/tags.ts'
 import { StoredLocallySchema, TrackSchema } from '../../services/track.ts'
 import { UPLOAD_ERROR_CODES } from '../../services/upload-errors.ts'
-import { begin } from '../support/leaving-client.ts'
-import { codeIn, readDocument, rowsOf, sectionsOf } from '../support/markdown.ts'
-import { quoted } from '../support/readme.ts'
-import { b2Env, bytes, put, startB2, startService } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { begin } from '../support/clients/leaving-client.ts'
+import { codeIn, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
+import { quoted } from '../support/docs/readme.ts'
+import { b2Env, bytes, put, startB2, startService } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 const page = readDocument('docs/http-api.md')
 const [beforeErrors, errors] = page.split(/^## Errors$/m) as [string, string]

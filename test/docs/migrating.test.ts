@@ -9,9 +9,9 @@ import t from 'tap'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
 import { mp3 } from '../../scripts/samples/audio.ts'
-import { setEnv } from '../support/env.ts'
-import { codeIn, readDocument } from '../support/markdown.ts'
-import { b2Env, startB2 } from '../support/service.ts'
+import { setEnv } from '../support/run/env.ts'
+import { codeIn, readDocument } from '../support/docs/markdown.ts'
+import { b2Env, startB2 } from '../support/service/service.ts'
 
 const SONG = mp3({ title: 'Song' })
 const [sideBySide, ownRoute, express, ...more] = codeIn(readDocument('docs/migrating-from-multer-s3.md'), 'ts')

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import swagger from '@fastify/swagger'
 import t from 'tap'
 import b2Uploads from '../../index.ts'
-import { b2Env, startB2, startService } from '../support/service.ts'
+import { b2Env, startB2, startService } from '../support/service/service.ts'
 
 interface Operation {
   operationId: string

@@ -10,9 +10,9 @@ import type { Test } from 'tap'
 import { mp3 } from '../../scripts/samples/audio.ts'
 import { b2Hints, B2_ERROR_CODES } from '../../services/b2/error-codes.ts'
 import { UPLOAD_ERROR_CODES, UploadError } from '../../services/upload-errors.ts'
-import { outputOf, startDemo } from '../support/demo.ts'
-import { codeBlocks, quoted, tableRows } from '../support/readme.ts'
-import { b2Env, startB2 } from '../support/service.ts'
+import { outputOf, startDemo } from '../support/docs/demo.ts'
+import { codeBlocks, quoted, tableRows } from '../support/docs/readme.ts'
+import { b2Env, startB2 } from '../support/service/service.ts'
 
 const HAS_CURL = spawnSync('curl', ['--version']).status === 0
 const run = promisify(execFile)

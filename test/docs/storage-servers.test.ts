@@ -1,8 +1,8 @@
 import t from 'tap'
 import { DIFFERENCES } from '../contract/differences.ts'
 import { serverOfEnv } from '../real/env-target.ts'
-import { readDocument, rowsOf } from '../support/markdown.ts'
-import { quoted } from '../support/readme.ts'
+import { readDocument, rowsOf } from '../support/docs/markdown.ts'
+import { quoted } from '../support/docs/readme.ts'
 
 const DOCUMENT = readDocument('docs/storage-servers.md')
 

@@ -9,8 +9,8 @@ import {
   ListObjectVersionsCommand, ListObjectsV2Command, ListPartsCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
-import { clientOf, failureOf, setUp } from '../support/emulator-client.ts'
-import { sha256 } from '../support/service.ts'
+import { clientOf, failureOf, setUp } from '../support/b2/emulator-client.ts'
+import { sha256 } from '../support/service/service.ts'
 
 t.test('stores an object and gives it back byte for byte', async (t) => {
   const { emulator, client, Bucket } = await setUp(t)

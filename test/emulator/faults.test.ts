@@ -6,8 +6,8 @@ import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, GetObjectCommand, HeadObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import type { Fault } from '../../emulator/index.ts'
-import { failureOf, setUp } from '../support/emulator-client.ts'
-import { TLS } from '../support/tls.ts'
+import { failureOf, setUp } from '../support/b2/emulator-client.ts'
+import { TLS } from '../support/clients/tls.ts'
 
 t.test('answers with a status, applying nothing', async (t) => {
   const { emulator, put } = await setUp(t)

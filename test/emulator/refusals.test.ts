@@ -7,7 +7,7 @@ import {
   PutObjectTaggingCommand,
 } from '@aws-sdk/client-s3'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
-import { clientOf, failureOf, setUp } from '../support/emulator-client.ts'
+import { clientOf, failureOf, setUp } from '../support/b2/emulator-client.ts'
 
 t.test('refuses wrong keys as B2 does', async (t) => {
   const { emulator } = await setUp(t)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { KIB, setStage, strike, strikeBlind, strikeDown } from '../support/fault-matrix.ts'
-import { FAULT_ROWS } from '../support/fault-rows.ts'
+import { KIB, setStage, strike, strikeBlind, strikeDown } from '../support/faults/fault-matrix.ts'
+import { FAULT_ROWS } from '../support/faults/fault-rows.ts'
 
 t.test('a file of one request survives every fault of it', async t => {
   const stage = await setStage(t)

@@ -1,8 +1,8 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import t from 'tap'
-import type { Answer, TestService } from '../support/service.ts'
-import { b2Env, bytes, inB2, put, settledFiles, sha256, startB2, startService } from '../support/service.ts'
-import { KIB, MIB, settled } from '../support/fault-matrix.ts'
+import type { Answer, TestService } from '../support/service/service.ts'
+import { b2Env, bytes, inB2, put, settledFiles, sha256, startB2, startService } from '../support/service/service.ts'
+import { KIB, MIB, settled } from '../support/faults/fault-matrix.ts'
 import type { Test } from 'tap'
 
 const NO_ROOM = { LOCAL_MIN_FREE_BYTES: String(2 ** 52) }

@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
-import { CALM, fallBack, MIB } from '../support/promotion.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service.ts'
-import type { Answer, TestService } from '../support/service.ts'
+import { CALM, fallBack, MIB } from '../support/promotion/promotion.ts'
+import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service/service.ts'
+import type { Answer, TestService } from '../support/service/service.ts'
 
 // A line that is full, and always moves. Times are a tenth of the usual ones.
 

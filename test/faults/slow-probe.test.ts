@@ -2,11 +2,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
-import { CALM, fallBack, MIB } from '../support/promotion.ts'
-import { connect } from '../support/raw-http.ts'
-import type { RawClient } from '../support/raw-http.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { CALM, fallBack, MIB } from '../support/promotion/promotion.ts'
+import { connect } from '../support/clients/raw-http.ts'
+import type { RawClient } from '../support/clients/raw-http.ts'
+import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 // Who probes B2 while the circuit is half open, and for how long the others wait for it.
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { KIB, MIB } from '../support/fault-matrix.ts'
-import { reachesB2 } from '../support/transient.ts'
+import { KIB, MIB } from '../support/faults/fault-matrix.ts'
+import { reachesB2 } from '../support/faults/transient.ts'
 
 t.test('2 MB/s are slow, but no failure', async t => {
   await reachesB2(t, [], { sizes: [100 * KIB, 12 * MIB], bytesPerSecond: 2_000_000 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { reachesB2, STEPS } from '../support/transient.ts'
+import { reachesB2, STEPS } from '../support/faults/transient.ts'
 
 for (const action of ['hang', 'stop-reading', 'lose-answer-hang'] as const) {
   t.test(`one stall (${action}) at every step is survived`, async t => {

@@ -2,10 +2,10 @@ import { HeadObjectCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import type { SdkError } from '@smithy/types'
 import { createRetryStrategy, FOR_UPLOADS } from '../../services/b2/http/retry-strategy.ts'
-import { clientTo } from '../support/b2-cleanup-stage.ts'
-import { KIB, MIB } from '../support/fault-matrix.ts'
-import { startB2 } from '../support/service.ts'
-import { reachesB2, STEPS } from '../support/transient.ts'
+import { clientTo } from '../support/b2/cleanup-stage.ts'
+import { KIB, MIB } from '../support/faults/fault-matrix.ts'
+import { startB2 } from '../support/service/service.ts'
+import { reachesB2, STEPS } from '../support/faults/transient.ts'
 
 t.test('a B2 that is busy twice at every step gets the file', async t => {
   await reachesB2(t, STEPS.map(step => ({ ...step, status: 503, times: 2 })))

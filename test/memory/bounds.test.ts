@@ -1,7 +1,7 @@
 import t from 'tap'
-import { rounds } from '../support/loops.ts'
-import { putAll, sharedFiles } from '../support/memory-load.ts'
-import { startB2 } from '../support/service.ts'
+import { rounds } from '../support/run/loops.ts'
+import { putAll, sharedFiles } from '../support/service/memory-load.ts'
+import { startB2 } from '../support/service/service.ts'
 
 // Gigabytes through two processes.
 

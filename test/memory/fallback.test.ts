@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { b2Env, bytes, sha256, startB2, startService } from '../support/service.ts'
-import { contentOf, nameOf } from '../support/stored-files.ts'
+import { b2Env, bytes, sha256, startB2, startService } from '../support/service/service.ts'
+import { contentOf, nameOf } from '../support/service/stored-files.ts'
 
 const MIB = 1_048_576
 const CHUNK = 65_536 // 64 KiB

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { MemoryAccount } from '../../services/memory/account.ts'
-import { fakeClock } from '../support/fake-clock.ts'
-import { rounds } from '../support/loops.ts'
-import { MemorySimulation } from '../support/memory-simulation.ts'
-import { SimulatedUpload } from '../support/simulated-upload.ts'
+import { fakeClock } from '../support/run/fake-clock.ts'
+import { rounds } from '../support/run/loops.ts'
+import { MemorySimulation } from '../support/intake/memory-simulation.ts'
+import { SimulatedUpload } from '../support/intake/simulated-upload.ts'
 
 const KIB = 1_024
 const MIB = 1_048_576

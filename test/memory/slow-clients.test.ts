@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { OVERHEAD_BYTES, sharedFiles, startServiceProcess, startSlowClient, upload } from '../support/memory-load.ts'
-import type { ServiceProcess } from '../support/memory-load.ts'
-import type { ProcessReport } from '../support/service-process.ts'
-import { inB2, startB2 } from '../support/service.ts'
+import { OVERHEAD_BYTES, sharedFiles, startServiceProcess, startSlowClient, upload } from '../support/service/memory-load.ts'
+import type { ServiceProcess } from '../support/service/memory-load.ts'
+import type { ProcessReport } from '../support/service/service-process.ts'
+import { inB2, startB2 } from '../support/service/service.ts'
 
 const MIB = 1_048_576
 const MB = 1_000_000

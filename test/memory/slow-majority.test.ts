@@ -1,8 +1,8 @@
 import http from 'node:http'
 import t from 'tap'
-import { answerTo } from '../support/answer.ts'
-import { sharedFiles, startServiceProcess, startSlowClient, upload } from '../support/memory-load.ts'
-import { startB2 } from '../support/service.ts'
+import { answerTo } from '../support/service/answer.ts'
+import { sharedFiles, startServiceProcess, startSlowClient, upload } from '../support/service/memory-load.ts'
+import { startB2 } from '../support/service/service.ts'
 
 const KIB = 1_024
 const MIB = 1_048_576

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { fallBack, filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts'
-import { bytes, put } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { fallBack, filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
+import { bytes, put } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 /** Resolves when nothing waits for promotion any more. */
 async function promoted (service: TestService, count: number): Promise<void> {

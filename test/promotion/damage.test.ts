@@ -1,10 +1,10 @@
 import { open, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage, untilB2 } from '../support/promotion.ts'
-import type { Stored } from '../support/promotion.ts'
-import { sha256 } from '../support/service.ts'
-import type { TestService } from '../support/service.ts'
+import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage, untilB2 } from '../support/promotion/promotion.ts'
+import type { Stored } from '../support/promotion/promotion.ts'
+import { sha256 } from '../support/service/service.ts'
+import type { TestService } from '../support/service/service.ts'
 
 const pathOf = (service: TestService, { key }: Stored): string => join(service.dir, key)
 

@@ -5,9 +5,9 @@ import t from 'tap'
 import { createLocalStore } from '../../services/local/store.ts'
 import { silentLog } from '../../services/log.ts'
 import { createUploads } from '../../services/uploads.ts'
-import { storeOn } from '../support/b2-stage.ts'
-import { bytes, startB2 } from '../support/service.ts'
-import { KIB } from '../support/promotion.ts'
+import { storeOn } from '../support/b2/stage.ts'
+import { bytes, startB2 } from '../support/service/service.ts'
+import { KIB } from '../support/promotion/promotion.ts'
 
 t.test('a file that was promoted before its upload failed at the last step is removed again', async t => {
   const b2 = await startB2(t)

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { isPromoted, KIB, MIB, setPromotionStage } from '../support/promotion.ts'
-import { cleanedUp } from '../support/promotion-strikes.ts'
-import { sha256, startB2 } from '../support/service.ts'
+import { isPromoted, KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { cleanedUp } from '../support/promotion/promotion-strikes.ts'
+import { sha256, startB2 } from '../support/service/service.ts'
 
 const SMALL = 100 * KIB
 const LARGE = 6 * MIB

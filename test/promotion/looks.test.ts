@@ -8,8 +8,8 @@ import { createLocalStore } from '../../services/local/store.ts'
 import type { LocalStore } from '../../services/local/store.ts'
 import type { PromotionProgress } from '../../services/promotion/promoter.ts'
 import { createUploads } from '../../services/uploads.ts'
-import { storeOn } from '../support/b2-stage.ts'
-import { startB2 } from '../support/service.ts'
+import { storeOn } from '../support/b2/stage.ts'
+import { startB2 } from '../support/service/service.ts'
 
 t.test('no file is promoted while the directory is searched, as the search would take it for pending still', async t => {
   const b2 = storeOn(t, await startB2(t))

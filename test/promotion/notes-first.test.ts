@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { isPromoted, MIB, setPromotionStage } from '../support/promotion.ts'
-import { bytes, put } from '../support/service.ts'
+import { isPromoted, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
+import { bytes, put } from '../support/service/service.ts'
 
 t.test('a completion that may still be carried out is written down before the file falls back and B2 is asked to end it, so that nobody promotes the file meanwhile', async t => {
   const first = await setPromotionStage(t, { B2_STALL_TIMEOUT_MS: '300' })

@@ -1,9 +1,9 @@
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { fallBackFor, hold, HOLDS } from '../support/held-promotions.ts'
-import type { Hold } from '../support/held-promotions.ts'
-import { setPromotionStage } from '../support/promotion.ts'
+import { fallBackFor, hold, HOLDS } from '../support/promotion/held-promotions.ts'
+import type { Hold } from '../support/promotion/held-promotions.ts'
+import { setPromotionStage } from '../support/promotion/promotion.ts'
 
 /** The same trouble for longer. */
 function slower ({ fault: { delayMs, bytesPerSecond = 1, ...fault }, ...held }: Hold, times: number): Hold {

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { PromotionProgress } from '../../services/promotion/promoter.ts'
-import { putObject, storeOn } from '../support/b2-stage.ts'
-import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion.ts'
-import { bytes, put } from '../support/service.ts'
+import { putObject, storeOn } from '../support/b2/stage.ts'
+import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
+import { bytes, put } from '../support/service/service.ts'
 
 /** Too large for an object's own metadata. */
 const LARGE_METADATA = Object.fromEntries(Array.from({ length: 6 }, (_, index) => [`field ${index}`, 'ä'.repeat(200)]))

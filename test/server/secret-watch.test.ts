@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
-import { findSecret, learn, learnFromEnv, learnFromHeader, withoutSecret } from '../support/secrets.ts'
+import { findSecret, learn, learnFromEnv, learnFromHeader, withoutSecret } from '../support/run/secrets.ts'
 
 const HEX = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
 const KEY_ID = '005a1b2c3d4e5f60000000007'
@@ -65,5 +65,5 @@ t.test('whatever way a secret is written, the test fails', async t => {
 })
 
 t.test('this process is watched, as all tests are', async t => {
-  t.ok(process.execArgv.includes('--import=./test/support/secret-watch.ts'), 'see .taprc')
+  t.ok(process.execArgv.includes('--import=./test/support/run/secret-watch.ts'), 'see .taprc')
 })

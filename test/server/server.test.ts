@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { begin, send } from '../support/leaving-client.ts'
-import { runServer as run } from '../support/server-process.ts'
-import { b2Env, bytes, filesBelow, inB2, post, put, sha256, startB2 } from '../support/service.ts'
+import { begin, send } from '../support/clients/leaving-client.ts'
+import { runServer as run } from '../support/service/server-process.ts'
+import { b2Env, bytes, filesBelow, inB2, post, put, sha256, startB2 } from '../support/service/service.ts'
 
 t.test('without B2 it warns once, naming what is missing, stores locally, and ends with 0 at SIGTERM', async t => {
   const server = run(t)

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { contentPath, request, rest } from '../support/download.ts'
-import { sendHalf, untilInFlight } from '../support/half-sent.ts'
-import { CALM, filesIn, KIB, MIB, untilB2 } from '../support/promotion.ts'
-import { connect, isError } from '../support/raw-http.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env, bytes, put, startB2 } from '../support/service.ts'
+import { contentPath, request, rest } from '../support/clients/download.ts'
+import { sendHalf, untilInFlight } from '../support/clients/half-sent.ts'
+import { CALM, filesIn, KIB, MIB, untilB2 } from '../support/promotion/promotion.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env, bytes, put, startB2 } from '../support/service/service.ts'
 
 t.test('what can\'t come to its end within the grace is ended, and nothing of it is left', async t => {
   const b2 = await startB2(t)

@@ -1,14 +1,14 @@
 import t from 'tap'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { contentPath, request, rest } from '../support/download.ts'
-import { sendHalf, untilInFlight } from '../support/half-sent.ts'
-import { scrape } from '../support/metrics.ts'
-import { CALM, filesIn, KIB, MIB } from '../support/promotion.ts'
-import { connect, isError } from '../support/raw-http.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env, bytes, put, sha256, startB2 } from '../support/service.ts'
-import { get } from '../support/stored-files.ts'
+import { contentPath, request, rest } from '../support/clients/download.ts'
+import { sendHalf, untilInFlight } from '../support/clients/half-sent.ts'
+import { scrape } from '../support/service/metrics.ts'
+import { CALM, filesIn, KIB, MIB } from '../support/promotion/promotion.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env, bytes, put, sha256, startB2 } from '../support/service/service.ts'
+import { get } from '../support/service/stored-files.ts'
 
 t.test('at SIGTERM all that is under way comes to its end, and nothing new begins', async t => {
   const b2 = await startB2(t)

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { isPromoted, filesIn, KIB, MIB, setPromotionStage, CALM } from '../support/promotion.ts'
-import { runServer } from '../support/server-process.ts'
-import { b2Env } from '../support/service.ts'
+import { isPromoted, filesIn, KIB, MIB, setPromotionStage, CALM } from '../support/promotion/promotion.ts'
+import { runServer } from '../support/service/server-process.ts'
+import { b2Env } from '../support/service/service.ts'
 
 t.test('a promotion under way at SIGTERM stops at a safe point, and the next start goes on', async t => {
   const { b2, service, fallBack } = await setPromotionStage(t)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { bundle } from '../../scripts/bundle.ts'
-import { outputOf } from '../support/demo.ts'
+import { outputOf } from '../support/docs/demo.ts'
 
 t.test('an upload under way is finished after a Ctrl-C that comes twice at once, from the terminal and from npm', async t => {
   const dir = await mkdtemp(join(tmpdir(), 'fastify-b2-uploads-'))

@@ -1,6 +1,6 @@
 import { watch } from 'node:fs'
 import t from 'tap'
-import { b2Env, bytes, inB2, post, put, sha256, startB2, startService } from '../support/service.ts'
+import { b2Env, bytes, inB2, post, put, sha256, startB2, startService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
 const PART = 8 * MIB

@@ -1,0 +1,178 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import t from 'tap'
+import type { Test } from 'tap'
+import { fakeClock } from '../support/run/fake-clock.ts'
+import { filePart } from '../support/forms/forms.ts'
+import { startServiceProcess } from '../support/service/memory-load.ts'
+import { connect, isError } from '../support/clients/raw-http.ts'
+import type { RawClient } from '../support/clients/raw-http.ts'
+import { startRefusals } from '../support/clients/refusals.ts'
+import type { Refusal } from '../support/clients/refusals.ts'
+import { startB2, startService } from '../support/service/service.ts'
+
+const MIB = 1_048_576
+const DRAINED_BYTES = 64 * MIB
+const DRAINED_MS = 5_000
+const BODY_BYTES = 200 * MIB
+const CHUNK = Buffer.alloc(65_536)
+
+function head ({ method, path, headers }: Refusal, length: number, more: Record<string, string> = {}): string {
+  const lines = Object.entries({ host: 'x', ...headers, 'content-length': length, ...more }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`
+}
+
+/** As much of a body as the service looks at. */
+function beginning ({ method, looksAtBytes }: Refusal): Uint8Array {
+  const content = Buffer.alloc(looksAtBytes ? 70_000 : 0)
+  return looksAtBytes && method === 'POST' ? filePart(content) : content
+}
+
+function isRefusal (t: Test, answer: Awaited<ReturnType<RawClient['answer']>>, { status, code }: Refusal): void {
+  isError(t, answer, status, code)
+  t.equal(answer?.headers.get('connection'), 'close')
+  t.equal(answer?.headers.has('retry-after'), [429, 503].includes(status), 'Retry-After where trying again makes sense')
+}
+
+async function isHealthy (t: Test, service: Refusal['service']): Promise<void> {
+  const client = await connect(t, service)
+  await client.send('GET /health HTTP/1.1\r\nhost: x\r\n\r\n')
+  t.equal((await client.answer())?.status, 200)
+}
+
+t.test('an upload that is refused is answered before its body has come', async t => {
+  const clock = fakeClock(t)
+  const refusals = await startRefusals(t)
+  const clients: RawClient[] = []
+  let closed = 0
+  for (const refusal of refusals) {
+    await t.test(`${refusal.name}${refusal.looksAtBytes ? ', by the first 64 KiB' : ''}`, async step => {
+      const client = await connect(t, refusal.service)
+      await client.send(head(refusal, BODY_BYTES))
+      await client.send(beginning(refusal))
+      isRefusal(step, await client.answer(), refusal)
+      step.equal(refusal.service.app.uploads.heldBytes, 0, 'no memory is held for it')
+      client.socket.once('end', () => { closed++ })
+      clients.push(client)
+    })
+  }
+
+  await t.test('and its connection is closed after 5 seconds where the client sends nothing more', async t => {
+    clock.advance(DRAINED_MS - 1)
+    for (const service of new Set(refusals.map(({ service }) => service))) await isHealthy(t, service)
+    t.equal(closed, 0)
+    clock.advance(1)
+    for (const client of clients) t.equal(await client.rest(), '', 'nothing follows the answer')
+    t.equal(closed, refusals.length)
+  })
+})
+
+t.test('a client whose headers come too slowly is told so', async t => {
+  const service = await startService(t)
+  const accepted = once(service.app.server, 'connection') as Promise<[Socket]>
+  const client = await connect(t, service)
+  const [socket] = await accepted
+  await client.send('PUT /uploads/song.mp3 HTTP/1.1\r\nhost: ')
+  // As Node.js does when they have taken a minute; it looks twice a minute.
+  service.app.server.emit('clientError', Object.assign(new Error('Request timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
+  isError(t, await client.answer(), 408, 'upload_stalled')
+})
+
+t.test('a client whose request can\'t be read has 5 seconds to close its side, too', async t => {
+  const clock = fakeClock(t)
+  const service = await startService(t)
+  for (const [sent, status] of [['GARBAGE\r\n\r\n', 400], [`GET / HTTP/1.1\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431], ['PUT /uploads/a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n', 400]] as const) {
+    const accepted = once(service.app.server, 'connection') as Promise<[Socket]>
+    const client = await connect(t, service)
+    const [socket] = await accepted
+    await client.send(sent)
+    isError(t, await client.answer(), status, 'invalid_request')
+    t.equal(await client.rest(), '')
+    clock.advance(DRAINED_MS - 1)
+    await isHealthy(t, service)
+    t.notOk(socket.destroyed)
+    const closed = once(socket, 'close')
+    clock.advance(1)
+    await closed
+  }
+})
+
+t.test('a refused client that goes on sending', async t => {
+  fakeClock(t) // no machine is too slow to send 64 MiB
+  const refusals = await startRefusals(t)
+
+  for (const refusal of refusals) {
+    await t.test(`has its connection closed with the last byte of its body, ${refusal.name}`, async t => {
+      const length = 3 * MIB
+      const client = await connect(t, refusal.service)
+      await client.send(head(refusal, length))
+      const sent = beginning(refusal)
+      await client.send(sent)
+      isRefusal(t, await client.answer(), refusal)
+      await client.send(Buffer.alloc(length - sent.byteLength))
+      t.equal(await client.rest(), '')
+    })
+  }
+
+  const codes = ['unauthorized', 'file_too_large', 'unsupported_media_type', 'shutting_down']
+  for (const refusal of refusals.filter(({ method, code }) => (method === 'PUT' || code === 'unsupported_media_type') && codes.includes(code))) {
+    await t.test(`is read for 64 MiB at most, ${refusal.name}`, async t => {
+      const accepted = once(refusal.service.app.server, 'connection') as Promise<[Socket]>
+      const client = await connect(t, refusal.service)
+      const [socket] = await accepted
+      await client.send(head(refusal, BODY_BYTES))
+      await client.send(beginning(refusal))
+      isRefusal(t, await client.answer(), refusal)
+      const before = socket.bytesRead
+      for (let sent = 0; sent < BODY_BYTES && !client.socket.destroyed; sent += CHUNK.byteLength) await client.send(CHUNK)
+      t.ok(client.socket.destroyed, 'the connection is closed')
+      const drained = socket.bytesRead - before
+      t.ok(drained > DRAINED_BYTES - MIB && drained < DRAINED_BYTES + 4 * MIB, `${drained} bytes were read`)
+      t.equal(refusal.service.app.uploads.heldBytes, 0)
+    })
+  }
+})
+
+t.test('a client that asks by Expect: 100-continue whether to send its body', async t => {
+  for (const refusal of await startRefusals(t)) {
+    const { name, status, looksAtBytes } = refusal
+    await t.test(looksAtBytes ? `is told to, since the service has to look at it, ${name}` : `is told not to, ${name}`, async t => {
+      const client = await connect(t, refusal.service)
+      const first = once(client.socket, 'data') as Promise<[Buffer]>
+      await client.send(head(refusal, BODY_BYTES, { expect: '100-continue' }))
+      t.match((await first).toString(), looksAtBytes ? /^HTTP\/1\.1 100 / : new RegExp(`^HTTP/1\\.1 ${status} `))
+      await client.send(beginning(refusal))
+      isRefusal(t, await client.answer(), refusal)
+      client.socket.end()
+      t.equal(await client.rest(), '')
+    })
+  }
+})
+
+t.test('many refused clients that send a lot take no memory', async t => {
+  const service = await startServiceProcess(t, await startB2(t), { API_KEYS: 'a-key-that-is-long-enough', UPLOAD_MAX_BYTES: String(100 * MIB) })
+  const key = 'authorization: Bearer a-key-that-is-long-enough\r\n'
+  const heads = ['PUT /uploads/a', 'POST /uploads'].flatMap(line => [
+    [`${line} HTTP/1.1\r\nhost: x\r\ncontent-length: ${90 * MIB}\r\n\r\n`, 401],
+    [`${line} HTTP/1.1\r\nhost: x\r\n${key}content-type: multipart/form-data; boundary=b\r\ncontent-length: ${200 * MIB}\r\n\r\n`, 413],
+  ] as const)
+  const sendAll = async (clients: number, bytesEach: number): Promise<void> => {
+    await Promise.all(Array.from({ length: clients }, async (_, index) => {
+      const [head, status] = heads[index % heads.length]!
+      const client = await connect(t, service)
+      await client.send(head)
+      t.equal((await client.answer())?.status, status)
+      for (let sent = 0; sent < bytesEach; sent += CHUNK.byteLength) await client.send(CHUNK)
+      client.socket.destroy()
+    }))
+  }
+  await sendAll(40, 4 * MIB) // as much garbage as there ever is: V8 collects what is outside its heap each 64 MiB
+  const before = await service.report()
+  await sendAll(40, 16 * MIB)
+  const after = await service.report()
+  t.comment(JSON.stringify({ before, after }))
+  t.equal(after.peakHeld, 0, 'the budget was never touched')
+  t.equal(after.inFlight, 0)
+  const growth = after.peakRss - before.peakRss
+  t.ok(growth < 64 * MIB, `${Math.round(growth / MIB)} MiB more for 640 MiB that came`)
+})

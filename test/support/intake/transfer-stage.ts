@@ -1,0 +1,94 @@
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import type { Test } from 'tap'
+import type { B2UploadFailure } from '../../../services/b2/store.ts'
+import { CircuitBreaker } from '../../../services/circuit-breaker.ts'
+import type { CircuitBreakerOptions } from '../../../services/circuit-breaker.ts'
+import { createLocalStore } from '../../../services/local/store.ts'
+import type { LocalStore, LocalStoreOptions } from '../../../services/local/store.ts'
+import { silentLog } from '../../../services/log.ts'
+import type { Receipt } from '../../../services/track.ts'
+import { Transfer } from '../../../services/intake/transfer.ts'
+import type { IncomingFile, TransferStores } from '../../../services/intake/transfer.ts'
+import { chunks, setIntake } from './intake-stage.ts'
+import type { IntakeStage } from './intake-stage.ts'
+import { ScriptedB2 } from '../b2/scripted-b2.ts'
+
+const MIB = 1_048_576
+export const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
+export const KEY = `tracks/${ID}.mp3`
+/** Bytes of a part: less than B2 takes, so that the tests are quick. */
+export const PART = 2 * MIB
+/** Of the upload, for what is noted of it. */
+export const CORRELATION = 'the-correlation-id'
+
+export interface TransferStage {
+  readonly b2: ScriptedB2
+  readonly local: LocalStore
+  /** The local directory. */
+  readonly dir: string
+  readonly breaker: CircuitBreaker
+  /** Takes one file, and says what is known of it beside its bytes. */
+  transfer (source: Readable | Uint8Array, how?: Partial<IncomingFile> & { isLocalOnly?: boolean }): Running
+  /** From now on local storage takes nothing. */
+  breakDisk (): Promise<void>
+}
+
+export interface Running extends IntakeStage {
+  readonly receipt: Promise<Receipt>
+  /** What it said of B2. */
+  readonly failures: Pick<B2UploadFailure, 'error_code' | 'detail' | 'raw' | 'attempts'>[]
+}
+
+/** Transfers between a {@link ScriptedB2} and a real directory. The replay window is two parts and a MiB more. */
+export async function setTransferStage (t: Test, options: {
+  stores?: Partial<TransferStores>, breaker?: Partial<CircuitBreakerOptions>, fs?: NonNullable<LocalStoreOptions['fs']>
+} = {}): Promise<TransferStage> {
+  const dir = t.testdir()
+  const b2 = new ScriptedB2(PART)
+  const local = createLocalStore({ dir, ...(options.fs === undefined ? {} : { fs: options.fs }) })
+  await local.open()
+  t.teardown(() => local.close())
+  const breaker = new CircuitBreaker({ threshold: 2, resetMs: 60_000, ...options.breaker })
+  const common = { local, breaker, windowBytes: 2 * PART + MIB, allowedTypes: [], ...options.stores }
+  return {
+    b2,
+    local,
+    dir,
+    breaker,
+
+    transfer (source, { isLocalOnly = false, ...file } = {}) {
+      const stream = source instanceof Uint8Array ? Readable.from(chunks(source, 65_536)) : source
+      const { expectedBytes } = file
+      const stage = setIntake(t, stream, expectedBytes === undefined ? {} : { expectedBytes })
+      const failures: Running['failures'] = []
+      const stores = { ...common, b2: isLocalOnly ? undefined : b2.store }
+      const transfer = new Transfer(stores, {
+        id: ID,
+        key: KEY,
+        filename: 'Song.mp3',
+        declaredType: undefined,
+        expectedBytes: undefined,
+        context: { correlationId: CORRELATION, log: silentLog },
+        cut: new AbortController().signal,
+        complete: async () => ({}),
+        onB2Failed: failure => { failures.push(failure) },
+        ...file,
+      }, stage.intake)
+      const receipt = transfer.run()
+      receipt.catch(() => {})
+      return { ...stage, receipt, failures }
+    },
+
+    async breakDisk () {
+      await rm(dir, { recursive: true, force: true })
+      await writeFile(dir, 'no directory')
+    },
+  }
+}
+
+/** The file and what is written beside it. */
+export async function storedLocally ({ dir }: Pick<TransferStage, 'dir'>, key = KEY): Promise<{ content: Buffer, receipt: unknown }> {
+  return { content: await readFile(join(dir, key)), receipt: JSON.parse(await readFile(join(dir, `${key}.receipt.json`), 'utf8')) }
+}
