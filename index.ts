@@ -1,11 +1,9 @@
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import b2Client from './plugins/b2-client.ts'
-import type { B2Options } from './plugins/b2-client.ts'
 import correlationId from './plugins/correlation-id.ts'
-import localStore, { kLocalStore } from './plugins/local-store.ts'
-import uploads, { kUploads } from './plugins/uploads.ts'
-import type { UploadsPluginOptions } from './plugins/uploads.ts'
+import localStore, { diskSlots } from './plugins/local-store.ts'
+import uploads from './plugins/uploads.ts'
 import { addSchemas } from './routes/http/schemas.ts'
 import contentRoutes from './routes/content.ts'
 import receiptRoutes from './routes/receipts.ts'
@@ -14,10 +12,10 @@ import type { UploadRoutesOptions } from './routes/uploads.ts'
 import { checkOptions } from './services/config/check-options.ts'
 import { parseConfig } from './services/config/config.ts'
 import type { Environment } from './services/config/config.ts'
-import { createMetrics } from './services/metrics.ts'
+import { createEngine } from './services/engine/engine.ts'
+import type { B2Options, EngineOptions } from './services/engine/engine.ts'
 import type { MetricsOptions } from './services/metrics.ts'
 import { optionsFromConfig } from './services/config/options.ts'
-import { DEFAULT_KEY_PREFIX } from './services/uploads.ts'
 import type { Receipt } from './services/track.ts'
 import type { Uploads } from './services/uploads.ts'
 
@@ -29,7 +27,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' | 'beforePass' | 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<EngineOptions, 'log' | 'isDryRun' | 'local' | 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
@@ -60,6 +58,8 @@ export interface B2UploadsOptions extends Omit<UploadsPluginOptions, 'observer' 
     /** Whether registering fails where the directory can't be used. Default false: a warning, as a full disk always is. */
     readonly required?: boolean | undefined
   }
+  /** Milliseconds that uploads, downloads and promotions under way get when the app closes. Default 30,000. */
+  readonly shutdownGraceMs?: number | undefined
 }
 
 /**
@@ -73,25 +73,21 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', b2, missing, local, preHandler, metrics: metricsOptions, onStored, ...rest } = options
-  const metrics = metricsOptions === undefined ? undefined : createMetrics(metricsOptions)
-  app.addHook('onClose', async () => { metrics?.close() })
+  const { prefix, routes = true, decoratorName = 'uploads', preHandler, onStored, local, shutdownGraceMs = 30_000, ...rest } = options
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
-    // Twice the time for which a client may be silent, and a minute: what its upload survives, its part file has to.
-    const patienceMs = 2 * (rest.idleTimeoutMs ?? 30_000) + 60_000
-    await scope.register(localStore, { ...local, patienceMs, required: local.required ?? false })
-    await scope.register(b2Client, { b2, missing, keyPrefix: rest.keyPrefix ?? DEFAULT_KEY_PREFIX, observer: metrics?.observer })
-    const beforePass = b2 && (async () => await scope[kLocalStore].claimForBucket(b2)) // a full disk had no room for it at the start
-    await scope.register(uploads, {
+    const engine = await createEngine({
       ...rest,
-      beforePass,
-      observer: metrics?.observer,
+      local: { ...local, slots: diskSlots },
+      log: app.log,
       // The routes hand over their own requests, and nobody else does.
       ...(onStored === undefined ? {} : { onStored: (receipt, { request }) => onStored(receipt, { request: request as FastifyRequest | undefined }) }),
     })
-    const own = scope[kUploads]
-    metrics?.watch(own)
+    const own = engine.uploads
+    scope.addHook('onClose', async () => { engine.metrics?.close() })
+    await scope.register(localStore, engine)
+    await scope.register(b2Client, engine)
+    await scope.register(uploads, { uploads: own, shutdownGraceMs })
     app.decorate(decoratorName, own as never)
     if (!routes) return
     await scope.register(async inner => {
@@ -122,7 +118,7 @@ export type { ByteRange } from './services/b2/object-reader.ts'
 export type { Receipt, StoredInB2, StoredLocally, Track, FallbackReason } from './services/track.ts'
 export type { AudioTags } from './services/audio/tags.ts'
 export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion/promoter.ts'
-export type { B2Options } from './plugins/b2-client.ts'
+export type { B2Options } from './services/engine/engine.ts'
 export type { MetricsOptions, MetricsRegistry } from './services/metrics.ts'
 export type { CircuitState } from './services/circuit-breaker.ts'
 export type { LocalStoreStatus } from './services/local/store.ts'

@@ -3,25 +3,20 @@ import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import Fastify from 'fastify'
-import type { FastifyBaseLogger } from 'fastify'
 import pino from 'pino'
 import { loadDotEnv } from './dot-env.ts'
-import b2Uploads from '../index.ts'
 import { createPromotionOutput } from './promote-output.ts'
-import { createB2Store } from '../services/b2/store.ts'
 import { ConfigError, missingB2, parseConfig } from '../services/config/config.ts'
 import type { Config } from '../services/config/config.ts'
+import { DiskSlots } from '../services/disk/slots.ts'
+import { createEngine } from '../services/engine/engine.ts'
 import { collectWhenIdle } from '../services/process/garbage-collection.ts'
 import { onEndSignal } from '../services/process/end-signals.ts'
 import type { EndSignal } from '../services/process/end-signals.ts'
 import { WrongBucketError } from '../services/local/bucket.ts'
-import { createLocalStore } from '../services/local/store.ts'
 import { optionsFromConfig } from '../services/config/options.ts'
 import type { PromotionReport } from '../services/promotion/promoter.ts'
 import { NOTHING_DONE } from '../services/promotion/report.ts'
-import { createUploads } from '../services/uploads.ts'
-import type { Uploads } from '../services/uploads.ts'
 
 const HELP = `Usage: fastify-b2-uploads-promote [options]
 
@@ -57,11 +52,6 @@ interface Options {
   readonly json: boolean
   readonly verbose: boolean
   readonly help: boolean
-}
-
-interface Promoter extends Pick<Uploads, 'promote'> {
-  /** Ends what is under way at a safe point. */
-  close (): Promise<unknown>
 }
 
 // Standard error is for what the operator has to see to. The SDK's opinion of Node versions to come, in each run, is not.
@@ -136,14 +126,16 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
   }, signal => process.exit(exitCodeOf(signal)))
 
   const log = pino({ level: verbose ? config.LOG_LEVEL : 'silent' }, pino.destination({ fd: stderr.fd, sync: true }))
-  const promoter = dryRun ? await lookInto(config, log) : await open(config, log)
-  let closed: Promise<unknown> | undefined
-  const close = async (): Promise<unknown> => await (closed ??= promoter.close())
+  const { local, ...rest } = optionsFromConfig(config)
+  const slots = new DiskSlots(Number(process.env['UV_THREADPOOL_SIZE']) || undefined)
+  const engine = await createEngine({ ...rest, local: { ...local, required: true, slots }, log, promoteIntervalMs: 0, isDryRun: dryRun })
+  let closed: Promise<void> | undefined
+  const close = async (): Promise<void> => await (closed ??= engine.close(config.SHUTDOWN_GRACE_MS))
   let report: PromotionReport
   try {
     // Which ends a file that B2 hangs on when the grace is over; should it fail, it does so again below.
     stop.signal.addEventListener('abort', () => { close().catch(() => {}) })
-    report = await promoter.promote({ dryRun, retrySetAside, signal: stop.signal, onProgress: output.onProgress })
+    report = await engine.uploads.promote({ dryRun, retrySetAside, signal: stop.signal, onProgress: output.onProgress })
   } catch (error) {
     output.fail(messageOf(error))
     throw error
@@ -160,36 +152,6 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
 /** Whether this process leaves anything undone; what another one is promoting is that one's. */
 function isLeft ({ failed, set_aside: setAside, skipped, elsewhere, pending }: PromotionReport): boolean {
   return failed + setAside > 0 || skipped > elsewhere || pending > elsewhere
-}
-
-/** The service's plugin without its routes. */
-async function open (config: Config, log: pino.Logger): Promise<Promoter> {
-  const { local, ...options } = optionsFromConfig(config)
-  const app = Fastify({ loggerInstance: log as FastifyBaseLogger })
-  try {
-    await app.register(b2Uploads, { ...options, local: { ...local, required: true }, routes: false, promoteIntervalMs: 0 })
-    await app.ready()
-  } catch (error) {
-    await app.close()
-    throw error
-  }
-  return { promote: app.uploads.promote, close: async () => await app.close() }
-}
-
-/** Opens nothing, so that neither the directory nor B2 is tidied up. */
-async function lookInto (config: Config, log: pino.Logger): Promise<Promoter> {
-  const { b2, local: localOptions, ...options } = optionsFromConfig(config)
-  const local = createLocalStore({ ...localOptions, log })
-  await local.assertBucket(b2!)
-  const store = createB2Store({ ...b2!, log })
-  const uploads = createUploads({ ...options, b2: store, local, log, promoteIntervalMs: 0 })
-  return {
-    promote: uploads.promote,
-    async close () {
-      await uploads.close()
-      await Promise.all([store.close(), local.close()])
-    },
-  }
 }
 
 function exitCodeOf (signal: EndSignal): number {

@@ -1,8 +1,6 @@
 import fp from 'fastify-plugin'
-import { createUploads } from '../services/uploads.ts'
-import type { UploadService, UploadsOptions } from '../services/uploads.ts'
-import { kB2 } from './b2-client.ts'
-import { kLocalStore } from './local-store.ts'
+import type { Engine } from '../services/engine/engine.ts'
+import type { UploadService } from '../services/uploads.ts'
 
 /** The decorator's name, which no host's own can collide with. */
 export const kUploads = Symbol('fastify-b2-uploads.uploads')
@@ -14,14 +12,13 @@ declare module 'fastify' {
   }
 }
 
-export interface UploadsPluginOptions extends Omit<UploadsOptions, 'b2' | 'local' | 'log'> {
-  /** Milliseconds that uploads, downloads and promotions under way get when the app closes. Default 30,000. */
-  readonly shutdownGraceMs?: number | undefined
+export interface UploadsPluginOptions extends Pick<Engine, 'uploads'> {
+  /** Milliseconds that uploads, downloads and promotions under way get when the app closes. */
+  readonly shutdownGraceMs: number
 }
 
-/** Decorates what stores, finds, moves and removes files, working with both stores. */
-export default fp<UploadsPluginOptions>(async (app, { shutdownGraceMs = 30_000, ...options }) => {
-  const uploads = createUploads({ ...options, b2: app[kB2], local: app[kLocalStore], log: app.log })
+/** Decorates what stores, finds, moves and removes files, and closes it with the app: register it after the stores. */
+export default fp<UploadsPluginOptions>(async (app, { uploads, shutdownGraceMs }) => {
   app.decorate(kUploads, uploads)
   let closed: Promise<void> | undefined
   // Before the server stops listening: who comes now is told so, rather than finding a closed port.
@@ -31,7 +28,7 @@ export default fp<UploadsPluginOptions>(async (app, { shutdownGraceMs = 30_000, 
   })
   // Before the stores are closed.
   app.addHook('onClose', async () => { await closed })
-}, { name: 'uploads', fastify: '5.x', dependencies: ['b2-client', 'local-store'] })
+}, { name: 'uploads', fastify: '5.x' })
 
 /** Fastify takes a `preClose` hook that lasts as long as `pluginTimeout` for one that hangs, and its `close` rejects. */
 const TIMEOUT_MARGIN_MS = 500

@@ -1,10 +1,9 @@
 import Fastify from 'fastify'
-import b2Client from '../../../plugins/b2-client.ts'
-import localStore from '../../../plugins/local-store.ts'
-import uploads, { kUploads } from '../../../plugins/uploads.ts'
 import uploadRoutes from '../../../routes/uploads.ts'
 import { parseConfig } from '../../../services/config/config.ts'
 import { optionsFromConfig } from '../../../services/config/options.ts'
+import { createEngine } from '../../../services/engine/engine.ts'
+import { silentLog as log } from '../../../services/log.ts'
 
 /**
  * A service that is to be killed. It waits for a message before it begins, so that the next one can be kept ready, and takes
@@ -17,14 +16,12 @@ process.once('message', start)
 process.on('disconnect', () => process.exit())
 
 async function start (): Promise<void> {
-  const { b2, local, ...options } = optionsFromConfig(parseConfig(process.env))
+  const { local, ...options } = optionsFromConfig(parseConfig(process.env))
+  const { uploads } = await createEngine({ ...options, log, local: { ...local, required: true, sweepDelayMs: TAKE_OVER_MS, claimDelayMs: TAKE_OVER_MS } })
   const app = Fastify()
-  await app.register(localStore, { ...local, required: true, sweepDelayMs: TAKE_OVER_MS, claimDelayMs: TAKE_OVER_MS })
-  await app.register(b2Client, { b2, keyPrefix: options.keyPrefix })
-  await app.register(uploads, options)
-  await app.register(uploadRoutes, { uploads: app[kUploads] })
+  await app.register(uploadRoutes, { uploads })
   app.get<{ Params: { name: string } }>('/content/:name', async (request, reply) => {
-    const { stream } = await app[kUploads].content(request.params.name)
+    const { stream } = await uploads.content(request.params.name)
     return await reply.send(stream)
   })
   process.send?.(await app.listen({ port: 0, host: '127.0.0.1' }))

@@ -4,26 +4,35 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
-import localStore, { kLocalStore } from '../../plugins/local-store.ts'
-import { filesBelow, newKey, put, uuidV7 } from '../fixtures/local-files.ts'
+import localStore, { kLocalStore } from '../../../plugins/local-store.ts'
+import { openLocalStore } from '../../../services/engine/open-local-store.ts'
+import type { OpenLocalStoreOptions } from '../../../services/engine/open-local-store.ts'
+import type { LocalStore } from '../../../services/local/store.ts'
+import type { Log } from '../../../services/log.ts'
+import { filesBelow, newKey, put, uuidV7 } from '../../fixtures/local-files.ts'
 
 function build (t: Test) {
   const lines: Array<Record<string, unknown>> = []
-  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(JSON.parse(line)) } } } })
-  t.teardown(() => app.close())
-  return { app, lines }
+  const log: Log = { info () {}, warn: (fields, msg) => { lines.push({ level: 40, ...fields, msg }) }, error: (fields, msg) => { lines.push({ level: 50, ...fields, msg }) } }
+  const open = async (options: Omit<OpenLocalStoreOptions, 'log'>): Promise<LocalStore> => {
+    const store = await openLocalStore({ ...options, log })
+    t.teardown(async () => { await store.close() })
+    return store
+  }
+  return { open, lines }
 }
 
 t.test('the app has a store that is open, and closes it', async t => {
-  const { app, lines } = build(t)
+  const app = Fastify()
+  const { open, lines } = build(t)
   const dir = join(t.testdir(), 'storage')
-  await app.register(localStore, { dir, required: true })
+  await app.register(localStore, { local: await open({ dir, required: true }) })
   await app.ready()
   t.match(await app[kLocalStore].status(), { writable: true })
   const key = newKey()
   await (await app[kLocalStore].create(key)).commit({ key })
-  const open = await app[kLocalStore].create(newKey())
-  await open.write(Buffer.from('half'))
+  const writer = await app[kLocalStore].create(newKey())
+  await writer.write(Buffer.from('half'))
   await app.close()
   t.same(filesBelow(dir), [key, `${key}.receipt.json`])
   await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError' })
@@ -31,9 +40,9 @@ t.test('the app has a store that is open, and closes it', async t => {
 })
 
 t.test('a required directory that cannot be used stops the start and names itself', async t => {
-  const { app } = build(t)
+  const { open } = build(t)
   const dir = join(t.testdir({ file: '' }), 'file')
-  await t.rejects(Promise.resolve(app.register(localStore, { dir, required: true })), {
+  await t.rejects(open({ dir, required: true }), {
     message: `The local storage directory "${dir}" (LOCAL_STORAGE_DIR) cannot be created or written. The local directory cannot be used: the disk or file system reported an error (mkdir EEXIST)`,
     cause: { name: 'LocalStoreError', error_code: 'io_error' }
   })
@@ -41,7 +50,7 @@ t.test('a required directory that cannot be used stops the start and names itsel
 
 for (const code of ['ENOSPC', 'EDQUOT']) {
   t.test(`a full disk (${code}) stops no start, is swept, and takes files once there is room`, async t => {
-    const { app, lines } = build(t)
+    const { open: openStore, lines } = build(t)
     const dir = t.testdir()
     const stale = `.${uuidV7()}.part`
     put(dir, stale)
@@ -56,26 +65,24 @@ for (const code of ['ENOSPC', 'EDQUOT']) {
     // The sweep's own timer does not keep a process alive.
     const alive = setInterval(() => {}, 10_000)
     t.teardown(() => clearInterval(alive))
-    await app.register(localStore, { dir, required: true, sweepDelayMs: 1, fs: { open, unlink } })
-    await app.ready()
+    const store = await openStore({ dir, required: true, sweepDelayMs: 1, fs: { open, unlink } })
     t.match(lines, [{ level: 40, dir, err: { error_code: 'disk_full' }, msg: /is full/ }])
     await sweeping
     t.same(filesBelow(dir), [])
-    await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError', error_code: 'disk_full' })
+    await t.rejects(store.create(newKey()), { name: 'LocalStoreError', error_code: 'disk_full' })
     isFull = false
-    t.ok(await (await app[kLocalStore].create(newKey())).commit({}))
+    t.ok(await (await store.create(newKey())).commit({}))
   })
 }
 
 t.test('without being required it is a warning, and the store works once the cause is gone', async t => {
-  const { app, lines } = build(t)
+  const { open, lines } = build(t)
   const dir = join(t.testdir({ file: '' }), 'file')
-  await app.register(localStore, { dir, required: false })
-  await app.ready()
+  const store = await open({ dir, required: false })
   t.match(lines, [{ level: 40, dir, err: { error_code: 'io_error' }, msg: /cannot be created or written/ }])
-  t.match(await app[kLocalStore].status(), { writable: false })
-  await t.rejects(app[kLocalStore].create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
+  t.match(await store.status(), { writable: false })
+  await t.rejects(store.create(newKey()), { name: 'LocalStoreError', error_code: 'io_error' })
 
   rmSync(dir)
-  t.ok(await (await app[kLocalStore].create(newKey())).commit({}))
+  t.ok(await (await store.create(newKey())).commit({}))
 })

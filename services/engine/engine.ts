@@ -1,0 +1,103 @@
+import { join } from 'node:path'
+import { createB2Store } from '../b2/store.ts'
+import type { B2Store, B2StoreOptions } from '../b2/store.ts'
+import { createLocalStore } from '../local/store.ts'
+import type { LocalStore, LocalStoreOptions } from '../local/store.ts'
+import { createMetrics } from '../metrics.ts'
+import type { Metrics, MetricsOptions } from '../metrics.ts'
+import { openLocalStore } from './open-local-store.ts'
+import { createUploads, DEFAULT_KEY_PREFIX } from '../uploads.ts'
+import type { UploadService, UploadsOptions } from '../uploads.ts'
+
+/** The bucket and how to reach it. @interface */
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'removeHere' | 'keyPrefix' | 'onFailure'>
+
+export interface EngineOptions extends Omit<UploadsOptions, 'b2' | 'local' | 'observer' | 'beforePass'> {
+  /** Undefined for local-only mode. */
+  readonly b2?: B2Options | undefined
+  /** Variables that `b2` would need and that are not set, for the log. */
+  readonly missing?: readonly string[] | undefined
+  readonly local: Omit<LocalStoreOptions, 'log' | 'patienceMs'> & { readonly required?: boolean | undefined }
+  readonly metrics?: MetricsOptions | undefined
+  /** Whether it is for `promote({ dryRun: true })` alone: then it tidies up neither the directory nor B2. Default false. */
+  readonly isDryRun?: boolean
+}
+
+/** All that stores, finds, moves and removes files. */
+export interface Engine {
+  readonly local: LocalStore
+  /** Undefined in local-only mode. */
+  readonly b2: B2Store | undefined
+  readonly uploads: UploadService
+  readonly metrics: Metrics | undefined
+  /** Takes no more uploads, gives what is under way `graceMs` to end, and closes both stores. */
+  close (graceMs: number): Promise<void>
+}
+
+/**
+ * Makes the whole engine out of plain options. B2 is not called: a key that may upload often may not look at the bucket.
+ * @throws {TypeError} for a bad option; what opening the directory throws
+ */
+export async function createEngine ({ b2: bucket, missing = [], local: directory, metrics: metricsOptions, isDryRun = false, ...options }: EngineOptions): Promise<Engine> {
+  const { log, idleTimeoutMs = 30_000 } = options
+  const metrics = metricsOptions && createMetrics(metricsOptions)
+  const observer = metrics?.observer
+  let local: LocalStore | undefined
+  let b2: B2Store | undefined
+  async function closeStores (): Promise<void> {
+    await b2?.close()
+    await local?.close()
+    metrics?.close()
+  }
+  try {
+    // Twice the time for which a client may be silent, and a minute: what its upload survives, its part file has to.
+    const storeOptions = { ...directory, log, patienceMs: 2 * idleTimeoutMs + 60_000 }
+    local = isDryRun ? createLocalStore(storeOptions) : await openLocalStore({ ...storeOptions, destination: bucket })
+    if (bucket === undefined && missing.length > 0) {
+      log.warn({ missing }, `B2 is not configured, ${missing.join(', ')} missing: ` +
+        `running local-only, uploads are stored in ${local.dir} and stay there`)
+    }
+    if (bucket !== undefined && isDryRun) await local.assertBucket(bucket)
+    b2 = bucket && createB2Store({
+      ...bucket,
+      log,
+      onFailure: error_code => observer?.b2Failed(error_code),
+      ...(isDryRun ? {} : besideLocal(local, options.keyPrefix ?? DEFAULT_KEY_PREFIX)),
+    })
+    const opened = local
+    const beforePass = bucket && !isDryRun ? async () => await opened.claimForBucket(bucket) : undefined // a full disk had no room for it at the start
+    const uploads = createUploads({ ...options, b2, local, observer, beforePass })
+    metrics?.watch(uploads)
+    return {
+      local,
+      b2,
+      uploads,
+      metrics,
+      async close (graceMs) {
+        await uploads.close(graceMs)
+        await closeStores()
+      },
+    }
+  } catch (error) {
+    await closeStores()
+    throw error
+  }
+}
+
+/** B2's leftovers are written down in the local directory, and nothing is removed from B2 that has a file or receipt there. */
+function besideLocal (local: LocalStore, keyPrefix: string): Partial<B2StoreOptions> {
+  return {
+    // Without a prefix, unfinished uploads in the bucket may be anybody's.
+    ...(keyPrefix === '' ? {} : { keyPrefix }),
+    leftoversDir: join(local.dir, '.leftovers'),
+    leftoversDisk: { fs: local.fs, mayBlock: !local.isHanging },
+    isWanted: async key => await local.find(key) !== undefined,
+    async isBusy (key) {
+      if (!await local.isClaimedElsewhere(key)) return false
+      const claim = await local.claim(key) // takes over that of a process that died
+      await claim?.release()
+      return claim === undefined
+    },
+    removeHere: async key => await local.remove(key),
+  }
+}
