@@ -1,6 +1,6 @@
 import type { Dir, Dirent } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import type { FileSystem } from '../local/directory.ts'
+import type { FileSystem } from './file-system.ts'
 import { BoundedFile } from './bounded-file.ts'
 import type { RunBounded } from './bounded-file.ts'
 import type { DiskSlots, DiskUse } from './slots.ts'

@@ -1,4 +1,4 @@
-import { DiskTimeoutError } from './timeout-error.ts'
+import { DiskTimeoutError } from './errors.ts'
 
 /**
  * What an operation is for: uploads that fall back and deletions (`write`), content and receipts (`read`), promotion, claims and

@@ -13,8 +13,8 @@ import type { Observer } from '../observer.ts'
 import type { Receipt } from '../track.ts'
 import { Transfer } from './transfer.ts'
 import type { TransferStores } from './transfer.ts'
-import { UnderWay } from '../under-way.ts'
-import { untilAborted } from '../until-aborted.ts'
+import { UnderWay } from '../tasks/under-way.ts'
+import { untilAborted } from '../tasks/until-aborted.ts'
 import { ClientGoneError, UploadError } from '../upload-errors.ts'
 
 /** What is known of a file besides its bytes. */

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
-import { syncDirectory, type FileSystem } from './directory.ts'
-import { errnoOf, toLocalStoreError } from './errors.ts'
+import { errnoOf } from '../disk/errors.ts'
+import type { FileSystem } from '../disk/file-system.ts'
+import { PartFile } from '../disk/part-file.ts'
+import { toLocalStoreError } from './errors.ts'
 import { temporaryName } from './names.ts'
 
 /** Says which bucket the files of a directory are promoted to. */
@@ -56,25 +58,21 @@ export function createBucketMarker ({ fs, root, dir }: { fs: FileSystem, /** Abs
       `promoted to. ${why}. If that is ${name(own)}, remove it and start again.`, cause === undefined ? {} : { cause })
   }
 
-  /** At one stroke, synced, and never over another one's: a name without `.part` is whole, and the first one to have it stays. */
+  /** Never replaces the marker of another process: the first one stays. */
   async function write (own: Destination): Promise<void> {
     const part = join(root, temporaryName('note'))
-    const file = await fs.open(part, 'wx', 0o600)
-    try {
-      try {
-        await file.writeFile(`${JSON.stringify({ endpoint: originOf(own.endpoint), bucket: own.bucket })}\n`)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await fs.link(part, path).catch(async (error: unknown) => {
-        if (NO_LINKS.has(errnoOf(error) ?? '')) await fs.rename(part, path)
-        else if (errnoOf(error) !== 'EEXIST') throw error
-      })
-    } finally {
-      await fs.unlink(part).catch(() => {}) // renamed, or at worst the sweep takes it
-    }
-    await syncDirectory(fs, root)
+    const file = await PartFile.create(fs, part)
+    await file.publish({ endpoint: originOf(own.endpoint), bucket: own.bucket }, path, {
+      async giveName () {
+        try {
+          await fs.link(part, path)
+        } catch (error) {
+          if (NO_LINKS.has(errnoOf(error) ?? '')) return await file.rename(path)
+          if (errnoOf(error) !== 'EEXIST') throw error
+        }
+        await fs.unlink(part).catch(() => {}) // at worst the sweep removes it
+      },
+    })
   }
 
   async function claimForBucket (own: Destination): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { DiskTimeoutError } from '../disk/timeout-error.ts'
+import { DiskTimeoutError, errnoOf } from '../disk/errors.ts'
 
 export type LocalErrorCode = 'disk_full' | 'permission_denied' | 'io_error'
 
@@ -55,12 +55,6 @@ export function toLocalStoreError (cause: unknown, what: string): LocalStoreErro
   const reason = cause instanceof DiskTimeoutError ? `the disk or file system hangs, ${cause.message}` : REASONS[errorCode]
   const message = `${what}: ${reason}${facts === '' ? '' : ` (${facts})`}`
   return new LocalStoreError(message, { error_code: errorCode, syscall, code, cause })
-}
-
-/** The errno name an error carries, where it carries one; Node's own `ERR_…` codes are none. */
-export function errnoOf (error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
-  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined
 }
 
 function codeOf (errno: string | undefined): LocalErrorCode {

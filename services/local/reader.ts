@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import type { FileSystem } from './directory.ts'
-import { errnoOf, toLocalStoreError } from './errors.ts'
+import type { FileSystem } from '../disk/file-system.ts'
+import { errnoOf } from '../disk/errors.ts'
+import { toLocalStoreError } from './errors.ts'
 import { LocalStream } from './stream.ts'
 
 /** Positions of bytes, both inclusive. */

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
-import { syncDirectory, unlinkIfThere, type FileSystem } from './directory.ts'
-import { LocalStoreError, errnoOf, toLocalStoreError } from './errors.ts'
+import { assertFree, exists, ifThere, syncDirectory, unlinkIfThere, type FileSystem } from '../disk/file-system.ts'
+import { PartFile } from '../disk/part-file.ts'
+import { LocalStoreError, toLocalStoreError } from './errors.ts'
 import { placeOf, temporaryName, type LocalPlace } from './names.ts'
-import { writeSmallFile, type SmallFileTools } from './small-file.ts'
-import type { UploadContext } from '../log.ts'
-import { assertFree, exists } from './stamp.ts'
+import type { Heartbeat } from './writing/heartbeat.ts'
+import type { Log, UploadContext } from '../log.ts'
 import { isTrack, type Receipt } from '../track.ts'
 
 /** What the store knows of a key. */
@@ -31,36 +31,46 @@ export interface Receipts {
   reasonOf (key: string): Promise<string>
 }
 
-export interface ReceiptsOptions extends SmallFileTools {
+export interface ReceiptsOptions {
+  fs: FileSystem
   /** Reads receipts. Default: `fs`. */
   reading?: FileSystem
   /** Absolute path. */
   root: string
+  heartbeat: Heartbeat
   makeDirectory: (directory: string) => Promise<void>
+  log: Log
 }
 
 /** Of those that can't be read, and are told of only once. */
 const MOST_TROUBLES = 10_000
 
 export function createReceipts (options: ReceiptsOptions): Receipts {
-  const { fs, reading = fs, root, makeDirectory, log } = options
+  const { fs, reading = fs, root, heartbeat, makeDirectory, log } = options
   const troubles = new Map<string, string>()
 
   async function read (key: string, { receipt: path }: LocalPlace): Promise<KeptReceipt | undefined> {
     try {
-      const kept = parseReceipt(await reading.readFile(path, 'utf8'), key)
+      const text = await ifThere(reading.readFile(path, 'utf8'))
+      const kept = text === undefined ? undefined : parseReceipt(text, key)
       troubles.delete(key)
       return kept
     } catch (cause) {
-      if (errnoOf(cause) === 'ENOENT') {
-        troubles.delete(key)
-        return undefined
-      }
       const err = toLocalStoreError(cause, 'The receipt could not be read from local storage')
       if (!troubles.has(key)) log.error({ err, key }, 'a receipt in the local store cannot be read; it and its file are left alone')
       troubles.set(key, err.message)
       if (troubles.size > MOST_TROUBLES) troubles.delete(troubles.keys().next().value!)
       throw err
+    }
+  }
+
+  async function write (partPath: string, path: string, value: object, own = log): Promise<void> {
+    const file = await heartbeat.creating(partPath, () => PartFile.create(fs, partPath))
+    heartbeat.add(file)
+    try {
+      await file.publish(value, path, { warn: (err, message) => own.warn({ err }, message) })
+    } finally {
+      heartbeat.delete(file)
     }
   }
 
@@ -93,7 +103,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     try {
       await makeDirectory(place.directory)
       await assertFree(fs, place.data, place.receipt)
-      await writeSmallFile({ ...options, log: context?.log ?? log }, place.receiptPart, place.receipt, withCorrelationId(receipt, context))
+      await write(place.receiptPart, place.receipt, withCorrelationId(receipt, context), context?.log)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The receipt could not be kept locally')
     }
@@ -104,7 +114,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     try {
       if (!await exists(fs, receipt)) return
       // Written under a name of its own: one left behind by a kill must not stop another process.
-      await writeSmallFile(options, join(directory, temporaryName('note')), note, { reason, at: new Date().toISOString() })
+      await write(join(directory, temporaryName('note')), note, { reason, at: new Date().toISOString() })
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be set aside in local storage')
     }

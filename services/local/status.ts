@@ -1,6 +1,5 @@
-import { DiskTimeoutError } from '../disk/timeout-error.ts'
-import type { FileSystem } from './directory.ts'
-import { errnoOf } from './errors.ts'
+import { DiskTimeoutError, errnoOf } from '../disk/errors.ts'
+import type { FileSystem } from '../disk/file-system.ts'
 import type { FreeSpace } from './writing/free-space.ts'
 
 /** How the local directory is. */

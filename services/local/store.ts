@@ -5,19 +5,18 @@ import { boundedFileSystem, type DiskDeadlines } from '../disk/bounded-file-syst
 import { DiskSlots, type DiskUse } from '../disk/slots.ts'
 import { createBucketMarker, type Destination } from './bucket.ts'
 import { CLAIM_DELAY_MS, createClaims, type Claim } from './waiting/claims.ts'
-import { createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from './directory.ts'
-import { LocalStoreError, errnoOf, toLocalStoreError } from './errors.ts'
+import { assertFree, createDirectoryMaker, syncDirectory, unlinkIfThere, type FileSystem } from '../disk/file-system.ts'
+import { LocalStoreError, toLocalStoreError } from './errors.ts'
 import { createFileWriter, RECEIPT_BYTES, type LocalFileWriter } from './writing/file-writer.ts'
 import { createFreeSpace, type Reservation } from './writing/free-space.ts'
 import { createHeartbeat } from './writing/heartbeat.ts'
 import { silentLog, type Log, type UploadContext } from '../log.ts'
 import { assertKey, placeOf, temporaryName } from './names.ts'
-import { PartFile } from './writing/part-file.ts'
+import { PartFile } from '../disk/part-file.ts'
 import { createOwners } from './owners/owners.ts'
 import { createPending, type Pending, type PendingFile } from './waiting/pending.ts'
 import { openDataFile, type OpenFile } from './reader.ts'
 import { createReceipts, type FoundFile } from './receipts.ts'
-import { assertFree } from './stamp.ts'
 import { createStatus, type LocalStoreStatus } from './status.ts'
 import { survey, type Survey } from './waiting/survey.ts'
 import { SWEEP_DELAY_MS, sweepLeftovers, sweepUndecided, type RemovedLeftovers } from './owners/sweep.ts'
@@ -86,11 +85,6 @@ export interface LocalStore {
   status (): Promise<LocalStoreStatus>
   /** `dir` joined with the key; relative where `dir` is. */
   location (key: string): string
-  /**
-   * The receipt as it was committed, undefined where there is none. It does not say that the file is still there.
-   * @throws LocalStoreError
-   */
-  readReceipt (key: string): Promise<unknown>
   /**
    * Removes file and receipt, durably; what is not there is no error.
    * @throws LocalStoreError
@@ -328,16 +322,6 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     return join(dir, key)
   }
 
-  async function readReceipt (key: string): Promise<unknown> {
-    const { receipt } = placeOf(root, key)
-    try {
-      return JSON.parse(await reading.readFile(receipt, 'utf8'))
-    } catch (cause) {
-      if (errnoOf(cause) === 'ENOENT') return undefined
-      throw toLocalStoreError(cause, 'The receipt could not be read from local storage')
-    }
-  }
-
   async function sizeOf (path: string): Promise<number> {
     return await fs.lstat(path).then(({ size }) => size, () => 0)
   }
@@ -389,7 +373,6 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     create: async (key, info) => await work(() => begin(key, info)),
     status,
     location,
-    readReceipt,
     remove,
     removeFile,
     pending: pending.files,

@@ -1,7 +1,7 @@
 import { join, relative, sep } from 'node:path'
 import { setImmediate as othersRun } from 'node:timers/promises'
-import type { FileSystem } from './directory.ts'
-import { errnoOf } from './errors.ts'
+import type { FileSystem } from '../disk/file-system.ts'
+import { errnoOf } from '../disk/errors.ts'
 import { isSearched } from './names.ts'
 
 /** Names that come at once. Others on the event loop have their turn after each batch. */

@@ -7,7 +7,7 @@ import type { PromotionOutcome } from './outcome.ts'
 import { PromotionUpload } from './upload.ts'
 import type { PromotionStores } from './upload.ts'
 import type { Receipt, Track } from '../track.ts'
-import { untilAborted } from '../until-aborted.ts'
+import { untilAborted } from '../tasks/until-aborted.ts'
 
 /** Between two looks whether a file that is promoted without a claim is still here. */
 const LOOK_INTERVAL_MS = 1_000

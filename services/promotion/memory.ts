@@ -1,5 +1,6 @@
 import type { MemoryAccount, MemoryLease } from '../memory/account.ts'
-import { untilAborted } from '../until-aborted.ts'
+import { Places } from '../tasks/places.ts'
+import { untilAborted } from '../tasks/until-aborted.ts'
 
 /** Part of the budget that promotions may hold together, if there is more than one. */
 const SHARE = 1 / 4
@@ -12,7 +13,7 @@ export class PromotionMemory {
   readonly #account: MemoryAccount
   readonly #limit: number
   #held = 0
-  #lastTurn: Promise<void> = Promise.resolve()
+  readonly #turn = new Places(1)
   #onFree = (): void => {}
 
   constructor (account: MemoryAccount) {
@@ -22,18 +23,14 @@ export class PromotionMemory {
 
   /** Waits for the bytes, and gives what pays them back. @throws the reason of `signal` */
   async take (bytes: number, signal: AbortSignal): Promise<() => void> {
-    let endTurn = (): void => {}
-    const turn = new Promise<void>(resolve => { endTurn = resolve })
-    const before = this.#lastTurn
-    this.#lastTurn = before.then(() => turn)
+    const leave = await this.#turn.enter(signal)
     try {
-      await untilAborted(before, signal)
       while (this.#held > 0 && this.#held + bytes > this.#limit) {
         await untilAborted(new Promise<void>(resolve => { this.#onFree = resolve }), signal)
       }
       return await this.#takeNow(bytes, signal)
     } finally {
-      endTurn()
+      leave()
     }
   }
 

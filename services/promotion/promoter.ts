@@ -10,6 +10,7 @@ import { PromotionPass } from './pass.ts'
 import { PromotionQueue } from './queue.ts'
 import { NOTHING_DONE } from './report.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
+import { oneAtATime } from '../tasks/one-at-a-time.ts'
 import type { Receipt } from '../track.ts'
 
 export type { PromoteOptions, PromotionProgress, PromotionReport }
@@ -69,7 +70,8 @@ export function createPromoter (options: PromoterOptions): Promoter {
   const memory = new PromotionMemory(options.account)
   /** What runs of its own accord; none of them rejects. */
   const background = new Set<Promise<void>>()
-  let lastTurn: Promise<unknown> = Promise.resolve()
+  /** Passes and counts don't overlap: a file that is promoted during a count would be pending after it. */
+  const inTurn = oneAtATime()
   let current: PromotionPass | undefined
   let isWoken = false
   const closing = new AbortController()
@@ -78,13 +80,6 @@ export function createPromoter (options: PromoterOptions): Promoter {
   async function promote (how: PromoteOptions = {}): Promise<PromotionReport> {
     if (b2 === undefined) return { ...NOTHING_DONE }
     return await inTurn(async () => closing.signal.aborted ? { ...NOTHING_DONE, pending: local.waiting().files } : await runPass(b2, how))
-  }
-
-  /** Passes and looks don't overlap: what is promoted during a look would count as pending after it. */
-  async function inTurn<T> (work: () => Promise<T>): Promise<T> {
-    const own = lastTurn.catch(() => {}).then(work)
-    lastTurn = own
-    return await own
   }
 
   async function runPass (b2: B2Store, how: PromoteOptions): Promise<PromotionReport> {
@@ -114,12 +109,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
     current?.goOn()
     if (intervalMs === 0 || b2 === undefined || isWoken || closing.signal.aborted) return
     isWoken = true
-    const before = lastTurn
-    inBackground(async () => {
-      await before.catch(() => {})
-      isWoken = false
-      await promote()
-    })
+    inBackground(() => inTurn(async () => { isWoken = false }).then(() => promote()))
   }
 
   function schedule (b2: B2Store): void {
@@ -156,7 +146,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
       clearTimeout(timer)
       current?.stop()
       const cut = setTimeout(() => current?.cut(), graceMs)
-      await lastTurn.catch(() => {})
+      await inTurn(async () => {})
       await Promise.all(background)
       clearTimeout(cut)
     },

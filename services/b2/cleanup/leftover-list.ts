@@ -3,6 +3,7 @@ import type { B2ErrorCode } from '../error-codes.ts'
 import type { Leftover, Leftovers, Note } from './leftovers.ts'
 import { companionKey } from '../object-receipt.ts'
 import type { Log } from '../../log.ts'
+import { oneAtATime } from '../../tasks/one-at-a-time.ts'
 
 /** A leftover that waits to be removed. */
 export interface Waiting extends Note {
@@ -29,7 +30,7 @@ export class LeftoverList {
   readonly #waiting = new Map<string, Waiting>()
   /** Ids on disk that are another bucket's, or can't be understood. */
   #passedOver = new Set<string>()
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #inTurn = oneAtATime()
   readonly #troubles = new Set<'read' | 'write' | 'remove'>()
 
   constructor (disk: Leftovers | undefined, bucket: string, log: Log | undefined) {
@@ -177,13 +178,6 @@ export class LeftoverList {
       else if (!this.#waiting.has(id)) this.#take(note, true)
     }
     this.#passedOver = passedOver
-  }
-
-  /** One after the other. */
-  #inTurn<Result> (task: () => Promise<Result>): Promise<Result> {
-    const run = this.#turn.then(task)
-    this.#turn = run.catch(() => {})
-    return run
   }
 
   /** Logs a failure of the disk, but not again before the same works. */

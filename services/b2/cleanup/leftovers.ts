@@ -1,9 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { createDirectoryMaker, syncDirectory } from '../../local/directory.ts'
-import type { FileSystem } from '../../local/directory.ts'
-import { errnoOf } from '../../local/errors.ts'
+import { createDirectoryMaker, ifThere, syncDirectory, unlinkIfThere, type FileSystem } from '../../disk/file-system.ts'
+import { PartFile } from '../../disk/part-file.ts'
 import type { Log } from '../../log.ts'
 
 /** Something that a failure left, or may have left, in B2. */
@@ -88,48 +88,26 @@ export class Leftovers {
 
   /** Ids of what is on the list, oldest first. Rejects where the directory is there and can't be read. */
   async ids (): Promise<string[]> {
-    let names: string[]
-    try {
-      names = await this.#fs.readdir(this.#dir)
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return []
-      throw error
-    }
+    const names = await ifThere(this.#fs.readdir(this.#dir)) ?? []
     await this.#sweep(names)
     return this.#notesAmong(names)
   }
 
   /** Undefined where it is gone, or can't be understood. Rejects where the disk fails. */
   async read (id: string): Promise<Note | undefined> {
-    let text: string
-    try {
-      text = await this.#fs.readFile(this.#path(id), 'utf8')
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined
-      throw error
-    }
-    return this.#parse(id, text)
+    const text = await ifThere(this.#fs.readFile(this.#path(id), 'utf8'))
+    return text === undefined ? undefined : this.#parse(id, text)
   }
 
   /** Resolves when neither a kill nor a power cut can take the note away. Rejects where it could not be written. */
   async write ({ id, bucket, leftover, notedAt }: Note): Promise<void> {
     await this.#makeDirectory(this.#dir) // each time: somebody may have tidied up
-    const name = `.${id}.json.part`
-    const part = join(this.#dir, name)
+    // A name of its own for each try: what one that failed may have left stops no later one.
+    const name = `.${randomUUID()}.json.part`
     this.#own.add(name)
     try {
-      const file = await this.#fs.open(part, 'w', 0o600)
-      try {
-        await file.writeFile(`${JSON.stringify({ bucket, ...leftover, noted_at: new Date(notedAt).toISOString() })}\n`)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await this.#fs.rename(part, this.#path(id))
-      await syncDirectory(this.#fs, this.#dir)
-    } catch (error) {
-      await this.#fs.unlink(part).catch(() => {}) // at worst the next look at the directory finds it
-      throw error
+      const file = await PartFile.create(this.#fs, join(this.#dir, name))
+      await file.publish({ bucket, ...leftover, noted_at: new Date(notedAt).toISOString() }, this.#path(id))
     } finally {
       this.#own.delete(name)
     }
@@ -137,13 +115,7 @@ export class Leftovers {
 
   /** Takes a note off the list, durably; one that is not there is no error. */
   async remove (id: string): Promise<void> {
-    try {
-      await this.#fs.unlink(this.#path(id))
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return
-      throw error
-    }
-    await syncDirectory(this.#fs, this.#dir)
+    if (await unlinkIfThere(this.#fs, this.#path(id))) await syncDirectory(this.#fs, this.#dir)
   }
 
   #readNow (id: string): Note | undefined {

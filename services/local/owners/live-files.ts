@@ -1,8 +1,7 @@
-import type { FileSystem } from '../directory.ts'
-import { errnoOf } from '../errors.ts'
+import { stampOf, type FileSystem } from '../../disk/file-system.ts'
+import { errnoOf } from '../../disk/errors.ts'
 import type { Owners } from './owners.ts'
 import type { Log } from '../../log.ts'
-import { stampOf } from '../stamp.ts'
 
 /** Looks at what may belong to somebody who can't be asked; many, so that a pause of this process saves at most one. */
 const LOOKS = 10

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join, relative } from 'node:path'
-import type { FileSystem } from '../directory.ts'
-import { errnoOf } from '../errors.ts'
+import { errnoOf } from '../../disk/errors.ts'
+import { ifThere, type FileSystem } from '../../disk/file-system.ts'
 import { answerQuestions, askOwner, machineId, type OwnerSocket } from './owner-socket.ts'
 import type { Log } from '../../log.ts'
 
@@ -108,15 +108,6 @@ export function createOwners ({ fs, root, patienceMs, isOurs, log }: OwnersOptio
     isTouching = false
   }
 
-  async function entries (): Promise<string[]> {
-    try {
-      return await fs.readdir(register)
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return []
-      throw error
-    }
-  }
-
   async function ask (paths: readonly string[]): Promise<Inquiry> {
     const own = await opened
     const alive = new Set<string>()
@@ -140,7 +131,7 @@ export function createOwners ({ fs, root, patienceMs, isOurs, log }: OwnersOptio
       else for (const name of answer) alive.add(join(root, name))
     }
 
-    await Promise.all((await entries()).map(askOne))
+    await Promise.all((await ifThere(fs.readdir(register)) ?? []).map(askOne))
     return { alive, isSilent, patienceMs: patience, dead, elsewhere }
   }
 

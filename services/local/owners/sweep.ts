@@ -1,10 +1,9 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FileSystem } from '../directory.ts'
-import { errnoOf } from '../errors.ts'
+import { exists, stampOf, type FileSystem } from '../../disk/file-system.ts'
+import { errnoOf } from '../../disk/errors.ts'
 import { isUnchanged, judgeLiveFiles, type JudgeOptions, type LiveFiles, type Seen } from './live-files.ts'
 import { kindOf, placeIn } from '../names.ts'
-import { exists, stampOf } from '../stamp.ts'
 import type { SeenOfFile, Survey } from '../waiting/survey.ts'
 import { filesBelow } from '../walk.ts'
 

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FileSystem } from '../directory.ts'
-import { errnoOf, toLocalStoreError } from '../errors.ts'
+import { errnoOf } from '../../disk/errors.ts'
+import { ifThere, stampOf, type FileSystem } from '../../disk/file-system.ts'
+import { toLocalStoreError } from '../errors.ts'
 import type { Heartbeat } from '../writing/heartbeat.ts'
 import type { Log } from '../../log.ts'
 import { placeOf, temporaryName, type LocalPlace } from '../names.ts'
 import type { Owners } from '../owners/owners.ts'
-import { PartFile } from '../writing/part-file.ts'
-import { stampOf } from '../stamp.ts'
+import { PartFile } from '../../disk/part-file.ts'
 
 /** As long as the sweep waits, for the same reasons. */
 export const CLAIM_DELAY_MS = 5_000
@@ -122,9 +122,8 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
 
   async function mayBeUnclaimed (key: string): Promise<boolean> {
     try {
-      return (await fs.stat(placeOf(root, key).receipt)).mtimeMs === UNCLAIMED.getTime()
+      return (await ifThere(fs.stat(placeOf(root, key).receipt)))?.mtimeMs === UNCLAIMED.getTime()
     } catch (cause) {
-      if (errnoOf(cause) === 'ENOENT') return false
       throw toLocalStoreError(cause, 'The file\'s receipt could not be looked at in local storage')
     }
   }
@@ -181,10 +180,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
   }
 
   async function look (path: string): Promise<string | undefined> {
-    return await stampOf(fs, path).catch(error => {
-      if (errnoOf(error) === 'ENOENT') return undefined
-      throw error
-    })
+    return await ifThere(stampOf(fs, path))
   }
 
   async function takeOver (place: LocalPlace, stopped: AbortSignal): Promise<PartFile | undefined> {

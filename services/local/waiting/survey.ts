@@ -1,10 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FileSystem } from '../directory.ts'
-import { errnoOf } from '../errors.ts'
+import { exists, ifThere, stampOf, type FileSystem } from '../../disk/file-system.ts'
 import type { Seen } from '../owners/live-files.ts'
 import { kindOf, placeIn, type LocalPlace } from '../names.ts'
-import { exists, stampOf } from '../stamp.ts'
 import type { Tally } from './tally.ts'
 import { filesBelow } from '../walk.ts'
 
@@ -54,10 +52,10 @@ export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promi
     }
     const place = placeIn(directory, file.name)
     if (file.kind === 'receipt') {
-      const size = await sizeOf(fs, place.data)
-      if (size !== undefined) {
+      const data = await ifThere(fs.lstat(place.data))
+      if (data !== undefined) {
         found.surplusDataFiles--
-        measurement.saw(`${prefix}${file.name}`, size)
+        measurement.saw(`${prefix}${file.name}`, data.size)
         return
       }
     } else if (await exists(fs, place.data)) {
@@ -84,14 +82,5 @@ export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promi
     return found
   } finally {
     measurement.cancel()
-  }
-}
-
-async function sizeOf (fs: FileSystem, path: string): Promise<number | undefined> {
-  try {
-    return (await fs.lstat(path)).size
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
   }
 }

@@ -1,10 +1,11 @@
-import { syncDirectory, type FileSystem } from '../directory.ts'
+import { syncDirectory, type FileSystem } from '../../disk/file-system.ts'
 import { LocalStoreError, toLocalStoreError } from '../errors.ts'
 import type { Reservation } from './free-space.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Log } from '../../log.ts'
 import type { LocalPlace } from '../names.ts'
-import { PartFile } from './part-file.ts'
+import { oneAtATime } from '../../tasks/one-at-a-time.ts'
+import { PartFile } from '../../disk/part-file.ts'
 
 /** Set aside for the receipt and for half-filled blocks. */
 export const RECEIPT_BYTES = 16_384 // 16 KiB
@@ -64,15 +65,9 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
   /** Whether the file may have its name, so that others see it. */
   let mayBeVisible = false
   let nextCheck = CHECK_BYTES
-  let turn: Promise<unknown> = Promise.resolve()
+  const inTurn = oneAtATime()
 
   heartbeat.add(data)
-
-  function takeTurn<T> (step: () => Promise<T>): Promise<T> {
-    const run = turn.then(step)
-    turn = run.catch(() => {})
-    return run
-  }
 
   async function removeAll (reason: LocalStoreError): Promise<void> {
     if (ended !== undefined) return
@@ -157,8 +152,8 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     get bytesWritten () {
       return data.length
     },
-    write: chunk => takeTurn(() => attempt(() => write(chunk))),
-    commit: receipt => takeTurn(() => attempt(() => commit(receipt))),
-    discard: () => takeTurn(() => removeAll(new LocalStoreError(`${FAILED}: it was discarded`, { error_code: 'io_error' })))
+    write: chunk => inTurn(() => attempt(() => write(chunk))),
+    commit: receipt => inTurn(() => attempt(() => commit(receipt))),
+    discard: () => inTurn(() => removeAll(new LocalStoreError(`${FAILED}: it was discarded`, { error_code: 'io_error' })))
   }
 }

@@ -1,4 +1,4 @@
-import type { FileSystem } from '../directory.ts'
+import type { FileSystem } from '../../disk/file-system.ts'
 import { LocalStoreError } from '../errors.ts'
 
 /** What is free on the file system of the directory. */

@@ -6,7 +6,7 @@ import t from 'tap'
 import { boundedFileSystem, patient } from '../../../services/disk/bounded-file-system.ts'
 import { DiskSlots } from '../../../services/disk/slots.ts'
 import type { DiskUse } from '../../../services/disk/slots.ts'
-import { DiskTimeoutError } from '../../../services/disk/timeout-error.ts'
+import { DiskTimeoutError } from '../../../services/disk/errors.ts'
 
 /** Operations that return when they are told to. */
 function build (threads?: number) {

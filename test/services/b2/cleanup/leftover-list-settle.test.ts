@@ -7,7 +7,7 @@ import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
 import type { Leftover } from '../../../../services/b2/cleanup/leftovers.ts'
 import { companionKey } from '../../../../services/b2/object-receipt.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
-import type { FileSystem } from '../../../../services/local/directory.ts'
+import type { FileSystem } from '../../../../services/disk/file-system.ts'
 
 const KEY = 'a.mp3'
 const OBJECT = { kind: 'object', key: KEY } as const

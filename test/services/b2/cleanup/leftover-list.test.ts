@@ -7,7 +7,7 @@ import type { Waiting } from '../../../../services/b2/cleanup/leftover-list.ts'
 import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
 import type { Leftover, Note } from '../../../../services/b2/cleanup/leftovers.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
-import type { FileSystem } from '../../../../services/local/directory.ts'
+import type { FileSystem } from '../../../../services/disk/file-system.ts'
 
 const OBJECT = { kind: 'object', key: 'a.mp3' } as const
 const DOUBLES = { kind: 'doubles', key: 'a.mp3' } as const

@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { judgeLiveFiles, type LiveFiles } from '../../../../services/local/owners/live-files.ts'
 import type { Inquiry } from '../../../../services/local/owners/owners.ts'
-import { stampOf } from '../../../../services/local/stamp.ts'
+import { stampOf } from '../../../../services/disk/file-system.ts'
 import { ownersWith, recordingLog } from '../../../fixtures/local-files.ts'
 
 async function build (t: Test, count: number) {

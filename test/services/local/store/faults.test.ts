@@ -172,7 +172,7 @@ t.test('a removal or a receipt that the disk refuses is an error with its code',
   const store = createLocalStore({ dir: t.testdir(), fs: { unlink: denied, readFile: denied as unknown as typeof nodeFs.readFile } })
   t.teardown(() => store.close())
   await t.rejects(store.remove(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied' })
-  await t.rejects(store.readReceipt(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied' })
+  await t.rejects(store.find(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied' })
   await t.rejects(store.takeUp(newKey()), { name: 'LocalStoreError', error_code: 'permission_denied', message: /could not be taken up again/ })
 })
 

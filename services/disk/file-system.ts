@@ -1,10 +1,10 @@
 import { dirname } from 'node:path'
 import { errnoOf } from './errors.ts'
 
-/** The part of Node that the local store does its work with; tests pass faulty ones. */
+/** The part of Node that all work on the disk is done with; tests pass faulty ones. */
 export type FileSystem = typeof import('node:fs/promises')
 
-/** What file systems without directory fsync (FUSE, SMB) answer: they have no such step to wait for. */
+/** What file systems without directory fsync (FUSE, SMB) answer: there is nothing to wait for. */
 const NOT_SUPPORTED = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
 /** Makes the names in a directory durable: a rename survives a power cut only after this. */
@@ -20,25 +20,44 @@ export async function syncDirectory (fs: FileSystem, directory: string): Promise
   }
 }
 
-/** Whether there was anything of this name to take away. Rejects where it stays. */
+/** What an operation on a file gives; undefined if there is no such file or directory. */
+export async function ifThere<T> (operation: Promise<T>): Promise<T | undefined> {
+  return await operation.catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw error
+    return undefined
+  })
+}
+
+/** Whether there was anything of this name to remove. */
 export async function unlinkIfThere (fs: FileSystem, path: string): Promise<boolean> {
-  try {
-    await fs.unlink(path)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
+  return await ifThere(fs.unlink(path).then(() => true)) ?? false
+}
+
+export async function exists (fs: FileSystem, path: string): Promise<boolean> {
+  return await ifThere(fs.lstat(path)) !== undefined
+}
+
+/** Rejects with EEXIST if one of the names is taken: a rename would replace that file silently. */
+export async function assertFree (fs: FileSystem, ...paths: string[]): Promise<void> {
+  for (const path of paths) {
+    if (await exists(fs, path)) throw Object.assign(new Error('the key is stored already'), { code: 'EEXIST', syscall: 'open' })
   }
+}
+
+/** What a file looks like: this changes with every write, heartbeat and replacement. Rejects with ENOENT if the file is not there. */
+export async function stampOf (fs: FileSystem, path: string): Promise<string> {
+  const { ino, size, mtimeNs } = await fs.lstat(path, { bigint: true })
+  return `${ino} ${size} ${mtimeNs}`
 }
 
 /**
  * Returns a function that makes a directory (absolute path) and its missing parents, durably. Calls for the same directory
- * at the same time share one run: none of them goes on before the new names are on the disk.
+ * at the same time share one run: none of them resolves before the new names are on the disk.
  */
 export function createDirectoryMaker (fs: FileSystem): (directory: string) => Promise<void> {
   const running = new Map<string, Promise<void>>()
 
-  // Not with `recursive`: where a system makes no directories though the parent is there, such as /proc, Node tries again for ever.
+  // Not with `recursive`: in places such as /proc, which have the parent but make no directories, Node tries again for ever.
   async function make (directory: string): Promise<void> {
     const parent = dirname(directory)
     try {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { UnderWay } from '../../services/under-way.ts'
-import { fakeClock } from '../support/run/fake-clock.ts'
+import { UnderWay } from '../../../services/tasks/under-way.ts'
+import { fakeClock } from '../../support/run/fake-clock.ts'
 
 /** Whether a promise has settled by now. */
 async function isSettled (promise: Promise<void>): Promise<boolean> {

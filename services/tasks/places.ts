@@ -1,4 +1,4 @@
-import { untilAborted } from '../until-aborted.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** Places for a few at once; who finds none free waits, first come, first served. */
 export class Places {

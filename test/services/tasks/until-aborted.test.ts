@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import t from 'tap'
-import { untilAborted } from '../../services/until-aborted.ts'
+import { untilAborted } from '../../../services/tasks/until-aborted.ts'
 
 const never = new Promise<never>(() => {})
 

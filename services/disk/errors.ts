@@ -13,3 +13,9 @@ export class DiskTimeoutError extends Error {
     this.settled = settled
   }
 }
+
+/** The errno name of an error, if it has one. Node's own `ERR_…` codes don't count. */
+export function errnoOf (error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined
+}

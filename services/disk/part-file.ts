@@ -1,8 +1,13 @@
 import type { FileHandle } from 'node:fs/promises'
-import { patient } from '../../disk/bounded-file-system.ts'
-import { DiskTimeoutError } from '../../disk/timeout-error.ts'
-import type { FileSystem } from '../directory.ts'
-import { errnoOf } from '../errors.ts'
+import { dirname } from 'node:path'
+import { patient } from './bounded-file-system.ts'
+import { DiskTimeoutError, errnoOf } from './errors.ts'
+import { syncDirectory, type FileSystem } from './file-system.ts'
+
+export interface PublishOptions {
+  readonly giveName?: () => Promise<void>
+  readonly warn?: (err: unknown, message: string) => void
+}
 
 /**
  * A file on its way to its final name. It knows every name it may have by now, so that `remove` leaves none of them
@@ -57,6 +62,26 @@ export class PartFile {
     // Noted before the call: on network file systems a rename can happen and be reported as failed.
     this.#names.push(finalPath)
     await this.#noted(this.#fs.rename(this.path, finalPath))
+  }
+
+  /**
+   * Writes a value as JSON, gives the file its final name and closes it, durably: the name is that of a whole file, or it is not
+   * there. Whatever this throws, nothing of the file is left.
+   * @param giveName by default a rename, which replaces a file that has the name already
+   * @param warn told what could not be tidied up
+   */
+  async publish (value: object, finalPath: string, { giveName = () => this.rename(finalPath), warn = () => {} }: PublishOptions = {}): Promise<void> {
+    try {
+      await this.write(Buffer.from(`${JSON.stringify(value)}\n`))
+      await this.sync()
+      await giveName()
+      await syncDirectory(this.#fs, dirname(finalPath))
+    } catch (error) {
+      for (const err of await this.remove()) warn(err, 'a note that could not be written could not be cleaned up')
+      throw error
+    }
+    // The bytes were synced before; a failing close takes nothing back.
+    await this.close().catch((err: unknown) => warn(err, 'a stored file could not be closed'))
   }
 
   /** Shows other processes that the owner lives. Never rejects: at worst a sweep takes the file, and `rename` reports it. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { createDirectoryMaker, syncDirectory, unlinkIfThere } from '../../../services/local/directory.ts'
+import { createDirectoryMaker, syncDirectory, unlinkIfThere } from '../../../services/disk/file-system.ts'
 
 const failure = (code: string): Error => Object.assign(new Error('no'), { code })
 
