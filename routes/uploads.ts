@@ -4,17 +4,18 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { declaredContentType } from '../services/intake/content-type.ts'
-import { allowsChange } from './http/preconditions.ts'
+import type { Source } from '../services/intake/intake.ts'
 import type { Receipt } from '../services/track.ts'
 import { UploadError } from '../services/upload-errors.ts'
-import type { OpenedFile, UploadService } from '../services/uploads.ts'
+import type { UploadService } from '../services/uploads.ts'
+import { assertForm, FormSource } from './form/source.ts'
 import { errorAnswers, receiptAnswer } from './http/answers.ts'
 import { toUploadError } from './http/error-answer.ts'
 import { sendContinue } from './http/expect-continue.ts'
 import { commonOptions } from './http/file-routes.ts'
 import type { RoutesOptions } from './http/file-routes.ts'
-import { assertForm, contentLength, explainFailure, openMultipartFile } from './form/file.ts'
-import { receivedBytes } from './http/received-bytes.ts'
+import { allowsChange } from './http/preconditions.ts'
+import { contentLength, explainFailure, receivedBytes } from './http/request-body.ts'
 import { assertStorable } from './http/upload-head.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
@@ -72,11 +73,10 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         response: answers,
       },
     }, async (request, reply) => {
-      return await receive(uploads, request, reply, {
-        largest: maxBytes + FORM_ALLOWANCE_BYTES,
-        check: () => assertForm(request),
-        open: () => openMultipartFile(request, maxBytes + FORM_ALLOWANCE_BYTES),
-      })
+      const largest = maxBytes + FORM_ALLOWANCE_BYTES
+      assertForm(request)
+      assertAcceptable(request, reply, largest)
+      return await receive(uploads, request, reply, new FormSource(request, largest))
     })
   })
 
@@ -106,7 +106,8 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      return await receive(uploads, request, reply, { largest: maxBytes, open: async () => openRawFile(request, filename) })
+      assertAcceptable(request, reply, maxBytes)
+      return await receive(uploads, request, reply, rawSource(request, filename))
     })
   })
 }
@@ -118,41 +119,24 @@ function named <Schema> ({ schema, url }: { schema: Schema, url: string }): { sc
   return { schema, url: url.replace('*', ':name') }
 }
 
-interface Body {
-  /** Most bytes that it may announce. */
-  readonly largest: number
-  /** Throws where the request's head shows that it will not be accepted. */
-  check? (): void
-  /** Begins to read it. */
-  open (): Promise<OpenedFile>
-}
-
-async function receive (uploads: UploadService, request: FastifyRequest, reply: FastifyReply, { largest, check, open }: Body): Promise<Receipt> {
+async function receive (uploads: UploadService, request: FastifyRequest, reply: FastifyReply, source: Source): Promise<Receipt> {
   begun.add(request.raw)
-  const received = receivedBytes(request.raw)
-  const receipt = await uploads.receive({
-    correlationId: correlationIdOf(request.raw),
-    log: request.log,
-    hostRequest: request,
-    ...(received === undefined ? {} : { received }),
-    async open () {
-      assertAllowed(request)
-      if ((contentLength(request) ?? 0) > largest) {
-        throw new UploadError('file_too_large', `The request announces ${contentLength(request)} bytes, more than is accepted.`)
-      }
-      check?.()
-      assertStorable(request, reply)
-      sendContinue(request.raw, reply.raw)
-      return await open()
-    },
-  })
+  const receipt = await uploads.receive(source, { correlationId: correlationIdOf(request.raw), log: request.log, hostRequest: request })
   reply.code(201)
   reply.header('location', `${prefixOf(request)}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
 }
 
+/** @throws {UploadError} if the request's head shows that it will not be stored */
+function assertAcceptable (request: FastifyRequest, reply: FastifyReply, largest: number): void {
+  assertUnconditional(request)
+  const announced = contentLength(request) ?? 0
+  if (announced > largest) throw new UploadError('file_too_large', `The request announces ${announced} bytes, more than is accepted.`)
+  assertStorable(request, reply)
+}
+
 /** Each upload is a new file: nothing is at its target that a condition could be about (RFC 9110 §13.1). */
-function assertAllowed ({ headers }: FastifyRequest): void {
+function assertUnconditional ({ headers }: FastifyRequest): void {
   if (allowsChange(headers, undefined)) return
   throw new UploadError('precondition_failed', 'If-Match demands a file that is there already, and each upload stores a new one.', {
     hints: ['Send the file without If-Match. To replace one, upload the new file and DELETE the old one.'],
@@ -165,15 +149,17 @@ function prefixOf ({ server, url }: FastifyRequest): string {
   return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix
 }
 
-function openRawFile (request: FastifyRequest, filename: string): OpenedFile {
+function rawSource (request: FastifyRequest, filename: string): Source {
   return {
     stream: request.raw,
     filename,
     contentType: request.headers['content-type'],
     expectedBytes: contentLength(request),
-    isExact: contentLength(request) !== undefined,
-    explain: error => explainFailure(error, request),
+    isExact: true,
+    received: receivedBytes(request.raw),
+    open: async () => { sendContinue(request.raw) },
     complete: async () => ({}),
+    explain: error => explainFailure(error, request),
   }
 }
 

@@ -16,13 +16,14 @@ import type { Observer } from './observer.ts'
 import { createPromoter } from './promotion/promoter.ts'
 import type { Promoter } from './promotion/promoter.ts'
 import { createReceiver } from './intake/receiver.ts'
-import type { FileInfo, OpenedFile, Receiver, StoredContext, UploadRequest } from './intake/receiver.ts'
+import type { FileInfo } from './intake/intake.ts'
+import type { Receiver, StoredContext } from './intake/receiver.ts'
 import { createStoredFiles } from './stored-files.ts'
 import type { StoredFiles } from './stored-files.ts'
 import type { FallbackReason, Receipt } from './track.ts'
 import { UploadError } from './upload-errors.ts'
 
-export type { FileInfo, OpenedFile, UploadRequest }
+export type { FileInfo }
 
 /** Put before every key, where nothing else is said. */
 export const DEFAULT_KEY_PREFIX = 'tracks/'
@@ -238,15 +239,12 @@ export function createUploads (options: UploadsOptions): UploadService {
       const correlationId = info.correlationId ?? uuidv7()
       try {
         return await receiver.receive({
-          correlationId,
-          log: withFields(log, { correlation_id: correlationId }),
-          open: async () => ({
-            ...info,
-            stream: source,
-            expectedBytes: info.size,
-            complete: async () => ({ ...info.metadata }),
-          }),
-        })
+          stream: source,
+          filename: info.filename,
+          contentType: info.contentType,
+          expectedBytes: info.size,
+          complete: async () => ({ ...info.metadata }),
+        }, { correlationId, log: withFields(log, { correlation_id: correlationId }) })
       } catch (error) {
         source.destroy()
         throw error

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
-const waiting = new WeakSet<IncomingMessage>()
+const waiting = new WeakMap<IncomingMessage, ServerResponse>()
 
 /**
  * Has clients that ask by `Expect: 100-continue` whether to send their body wait until it is about to be read: one that is
@@ -9,12 +9,13 @@ const waiting = new WeakSet<IncomingMessage>()
  */
 export function deferContinue (app: FastifyInstance): void {
   app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    waiting.add(request)
+    waiting.set(request, response)
     app.routing(request, response)
   })
 }
 
 /** Tells a client that waits for it to send its body. */
-export function sendContinue (request: IncomingMessage, response: ServerResponse): void {
-  if (waiting.delete(request)) response.writeContinue()
+export function sendContinue (request: IncomingMessage): void {
+  waiting.get(request)?.writeContinue()
+  waiting.delete(request)
 }

@@ -18,7 +18,7 @@ const SHORTEST_RATE_SPAN_MS = 500
  */
 export class ClientPace {
   readonly #options: ClientPaceOptions
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout | undefined
   readonly #history: { readonly at: number, readonly bytes: number }[] = []
   #readingMs = 0
   #readingSince: number | undefined
@@ -30,17 +30,16 @@ export class ClientPace {
     this.#options = options
     this.#lastBytes = options.received()
     this.#history.push({ at: 0, bytes: this.#lastBytes })
-    this.#timer = setInterval(() => this.#look(), Math.min(options.idleTimeoutMs / LOOKS_PER_SPAN, 1_000))
-    this.#timer.unref()
   }
 
-  /** The service reads from now on. */
-  reading (): void {
+  /** Counts time from now on: the service reads. */
+  resume (): void {
+    this.#timer ??= setInterval(() => this.#look(), Math.min(this.#options.idleTimeoutMs / LOOKS_PER_SPAN, 1_000)).unref()
     this.#readingSince ??= performance.now()
   }
 
-  /** The service does not read for now. */
-  notReading (): void {
+  /** Counts no time for now: the service does not read. */
+  pause (): void {
     this.#readingMs = this.#clock()
     this.#readingSince = undefined
   }

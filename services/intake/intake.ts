@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { nextBufferSize } from '../memory/buffer-growth.ts'
+import { mostMemory, nextBufferSize } from '../memory/buffer-growth.ts'
 import type { BufferPool } from '../memory/buffer-pool.ts'
-import type { ClientPace } from './client-pace.ts'
-import type { MemoryLease } from '../memory/account.ts'
+import type { Borrower, MemoryAccount, MemoryLease } from '../memory/account.ts'
+import { ClientPace } from './client-pace.ts'
 import { UploadError } from '../upload-errors.ts'
 
 /** A piece of a file in a buffer of the pool. */
@@ -13,17 +13,43 @@ export interface Part {
   readonly bytes: Uint8Array
 }
 
-export interface IntakeOptions {
+/** What is known of a file besides its bytes. */
+export interface FileInfo {
+  /** The client's file name. */
+  readonly filename?: string | undefined
+  /** Declared media type; it counts if the bytes don't tell. */
+  readonly contentType?: string | undefined
+}
+
+/** A file that is to be stored, and the request or stream that it comes in. */
+export interface Source extends FileInfo {
+  /** The bytes of the file. */
   readonly stream: Readable
-  readonly lease: MemoryLease
-  readonly pool: BufferPool
-  readonly pace: ClientPace
-  /** Largest file accepted, in bytes. */
-  readonly maxBytes: number
-  /** No more than this many bytes come, where that is known; memory was set aside for no more, so more are an error. */
-  readonly expectedBytes?: number
+  /** At most this many bytes come, if that is known; memory is set aside for no more, so more are an error. */
+  readonly expectedBytes?: number | undefined
   /** Whether fewer than `expectedBytes` are an error, too. */
   readonly isExact?: boolean
+  /** Reads what comes before the file. `stream`, `filename` and `contentType` are known from then on. */
+  open? (): Promise<void>
+  /** Waits for what follows the file, and gives the text fields. */
+  complete (): Promise<Record<string, string>>
+  /** Bytes that have come from the client so far, whatever they were; by default those of the file. */
+  readonly received?: (() => number) | undefined
+  /** Says what a failure of `stream` means; by default it is a `malformed_upload`. */
+  explain? (error: unknown): Error
+}
+
+export interface IntakeOptions {
+  readonly account: MemoryAccount
+  readonly pool: BufferPool
+  /** Bytes of a part. */
+  readonly partBytes: number
+  /** Largest file accepted, in bytes. */
+  readonly maxBytes: number
+  /** Milliseconds without a byte after which the client has stalled. */
+  readonly idleTimeoutMs: number
+  /** Least bytes per second, averaged over `idleTimeoutMs`; 0 for no such rule. */
+  readonly minRate: number
 }
 
 /** The source of an upload failed, which is never B2's fault; `cause` is what it failed with. */
@@ -36,13 +62,18 @@ export class SourceError extends Error {
 }
 
 /**
- * The one reader of an upload. It counts and hashes the bytes and gathers them in parts; whatever fails downstream, the
- * source is not touched, so that somebody else can go on with the same bytes.
+ * The one reader of an upload. It counts and hashes the bytes, gathers them in parts, and watches how fast they come. If anything fails
+ * downstream, the source is not touched, so that somebody else can go on with the same bytes.
  */
-export class Intake {
+export class Intake implements Borrower {
+  /** Most memory that it needs. */
+  readonly need: number
+  readonly #source: Source
   readonly #options: IntakeOptions
+  readonly #pace: ClientPace
   readonly #hash = createHash('sha256')
   readonly #failure: Promise<never>
+  #lease!: MemoryLease
   #reject: (error: unknown) => void = () => {}
   #pending: Uint8Array[] = []
   #buffer: Buffer | undefined
@@ -54,11 +85,30 @@ export class Intake {
   #wake: (() => void) | undefined
   #absorbing = false
 
-  constructor (options: IntakeOptions) {
+  constructor (source: Source, options: IntakeOptions) {
+    const { expectedBytes } = source
+    const { partBytes, idleTimeoutMs, minRate } = options
+    this.#source = source
     this.#options = options
+    this.need = expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, partBytes)
     this.#failure = new Promise((_resolve, reject) => { this.#reject = reject })
     this.#failure.catch(() => {})
-    const { stream } = options
+    this.#pace = new ClientPace({
+      idleTimeoutMs,
+      minRate,
+      received: () => source.received?.() ?? this.#received,
+      onStalled: reason => this.fail(new UploadError('upload_stalled', reason === 'idle'
+        ? `Nothing came for ${idleTimeoutMs} ms.`
+        : `Less than ${minRate} bytes a second came over ${idleTimeoutMs} ms.`)),
+    })
+  }
+
+  /** Begins to read. @throws as {@link gather} */
+  async open (): Promise<void> {
+    this.#pace.resume()
+    if (this.#source.open !== undefined) await this.unlessFailed(this.#source.open())
+    this.#lease = this.#options.account.open(this)
+    const { stream } = this.#source
     stream.on('data', this.#onData)
     stream.on('end', this.#onEnd)
     stream.on('error', this.#onError)
@@ -67,6 +117,14 @@ export class Intake {
     if (stream.errored != null) this.#onError(stream.errored)
     else if (stream.readableEnded) this.fail(new SourceError(new Error('The source had been read to its end before.')))
     else if (stream.destroyed) this.#onClose()
+  }
+
+  /** Bytes per second of its client; see {@link ClientPace.rate}. */
+  rate (): number | undefined { return this.#pace.rate() }
+
+  /** Ends it for others, whom its slow client keeps waiting. */
+  end (): void {
+    this.fail(new UploadError('overloaded', 'The upload was slow while others waited for its memory.'))
   }
 
   /** Bytes that came so far. */
@@ -96,7 +154,7 @@ export class Intake {
    * @throws what the source failed with, or what {@link fail} was given.
    */
   async gather (limit: number, interrupt?: AbortSignal): Promise<'full' | 'end' | 'interrupted'> {
-    const { stream, pace } = this.#options
+    const { stream } = this.#source
     const wake = (): void => this.#wake?.()
     interrupt?.addEventListener('abort', wake)
     this.#capacity = Math.min(this.#buffer?.byteLength ?? 0, limit)
@@ -118,16 +176,16 @@ export class Intake {
           continue
         }
         if (this.#ended) {
-          this.#options.lease.takesNoMore()
+          this.#lease.takesNoMore()
           return 'end'
         }
         this.#absorbing = true
         const woken = new Promise<void>(resolve => { this.#wake = resolve })
-        pace.reading()
+        this.#pace.resume()
         stream.resume()
         await woken
         this.#absorbing = false
-        pace.notReading()
+        this.#pace.pause()
       }
     } finally {
       this.#wake = undefined
@@ -146,17 +204,16 @@ export class Intake {
   }
 
   /**
-   * Waits for what follows the file; then all has come, and nothing that the client does matters any more.
+   * Waits for what follows the file, and gives the text fields; then all has come, and nothing that the client does matters any more.
    *
    * @throws as {@link gather}
    */
-  async finish<T> (complete: () => Promise<T>): Promise<T> {
-    const { pace } = this.#options
-    pace.reading()
+  async finish (): Promise<Record<string, string>> {
+    this.#pace.resume()
     try {
-      return await this.unlessFailed(complete())
+      return await this.unlessFailed(this.#source.complete())
     } finally {
-      pace.stop()
+      this.#pace.stop()
     }
   }
 
@@ -167,30 +224,31 @@ export class Intake {
     this.#buffer = undefined
     this.#capacity = 0
     this.#length = 0
-    this.#options.lease.handOver()
+    this.#lease.handOver()
     return part
   }
 
   /** From now on each part is released when it is stored: the window is outgrown. */
   goByParts (): void {
-    this.#options.lease.goByParts(this.capacity)
+    this.#lease.goByParts(this.capacity)
   }
 
   /** Gives a part's memory back. With `reuse` false somebody may still read it, and it is left to the garbage collector. */
   release (part: Part, reuse = true): void {
     if (part.buffer.byteLength === 0) return
     this.#options.pool.takeBack(part.buffer, reuse)
-    this.#options.lease.give(part.buffer.byteLength)
+    this.#lease.give(part.buffer.byteLength)
   }
 
-  /** Lets go of the source and of what was gathered. */
+  /** Lets go of the source and of all memory. */
   close (): void {
-    const { stream, pace } = this.#options
-    pace.stop()
-    stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
+    this.#pace.stop()
+    if (this.#lease === undefined) return // it was never opened
     // 'error' stays: a source may still fail, and nobody else listens.
+    this.#source.stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
     this.release(this.takePart())
     this.#pending = []
+    this.#lease.close()
   }
 
   readonly #onData = (data: unknown): void => {
@@ -199,12 +257,12 @@ export class Intake {
     if (!(chunk instanceof Uint8Array)) return this.fail(new SourceError(new TypeError('The source gives neither bytes nor strings.')))
     this.#received += chunk.byteLength
     if (this.#received > this.#options.maxBytes) {
-      this.#options.stream.pause()
+      this.#source.stream.pause()
       return this.fail(new UploadError('file_too_large', `The file has more than ${this.#options.maxBytes} bytes.`))
     }
-    const { expectedBytes } = this.#options
+    const { stream, expectedBytes } = this.#source
     if (expectedBytes !== undefined && this.#received > expectedBytes) {
-      this.#options.stream.pause()
+      stream.pause()
       return this.fail(new SourceError(new Error(`The source gave more than the ${expectedBytes} bytes that it had announced.`)))
     }
     this.#hash.update(chunk)
@@ -214,18 +272,18 @@ export class Intake {
       return
     }
     this.#pending.push(chunk)
-    this.#options.stream.pause()
+    stream.pause()
     this.#wake?.()
   }
 
   readonly #onEnd = (): void => {
-    const { stream, expectedBytes, isExact } = this.#options
+    const { stream, expectedBytes, isExact } = this.#source
     // What the form parser of a host says of a file that it cut off at a limit of its own (@fastify/busboy).
     if ((stream as { truncated?: unknown }).truncated === true) {
       return this.fail(new UploadError('file_too_large', 'The source was cut off by the form parser that it comes from: the file is larger than its limit.',
         { hints: ['Raise the limit of file sizes (fileSize) of that form parser, or send a smaller file.'] }))
     }
-    if (isExact === true && this.#received !== expectedBytes) {
+    if (isExact === true && expectedBytes !== undefined && this.#received !== expectedBytes) {
       return this.fail(new SourceError(new Error(`The source ended after ${this.#received} of the ${expectedBytes} bytes that it had announced.`)))
     }
     this.#ended = true
@@ -233,12 +291,12 @@ export class Intake {
   }
 
   readonly #onClose = (): void => {
-    if (!this.#ended) this.fail(new SourceError(this.#options.stream.errored ?? new Error('The source was closed before its end.')))
+    if (!this.#ended) this.fail(new SourceError(this.#source.stream.errored ?? new Error('The source was closed before its end.')))
   }
 
   readonly #onError = (error: unknown): void => this.fail(new SourceError(error))
 
-  /** Copies as much as fits; what is left of the chunk, or undefined where nothing is. */
+  /** Copies as much as fits; what is left of the chunk, or undefined if nothing is. */
   #absorb (chunk: Uint8Array): Uint8Array | undefined {
     const room = this.#capacity - this.#length
     const taken = room >= chunk.byteLength ? chunk : chunk.subarray(0, Math.max(room, 0))
@@ -249,7 +307,8 @@ export class Intake {
 
   /** A larger buffer, with the gathered bytes in it; waits for its memory, unless it is interrupted. */
   async #grow (limit: number, more: number, interrupt: AbortSignal | undefined): Promise<void> {
-    const { lease, pool } = this.#options
+    const { pool } = this.#options
+    const lease = this.#lease
     const before = this.#buffer
     const size = this.#nextSize(limit, more)
     const turn = { granted: false }
@@ -272,10 +331,10 @@ export class Intake {
   }
 
   #nextSize (limit: number, more: number): number {
-    const { expectedBytes = Infinity, pace, lease } = this.#options
+    const { expectedBytes = Infinity } = this.#source
     const length = this.#length
     const start = this.#received - this.#pendingBytes() - length
-    return nextBufferSize({ start, length, more, limit, expectedBytes, rate: pace.rate(), isCrowded: lease.isCrowded })
+    return nextBufferSize({ start, length, more, limit, expectedBytes, rate: this.rate(), isCrowded: this.#lease.isCrowded })
   }
 
   #pendingBytes (): number {

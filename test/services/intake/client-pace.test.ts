@@ -32,7 +32,7 @@ function watch (t: Test, { idleTimeoutMs = 30_000, minRate = 1_024 } = {}): Watc
 
 t.test('a client that sends nothing while it is read from is idle', async t => {
   const { clock, pace, stalled } = watch(t)
-  pace.reading()
+  pace.resume()
   clock.advance(29_999)
   t.same(stalled, [])
   clock.advance(1)
@@ -42,14 +42,14 @@ t.test('a client that sends nothing while it is read from is idle', async t => {
 
 t.test('a short idle time is looked at more often', async t => {
   const { clock, pace, stalled } = watch(t, { idleTimeoutMs: 500 })
-  pace.reading()
+  pace.resume()
   clock.advance(500)
   t.same(stalled, ['idle'])
 })
 
 t.test('the rate is known from half a second on', async t => {
   const { clock, pace } = watch(t)
-  pace.reading()
+  pace.resume()
   clock.advance(499)
   t.equal(pace.rate(), undefined)
   clock.advance(1)
@@ -59,7 +59,7 @@ t.test('the rate is known from half a second on', async t => {
 
 t.test('every byte begins the idle time anew', async t => {
   const { clock, pace, stalled, send } = watch(t, { minRate: 0 })
-  pace.reading()
+  pace.resume()
   for (let time = 0; time < 5; time++) {
     send(10, 0.1)
     clock.advance(28_000)
@@ -71,13 +71,13 @@ t.test('every byte begins the idle time anew', async t => {
 
 t.test('a client below the least rate is slow, one at it is not', async t => {
   const enough = watch(t, { minRate: 1_000 })
-  enough.pace.reading()
+  enough.pace.resume()
   enough.send(1_000, 120)
   t.same(enough.stalled, [])
   enough.pace.stop()
 
   const slow = watch(t, { minRate: 1_000 })
-  slow.pace.reading()
+  slow.pace.resume()
   slow.send(990, 29)
   t.same(slow.stalled, [], 'it has a whole span')
   slow.send(990, 2)
@@ -86,7 +86,7 @@ t.test('a client below the least rate is slow, one at it is not', async t => {
 
 t.test('a client that was fast is slow a whole span after it became so, not later', async t => {
   const { pace, stalled, send } = watch(t)
-  pace.reading()
+  pace.resume()
   send(1_000_000, 300)
   send(500, 29)
   t.same(stalled, [])
@@ -96,7 +96,7 @@ t.test('a client that was fast is slow a whole span after it became so, not late
 
 t.test('no rule, no slow client', async t => {
   const { pace, stalled, send } = watch(t, { minRate: 0 })
-  pace.reading()
+  pace.resume()
   send(1, 600)
   t.same(stalled, [])
 })
@@ -104,10 +104,10 @@ t.test('no rule, no slow client', async t => {
 t.test('time in which the service does not read does not count', async t => {
   const { clock, pace, stalled, send } = watch(t)
   for (let time = 0; time < 20; time++) {
-    pace.reading()
-    pace.reading()
+    pace.resume()
+    pace.resume()
     send(100_000, 1)
-    pace.notReading()
+    pace.pause()
     clock.advance(60_000)
   }
   t.same(stalled, [])
@@ -117,7 +117,7 @@ t.test('time in which the service does not read does not count', async t => {
 t.test('the rate is that of the last ten seconds', async t => {
   const { clock, pace, send } = watch(t)
   t.equal(pace.rate(), undefined)
-  pace.reading()
+  pace.resume()
   clock.advance(200)
   t.equal(pace.rate(), undefined, 'too little has been seen')
   send(50_000, 1.8)
@@ -132,7 +132,7 @@ t.test('the rate is that of the last ten seconds', async t => {
 
 t.test('a client from which nothing is awaited any more has no rate and does not stall', async t => {
   const { clock, pace, stalled, send } = watch(t)
-  pace.reading()
+  pace.resume()
   send(1_000_000, 2)
   pace.stop()
   clock.advance(600_000)

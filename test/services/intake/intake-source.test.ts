@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { ClientPace } from '../../../services/intake/client-pace.ts'
+import { ClientPace } from '../../../services/intake/client-pace.ts'
 import { mostMemory } from '../../../services/memory/buffer-growth.ts'
 import { SourceError } from '../../../services/intake/intake.ts'
 import { bytes, sha256 } from '../../support/run/bytes.ts'
@@ -16,15 +16,16 @@ async function until (condition: () => boolean): Promise<void> {
   while (!condition()) await turn()
 }
 
-/** Notes what a pace is told. */
-function callsOf (pace: ClientPace): string[] {
+/** Notes what the watch on a client is told. */
+function callsOf (t: Test): string[] {
   const calls: string[] = []
-  for (const name of ['reading', 'notReading', 'stop'] as const) {
-    const own = pace[name].bind(pace)
-    pace[name] = () => {
+  for (const name of ['resume', 'pause', 'stop'] as const) {
+    const own = ClientPace.prototype[name]
+    ClientPace.prototype[name] = function () {
       calls.push(name)
-      own()
+      own.call(this)
     }
+    t.teardown(() => { ClientPace.prototype[name] = own })
   }
   return calls
 }
@@ -195,32 +196,37 @@ t.test('the first failure counts, and is what the source said, if it said anythi
 })
 
 t.test('a client is timed only while something is awaited of it', async t => {
+  const calls = callsOf(t)
   const stream = new PassThrough({ highWaterMark: PART })
-  const { intake, pace } = setIntake(t, stream)
-  const calls = callsOf(pace)
+  let end = (fields: Record<string, string>): void => { t.fail(`nothing waits for ${JSON.stringify(fields)}`) }
+  const { intake } = setIntake(t, stream, { complete: () => new Promise(resolve => { end = resolve }) })
+  t.same(calls.splice(0), ['resume'])
   const gathered = intake.gather(1_000)
-  t.same(calls, ['reading'])
+  t.same(calls, ['resume'])
   stream.write(bytes(2_500))
   t.equal(await gathered, 'full')
-  t.same(calls, ['reading', 'notReading'])
+  t.same(calls, ['resume', 'pause'])
   intake.takePart()
   t.equal(await intake.gather(1_000), 'full', 'that had come')
-  t.same(calls, ['reading', 'notReading'])
+  t.same(calls, ['resume', 'pause'])
   intake.takePart()
   stream.end()
   t.equal(await intake.gather(1_000), 'end')
-  t.same(calls.splice(0), ['reading', 'notReading', 'reading', 'notReading'])
+  t.same(calls.splice(0), ['resume', 'pause', 'resume', 'pause'])
 
-  let end = (): void => {}
-  const finished = intake.finish(() => new Promise<void>(resolve => { end = resolve }))
-  t.same(calls, ['reading'])
-  end()
+  const finished = intake.finish()
+  t.same(calls, ['resume'])
+  end({})
   await finished
-  t.same(calls.splice(0), ['reading', 'stop'])
-  await t.rejects(intake.finish(async () => { throw new Error('broken form') }), { message: 'broken form' })
-  t.same(calls.splice(0), ['reading', 'stop'])
+  t.same(calls.splice(0), ['resume', 'stop'])
   intake.close()
-  t.same(calls, ['stop'])
+  t.same(calls.splice(0), ['stop'])
+
+  const broken = setIntake(t, Readable.from([]), { complete: async () => { throw new Error('broken form') } }).intake
+  t.equal(await broken.gather(1_000), 'end')
+  calls.length = 0
+  await t.rejects(broken.finish(), { message: 'broken form' })
+  t.same(calls, ['resume', 'stop'])
 })
 
 t.test('what ended is let go of: the source, the signal, what was set aside, and what was gathered', async t => {

@@ -61,7 +61,7 @@ t.test('at the end uploads are refused, those under way have their time, and wha
   const [source, other] = [new PassThrough(), new PassThrough()]
   const good = stage.receive(source)
   const bad = stage.receive(other)
-  const unopened = stage.receiver.receive({ ...stage.context, open: async () => await new Promise(() => {}) })
+  const unopened = stage.receive(new PassThrough(), { open: () => new Promise(() => {}) }).receipt
   unopened.catch(() => {})
   await turn()
   const closed = stage.receiver.close(2_000)

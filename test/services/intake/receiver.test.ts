@@ -78,7 +78,7 @@ t.test('an error of ours is answered as one, and logged with its cause', async t
   const { receipt } = stage.receive(Readable.from([bytes(10)]), { complete: async () => { throw new TypeError('a bug') } })
   t.match(await errorOf(t, receipt), { name: 'UploadError', error_code: 'internal_error', cause: { message: 'a bug' } })
   t.match(stage.lines, [{ level: 'error', event: 'upload.failed', error_code: 'internal_error', err: { message: 'a bug' } }])
-  const unopened = stage.receiver.receive({ ...stage.context, open: async () => { throw new UploadError('missing_file', 'None.') } })
+  const unopened = stage.receive(new PassThrough(), { open: async () => { throw new UploadError('missing_file', 'None.') } }).receipt
   t.match(await errorOf(t, unopened), { error_code: 'missing_file' })
   t.match(stage.lines[1], { event: 'upload.failed', error_code: 'missing_file', size_bytes: 0 })
   t.equal(stage.receiver.inFlight, 0)
@@ -107,7 +107,7 @@ t.test('a client that sends nothing, or too little, is given up, also before its
   const clock = fakeClock(t)
   const stage = await setReceiverStage(t, { idleTimeoutMs: 5_000, minRate: 100 })
   const before = clock.timers
-  const unopened = stage.receiver.receive({ ...stage.context, open: async () => await new Promise(() => {}) })
+  const unopened = stage.receive(new PassThrough(), { open: () => new Promise(() => {}) }).receipt
   clock.advance(5_000)
   t.match(await errorOf(t, unopened), { name: 'UploadError', error_code: 'upload_stalled', message: /5000 ms/ })
 
@@ -117,7 +117,7 @@ t.test('a client that sends nothing, or too little, is given up, also before its
   t.match(await errorOf(t, idle.receipt), { error_code: 'upload_stalled', message: /^Nothing came for 5000 ms/ })
 
   let received = 0
-  const slow = stage.receive(new PassThrough(), {}, { received: () => received })
+  const slow = stage.receive(new PassThrough(), { received: () => received })
   await turn()
   for (let second = 1; second <= 5; second++) {
     received += 99
@@ -135,7 +135,7 @@ t.test('a client that sends nothing, or too little, is given up, also before its
   stream.end()
   t.match(await good.receipt, { track: { size_bytes: 2_020 } })
   t.match(stage.lines.at(-1), { event: 'upload.stored', duration_ms: 20_000 })
-  const broken = stage.receiver.receive({ ...stage.context, open: async () => { throw new ClientGoneError('gone') } })
+  const broken = stage.receive(new PassThrough(), { open: async () => { throw new ClientGoneError('gone') } }).receipt
   t.match(await errorOf(t, broken), { name: 'ClientGoneError' })
   stage.pool.clear()
   await until(() => clock.timers <= before) // the disk may still be read

@@ -90,14 +90,14 @@ for (const moment of ['before', 'while']) {
       }
       stage.b2.onPart = () => {}
       if (moment === 'before') end.abort(new UploadError('shutting_down', 'The end.'))
-      const { receipt, failures } = stage.transfer(content, { expectedBytes: size, cut: end.signal })
+      const { receipt, failures } = stage.transfer(content, { expectedBytes: size, signal: end.signal })
       if (moment === 'while') {
         await until(() => stage.b2.puts.length === 1 || stage.b2.uploads[0]?.parts.length === 2)
         end.abort(new UploadError('shutting_down', 'The end.'))
       }
       const found = await receipt
       t.match(found, { storage: 'local', fallback_reason: { error_code: 'timeout', detail: /had to end/ }, track: { sha256: sha256(content) } })
-      t.match(failures, [{ error_code: 'timeout', attempts: UNAVAILABLE.attempts, mayBeStored: true }])
+      t.match(failures, [{ error_code: 'timeout', attempts: UNAVAILABLE.attempts }])
       t.ok((await storedLocally(stage)).content.equals(content))
       t.same(stage.b2.uploads.map(({ isAborted }) => isAborted), size > PART ? [true] : [])
       t.same([stage.b2.forgotten, stage.breaker.state, stage.breaker.lastError], [[], 'closed', null], 'B2 did not fail')
@@ -112,7 +112,7 @@ t.test('what is not all there any more when the service ends is not stored, nor 
     if (last) end.abort(new UploadError('shutting_down', 'The end.'))
     else upload.acknowledge(part)
   }
-  await t.rejects(stage.transfer(bytes(4 * PART), { cut: end.signal }).receipt, { name: 'UploadError', error_code: 'shutting_down' })
+  await t.rejects(stage.transfer(bytes(4 * PART), { signal: end.signal }).receipt, { name: 'UploadError', error_code: 'shutting_down' })
   await turn()
   t.same([stage.b2.forgotten, stage.breaker.state], [[[KEY, CORRELATION]], 'closed'])
   t.equal(await stage.local.find(KEY), undefined)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { bytes, sha256 } from '../../support/run/bytes.ts'
 import { UNAVAILABLE } from '../../support/b2/scripted-b2.ts'
 import type { ScriptedUpload } from '../../support/b2/scripted-b2.ts'
-import { CORRELATION, KEY, PART, setTransferStage, storedLocally } from '../../support/intake/transfer-stage.ts'
+import { CORRELATION, KEY, PART, setTransferStage, storedLocally, UNAVAILABLE_LOGGED } from '../../support/intake/transfer-stage.ts'
 
 const MIB = 1_048_576
 /** Within the window, and beyond it. */
@@ -80,7 +80,7 @@ for (const [name, onPart] of moments) {
       const stored = await storedLocally(stage)
       t.ok(stored.content.equals(whole))
       t.same(stored.receipt, { ...found, correlation_id: CORRELATION })
-      t.same(failures, [UNAVAILABLE])
+      t.same(failures, [UNAVAILABLE_LOGGED])
       t.same(stage.b2.forgotten, [])
       t.equal(account.heldBytes, 0)
       await stage.local.remove(KEY)

@@ -6,7 +6,7 @@ import { objectMetadata } from '../../../services/b2/object-receipt.ts'
 import type { Track } from '../../../services/track.ts'
 import { bytes, sha256 } from '../../support/run/bytes.ts'
 import { UNAVAILABLE } from '../../support/b2/scripted-b2.ts'
-import { CORRELATION, ID, KEY, setTransferStage, storedLocally } from '../../support/intake/transfer-stage.ts'
+import { CORRELATION, ID, KEY, setTransferStage, storedLocally, UNAVAILABLE_LOGGED } from '../../support/intake/transfer-stage.ts'
 
 const MIB = 1_048_576
 const PNG = Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')
@@ -89,7 +89,7 @@ t.test('what B2 does not take goes to local storage, and the circuit counts it',
     const found = await receipt
     t.match(found, { storage: 'local', fallback_from_b2: true, fallback_reason: REASON, track: trackOf(content, { metadata: complete }) })
     t.same(await storedLocally(stage), { content, receipt: { ...found, correlation_id: CORRELATION } })
-    t.same(failures, [{ ...UNAVAILABLE, mayBeStored: true }])
+    t.same(failures, [UNAVAILABLE_LOGGED])
     t.equal(stage.b2.receipts.length, receipts)
     await stage.local.remove(KEY)
   }

@@ -6,7 +6,8 @@ import { createLocalStore } from '../../../services/local/store.ts'
 import type { Log, UploadContext } from '../../../services/log.ts'
 import { MemoryAccount } from '../../../services/memory/account.ts'
 import { createReceiver } from '../../../services/intake/receiver.ts'
-import type { OpenedFile, Receiver, ReceiverOptions, UploadRequest } from '../../../services/intake/receiver.ts'
+import type { Source } from '../../../services/intake/intake.ts'
+import type { Receiver, ReceiverOptions } from '../../../services/intake/receiver.ts'
 import type { Receipt } from '../../../services/track.ts'
 import { PART } from './intake-stage.ts'
 import { ScriptedB2 } from '../b2/scripted-b2.ts'
@@ -27,7 +28,7 @@ export interface ReceiverStage {
   readonly told: Receipt[]
   /** What was counted, with the arguments. */
   readonly counted: unknown[][]
-  receive (stream: Readable, opened?: Partial<OpenedFile>, request?: Partial<UploadRequest>): { receipt: Promise<Receipt>, received (): number }
+  receive (stream: Readable, more?: Partial<Source>): { receipt: Promise<Receipt>, received (): number }
 }
 
 /** A receiver with a real directory; with a {@link ScriptedB2} where it `hasB2`. */
@@ -70,10 +71,10 @@ export async function setReceiverStage (t: Test, { hasB2 = false, ...options }: 
     told,
     counted,
 
-    receive (stream, opened = {}, request = {}) {
+    receive (stream, more = {}) {
       let received = 0
       stream.on('data', (chunk: Uint8Array) => { received += chunk.byteLength }).pause()
-      const receipt = receiver.receive({ ...context, open: async () => ({ stream, complete: async () => ({}), ...opened }), ...request })
+      const receipt = receiver.receive({ stream, complete: async () => ({}), ...more }, context)
       receipt.catch(() => {})
       return { receipt, received: () => received }
     },

@@ -2,24 +2,27 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Test } from 'tap'
-import type { B2UploadFailure } from '../../../services/b2/store.ts'
 import { CircuitBreaker } from '../../../services/circuit-breaker.ts'
 import type { CircuitBreakerOptions } from '../../../services/circuit-breaker.ts'
 import { createLocalStore } from '../../../services/local/store.ts'
 import type { LocalStore, LocalStoreOptions } from '../../../services/local/store.ts'
+import type { Source } from '../../../services/intake/intake.ts'
 import { silentLog } from '../../../services/log.ts'
+import type { Log } from '../../../services/log.ts'
 import type { Receipt } from '../../../services/track.ts'
 import { Transfer } from '../../../services/intake/transfer.ts'
-import type { IncomingFile, TransferStores } from '../../../services/intake/transfer.ts'
+import type { TransferStores } from '../../../services/intake/transfer.ts'
 import { chunks, setIntake } from './intake-stage.ts'
 import type { IntakeStage } from './intake-stage.ts'
-import { ScriptedB2 } from '../b2/scripted-b2.ts'
+import { ScriptedB2, UNAVAILABLE } from '../b2/scripted-b2.ts'
 
 const MIB = 1_048_576
 export const ID = '01890a5d-ac96-774b-bcce-b302099a8057'
 export const KEY = `tracks/${ID}.mp3`
 /** Bytes of a part: less than B2 takes, so that the tests are quick. */
 export const PART = 2 * MIB
+/** What is logged of {@link UNAVAILABLE}. */
+export const UNAVAILABLE_LOGGED = (({ error_code, detail, attempts, raw }) => ({ error_code, detail, attempts, raw }))(UNAVAILABLE)
 /** Of the upload, for what is noted of it. */
 export const CORRELATION = 'the-correlation-id'
 
@@ -30,15 +33,17 @@ export interface TransferStage {
   readonly dir: string
   readonly breaker: CircuitBreaker
   /** Takes one file, and says what is known of it beside its bytes. */
-  transfer (source: Readable | Uint8Array, how?: Partial<IncomingFile> & { isLocalOnly?: boolean }): Running
+  transfer (source: Readable | Uint8Array, how?: Partial<Pick<Source, 'expectedBytes' | 'complete'>> & {
+    declaredType?: string | undefined, isLocalOnly?: boolean, signal?: AbortSignal
+  }): Running
   /** From now on local storage takes nothing. */
   breakDisk (): Promise<void>
 }
 
 export interface Running extends IntakeStage {
   readonly receipt: Promise<Receipt>
-  /** What it said of B2. */
-  readonly failures: Pick<B2UploadFailure, 'error_code' | 'detail' | 'raw' | 'attempts'>[]
+  /** What it logged of B2. */
+  readonly failures: object[]
 }
 
 /** Transfers between a {@link ScriptedB2} and a real directory. The replay window is two parts and a MiB more. */
@@ -58,24 +63,20 @@ export async function setTransferStage (t: Test, options: {
     dir,
     breaker,
 
-    transfer (source, { isLocalOnly = false, ...file } = {}) {
+    transfer (source, { isLocalOnly = false, expectedBytes, declaredType, complete = async () => ({}), signal = new AbortController().signal } = {}) {
       const stream = source instanceof Uint8Array ? Readable.from(chunks(source, 65_536)) : source
-      const { expectedBytes } = file
-      const stage = setIntake(t, stream, expectedBytes === undefined ? {} : { expectedBytes })
+      const stage = setIntake(t, stream, { expectedBytes, complete })
       const failures: Running['failures'] = []
       const stores = { ...common, b2: isLocalOnly ? undefined : b2.store }
-      const transfer = new Transfer(stores, {
-        id: ID,
-        key: KEY,
-        filename: 'Song.mp3',
-        declaredType: undefined,
-        expectedBytes: undefined,
-        context: { correlationId: CORRELATION, log: silentLog },
-        cut: new AbortController().signal,
-        complete: async () => ({}),
-        onB2Failed: failure => { failures.push(failure) },
-        ...file,
-      }, stage.intake)
+      const log: Log = {
+        ...silentLog,
+        warn (fields) {
+          const { event, error_code, detail, attempts, b2_says: raw } = fields as Record<string, unknown>
+          if (event === 'b2.failed') failures.push({ error_code, detail, attempts, raw })
+        },
+      }
+      const file = { id: ID, key: KEY, filename: 'Song.mp3', declaredType, expectedBytes }
+      const transfer = new Transfer(stores, stage.intake, file, { correlationId: CORRELATION, log }, signal)
       const receipt = transfer.run()
       receipt.catch(() => {})
       return { ...stage, receipt, failures }

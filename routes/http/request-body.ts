@@ -1,5 +1,23 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import type { FastifyRequest } from 'fastify'
+import { ClientGoneError, UploadError } from '../../services/upload-errors.ts'
+import { parserErrorOf } from './parser-error.ts'
+
+/** The request's Content-Length, if it has one. */
+export function contentLength ({ headers }: FastifyRequest): number | undefined {
+  const header = headers['content-length']
+  return header === undefined ? undefined : Number(header)
+}
+
+/** What a failure while the body was read means. */
+export function explainFailure (error: unknown, { raw }: FastifyRequest): UploadError | ClientGoneError {
+  if (error instanceof UploadError) return error
+  const unreadable = parserErrorOf(raw)
+  if (unreadable !== undefined) return unreadable
+  if (!raw.complete && raw.destroyed) return new ClientGoneError('The client went away.', { cause: error })
+  return new UploadError('malformed_upload', 'The body ended early or is not well-formed.', { cause: error })
+}
 
 /**
  * Counts the bytes that a client sends of a request's body. Call it before anybody reads the body. Undefined if the request
