@@ -10,13 +10,14 @@ import { Expectations } from './judge/expected.ts'
 import { assertPromised } from './judge/inspect.ts'
 import { atMoment } from './trouble/moments.ts'
 import { readFile, removeFile } from './clients/readers.ts'
-import type { Moment, Script, Step } from './script.ts'
+import type { Moment, Script, Step, Upload } from './script.ts'
 import { Services } from './service/services.ts'
 import { settle } from './judge/settle.ts'
 import type { Actors } from './judge/settle.ts'
 import type { Stage } from './stage.ts'
 import { Tally } from './judge/tally.ts'
 import { Trouble } from './trouble/trouble.ts'
+import { StandingReaders } from './clients/standing-readers.ts'
 import { Uploads } from './clients/uploads.ts'
 import { Violation } from './judge/violation.ts'
 
@@ -38,6 +39,7 @@ export interface EpisodeResult {
 }
 
 const WAIT_MS = 3_000
+const CROWD_AT_ONCE = 10
 
 /** Runs a script against services, a bucket and a directory of its own, and checks after every step. */
 export async function runEpisode (script: Script, { say = () => {}, settleMs = 60_000 }: EpisodeOptions = {}): Promise<EpisodeResult> {
@@ -61,6 +63,7 @@ export async function runEpisode (script: Script, { say = () => {}, settleMs = 6
   const stage: Stage = { b2, trouble: new Trouble(b2), directory, env, expectations: new Expectations(), orphans: new Set(), tally, say }
   const uploads = new Uploads(stage)
   const services = new Services(stage, uploads, base)
+  const readers = new StandingReaders(stage)
   let index = 0
   const end = (violation: Violation | undefined): EpisodeResult =>
     ({ tally, violation, step: index, log: [...b2.requests.map(request => JSON.stringify(request)), ...services.log] })
@@ -68,8 +71,9 @@ export async function runEpisode (script: Script, { say = () => {}, settleMs = 6
     for (const step of script.steps) {
       say(`${index} ${JSON.stringify(step)}`)
       tally.count('steps')
-      await perform({ stage, services, uploads }, step, settleMs)
+      await perform({ stage, services, uploads, readers }, step, settleMs)
       uploads.check()
+      readers.check()
       await services.check()
       await assertPromised(stage)
       index++
@@ -80,6 +84,7 @@ export async function runEpisode (script: Script, { say = () => {}, settleMs = 6
   } finally {
     await services.close()
     await uploads.close()
+    await readers.goOn()
     stage.trouble.close()
     await b2.close()
     await rm(base, { recursive: true, force: true })
@@ -87,7 +92,7 @@ export async function runEpisode (script: Script, { say = () => {}, settleMs = 6
 }
 
 async function perform (actors: Actors, step: Step, settleMs: number): Promise<void> {
-  const { stage, services, uploads } = actors
+  const { stage, services, uploads, readers } = actors
   const { trouble, tally } = stage
   switch (step.do) {
     case 'start': return await services.start(step.name)
@@ -100,7 +105,11 @@ async function perform (actors: Actors, step: Step, settleMs: number): Promise<v
     case 'throttle': return trouble.throttle(step.bytesPerSecond, step.latencyMs, step.isShared)
     case 'refuse': return await trouble.refuse()
     case 'lift': return await trouble.lift()
-    case 'promote': return await services.promote(step.end)
+    case 'promote':
+      await services.promote(step.end)
+      return
+    case 'share': return await services.share(step.commands)
+    case 'go-on': return await readers.goOn()
     case 'settle': return await settle(actors, settleMs)
     case 'join':
       await uploads.ended()
@@ -110,15 +119,26 @@ async function perform (actors: Actors, step: Step, settleMs: number): Promise<v
       if (service !== undefined) uploads.begin(step.upload, service)
       return
     }
+    case 'crowd': {
+      for (let count = 0; count < step.count; count++) {
+        const upload: Upload = { id: `${step.id}-${count}`, to: step.to, method: 'PUT', size: 100 + count, announced: true, pace: { kind: 'burst' } }
+        const service = services.running(step.to)
+        if (service !== undefined) uploads.begin(upload, service)
+        if (count % CROWD_AT_ONCE === 0) await uploads.ended()
+      }
+      return await uploads.ended()
+    }
     case 'disk':
       if (services.running(step.name) !== undefined) tally.count(`disk: ${kindOfDiskFault(step.fault)}`)
       return await services.running(step.name)?.breakDisk(step.fault)
     case 'mend': return await services.running(step.name)?.mendDisk()
     case 'read':
+    case 'stand':
     case 'delete': {
       const expected = stage.expectations.get(step.id)
       const service = services.running(step.from)
       if (expected?.key === undefined || service === undefined) return
+      if (step.do === 'stand') return readers.begin(expected, service)
       tally.count(`${step.do}s`)
       return step.do === 'read' ? await readFile(expected, { what: step.what, from: service, stage }) : await removeFile(expected, service, stage)
     }

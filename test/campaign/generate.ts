@@ -47,6 +47,7 @@ export function generate (seed: number, length = 60): Script {
     UPLOAD_MAX_BYTES: String(random.pick([40, 40, 12]) * MIB),
     UPLOAD_MAX_CONCURRENT: '40',
     SHUTDOWN_GRACE_MS: String(random.pick([200, 2_000])),
+    DOWNLOAD_IDLE_TIMEOUT_MS: String(random.pick([1_000, 60_000])),
   }
   let uploads = 0
   const name = (): Name => random.pick(names)
@@ -94,6 +95,12 @@ export function generate (seed: number, length = 60): Script {
         add({ do: 'stop', name: stopped }, { do: 'start', name: stopped })
       }],
       [flavour.promote, () => add({ do: 'promote', ...(random.chance(0.5) ? { end: { signal: random.pick(['SIGKILL', 'SIGTERM'] as const), moment: moment() } } : {}) })],
+      [2, () => add(...Array.from({ length: random.between(1, 4) }, (): Step => ({ do: 'stand', id: known(), from: name() })))],
+      [1, () => add({ do: 'go-on' })],
+      // An outage that many files fell back in, and several commands that share them.
+      [flavour.promote / 4, () => add({ do: 'refuse' }, { do: 'crowd', id: `u${++uploads}`, to: name(), count: random.between(20, 80) },
+        ...names.map((name): Step => ({ do: 'stop', name })), { do: 'lift' }, { do: 'share', commands: random.between(2, 4) },
+        ...names.map((name): Step => ({ do: 'start', name })))],
       [0.5, () => add({ do: 'settle' })],
     ])()
   }

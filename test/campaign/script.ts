@@ -75,7 +75,13 @@ export type Step =
   | { readonly do: 'wait', readonly moment: Moment }
   /** Until all uploads have ended. */
   | { readonly do: 'join' }
+  /** So many small files, a few at a time, and until all uploads have ended. */
+  | { readonly do: 'crowd', readonly id: string, readonly to: Name, readonly count: number }
   | { readonly do: 'read', readonly id: string, readonly from: Name, readonly what: 'receipt' | 'content' | 'range' | 'leave' }
+  /** Begins to read a content, and takes nothing of it until `go-on`. */
+  | { readonly do: 'stand', readonly id: string, readonly from: Name }
+  /** Those that stand read the rest. */
+  | { readonly do: 'go-on' }
   | { readonly do: 'delete', readonly id: string, readonly from: Name }
   | { readonly do: 'fault', readonly fault: B2Fault }
   | { readonly do: 'throttle', readonly bytesPerSecond: number, readonly latencyMs: number, readonly isShared?: boolean }
@@ -87,6 +93,8 @@ export type Step =
   | { readonly do: 'mend', readonly name: Name }
   /** The command, on its own; `end` comes at a moment. */
   | { readonly do: 'promote', readonly end?: { readonly signal: 'SIGKILL' | 'SIGTERM', readonly moment: Moment } }
+  /** So many commands at once. While no service runs and both stores are well, they leave nothing. */
+  | { readonly do: 'share', readonly commands: number }
   /** Lifts all faults, waits until all is settled, and compares all that there is with all that there should be. */
   | { readonly do: 'settle' }
 

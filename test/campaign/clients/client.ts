@@ -103,20 +103,31 @@ export function startUpload (url: string, upload: Upload, onSent: (bytes: number
   }
 }
 
-/** Any other request, of the correlation id `id`. Never rejects. */
-export async function ask (url: string, method: string, path: string, headers: Record<string, string>, leaveAfter = Infinity): Promise<Outcome> {
+export interface AskOptions {
+  /** The client goes after so many bytes of the answer. */
+  readonly leaveAfter?: number
+  /** It takes nothing of the answer before. */
+  readonly standsUntil?: Promise<void>
+}
+
+/** Any other request. Never rejects. */
+export async function ask (
+  url: string, method: string, path: string, headers: Record<string, string>, { leaveAfter = Infinity, standsUntil }: AskOptions = {}
+): Promise<Outcome> {
   const request = http.request(`${url}${path}`, { method, agent: false, headers })
   let isLeaving = false
   const outcome = outcomeOf(request, () => isLeaving ? { kind: 'left', sent: 0 } : undefined, received => {
     if (received < leaveAfter) return
     isLeaving = true
     request.destroy()
-  })
+  }, standsUntil)
   request.end()
   return await outcome
 }
 
-function outcomeOf (request: http.ClientRequest, left: () => Outcome | undefined, onData: (received: number) => void = () => {}): Promise<Outcome> {
+function outcomeOf (
+  request: http.ClientRequest, left: () => Outcome | undefined, onData: (received: number) => void = () => {}, standsUntil?: Promise<void>
+): Promise<Outcome> {
   return new Promise(resolve => {
     let wasConnected = false
     let answer: { status: number, headers: http.IncomingHttpHeaders, response: http.IncomingMessage } | undefined
@@ -126,10 +137,14 @@ function outcomeOf (request: http.ClientRequest, left: () => Outcome | undefined
     request.on('socket', socket => { socket.on('connect', () => { wasConnected = true }) })
     request.on('response', response => {
       answer = { status: response.statusCode!, headers: response.headers, response }
-      response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk)
-        onData(received += chunk.byteLength)
-      })
+      const take = (): void => {
+        response.on('data', (chunk: Buffer) => {
+          chunks.push(chunk)
+          onData(received += chunk.byteLength)
+        })
+      }
+      if (standsUntil === undefined) take()
+      else standsUntil.then(take, () => {})
       response.on('error', () => {})
       // A client that was answered before it had sent all stops sending.
       response.on('close', () => request.destroy())

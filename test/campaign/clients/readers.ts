@@ -11,6 +11,8 @@ import { Violation } from '../judge/violation.ts'
 
 export interface ReadOptions {
   readonly what: 'receipt' | 'content' | 'range' | 'leave'
+  /** It begins to read, and stands still until then. */
+  readonly standsUntil?: Promise<void>
   readonly from: Process
   readonly stage: Stage
   /** Whether everything has moved to B2. */
@@ -21,18 +23,24 @@ export interface ReadOptions {
  * Reads a file as a client does. What was promised is there, or its store is out of reach; what was removed is not.
  * @throws {Violation}
  */
-export async function readFile (expected: Expected, { what, from, stage: { directory, trouble }, isSettled = false }: ReadOptions): Promise<void> {
-  const { upload: { id, size }, key } = expected
+export async function readFile (expected: Expected, { what, from, standsUntil, stage: { directory, env, trouble }, isSettled = false }: ReadOptions): Promise<void> {
+  const { upload: { id, size }, key, fate } = expected
   if (key === undefined) return
   const random = new Random(size)
   const first = random.between(0, Math.max(0, size - 1))
   const last = random.between(first, Math.max(0, size - 1))
   const isRange = what === 'range' && size > 0
   const mayFail = mayFailSince(from, trouble)
+  const began = performance.now()
   const path = `/uploads/${key.split('/').at(-1)}${what === 'receipt' ? '' : '/content'}`
-  const outcome = await ask(from.url, 'GET', path, isRange ? { range: `bytes=${first}-${last}` } : {}, what === 'leave' ? size / 2 : Infinity)
+  const outcome = await ask(from.url, 'GET', path, isRange ? { range: `bytes=${first}-${last}` } : {}, {
+    ...(what === 'leave' ? { leaveAfter: size / 2 } : {}),
+    ...(standsUntil === undefined ? {} : { standsUntil }),
+  })
   if (outcome.kind === 'left') return
   if (outcome.kind === 'lost' || !outcome.isWhole) {
+    // It may have stood for too long, or for as long as its file was there.
+    if (standsUntil !== undefined && (performance.now() - began >= Number(env['DOWNLOAD_IDLE_TIMEOUT_MS']) || expected.fate !== 'promised')) return
     // What began well and was cut must not look whole, and does not.
     if (from.ending === undefined && !from.mayDie && !(mayFail() && outcome.kind === 'answered')) throw new Violation('cut-read', `${id} ${what}: ${describe(outcome)}`)
     return
@@ -46,7 +54,7 @@ export async function readFile (expected: Expected, { what, from, stage: { direc
     return
   }
   if (![200, 206].includes(outcome.status)) throw new Violation('wrong-answer', `${id} ${what}: ${describe(outcome)}`)
-  if (expected.fate === 'removed') throw new Violation('revived', `${id} ${key} was removed, and ${what} is answered with ${outcome.status}`)
+  if (fate === 'removed') throw new Violation('revived', `${id} ${key} was removed, and ${what} is answered with ${outcome.status}`)
   if (what === 'receipt') {
     const receipt: Receipt = JSON.parse(String(outcome.body))
     assertReceipt(expected, receipt, directory)

@@ -42,7 +42,8 @@ export async function assertPromised ({ b2, directory, expectations }: Scene): P
   }
 }
 
-function isHere (directory: string, { key = '', upload }: Expected): boolean {
+/** Whether local storage has it. */
+export function isHere (directory: string, { key = '', upload }: Expected): boolean {
   const stats = lstatSync(join(directory, key), { throwIfNoEntry: false })
   return stats?.size === upload.size && lstatSync(join(directory, `${key}${COMPANION}`), { throwIfNoEntry: false }) !== undefined
 }
@@ -123,6 +124,10 @@ async function strayFiles (directory: string): Promise<string[]> {
   const entries = await entriesBelow(directory)
   const files = entries.filter(entry => !entry.isDirectory() && entry.name !== BUCKET_MARKER && !isHeldNote(join(entry.parentPath, entry.name)))
   return files.map(entry => `the file ${join(entry.parentPath, entry.name).slice(directory.length + 1)} is in local storage`)
+}
+
+export async function hasSetAside (directory: string): Promise<boolean> {
+  return (await entriesBelow(directory)).some(({ name }) => name.endsWith('.set-aside.json'))
 }
 
 /** Deletions of files that may have been promoted without a claim are remembered for ten minutes. */

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { entriesBelow } from '../../support/disk/directory-entries.ts'
-import { settleDoubts, strayThings } from './inspect.ts'
+import { hasSetAside, settleDoubts, strayThings } from './inspect.ts'
 import { judgeLines } from './judge.ts'
 import { assertIdle } from '../service/process-checks.ts'
 import { readFile, removeFile } from '../clients/readers.ts'
+import type { StandingReaders } from '../clients/standing-readers.ts'
 import type { Services } from '../service/services.ts'
 import type { Stage } from '../stage.ts'
 import type { Uploads } from '../clients/uploads.ts'
@@ -15,6 +15,7 @@ export interface Actors {
   readonly stage: Stage
   readonly services: Services
   readonly uploads: Uploads
+  readonly readers: StandingReaders
 }
 
 /**
@@ -22,9 +23,10 @@ export interface Actors {
  * byte, and nothing else. @throws {Violation}
  * @param limitMs how long that may take
  */
-export async function settle ({ stage, services, uploads }: Actors, limitMs: number): Promise<void> {
+export async function settle ({ stage, services, uploads, readers }: Actors, limitMs: number): Promise<void> {
   const { expectations, trouble } = stage
   await uploads.ended()
+  await readers.goOn()
   await services.quiet()
   await trouble.lift()
   for (const name of services.names) {
@@ -57,15 +59,11 @@ export async function settle ({ stage, services, uploads }: Actors, limitMs: num
     await readFile(expected, { what: 'content', from: service, stage })
   }
   for (const expected of expectations.of('removed')) await readFile(expected, { what: 'content', from: service, stage })
-  await assertServes({ stage, services, uploads })
-}
-
-async function hasSetAside (directory: string): Promise<boolean> {
-  return (await entriesBelow(directory)).some(({ name }) => name.endsWith('.set-aside.json'))
+  await assertServes(stage, services, uploads)
 }
 
 /** All is well: uploads of both kinds are stored, and can be removed. */
-async function assertServes ({ stage, services, uploads }: Actors): Promise<void> {
+async function assertServes (stage: Stage, services: Services, uploads: Uploads): Promise<void> {
   const service = services.running('A')!
   for (const size of [1_000, 6_000_000]) {
     const id = `well-${stage.expectations.all().length}`

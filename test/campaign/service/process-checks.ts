@@ -27,13 +27,15 @@ export async function checkProcess (process: Process, env: Readonly<Record<strin
   if (held !== undefined && !(held <= budget + Number(env['B2_PART_BYTES']))) throw new Violation('memory', `${held} bytes are held, more than ${budget} and a part`)
 }
 
-/** When uploads have ended, nothing is held for them. @throws {Violation} where it is after so long */
+/** When uploads and readers have ended, nothing is held for them. @throws {Violation} where it is after so long */
 export async function assertIdle (process: Process, limitMs: number): Promise<void> {
   const end = Date.now() + limitMs
   for (;;) {
-    const [inFlight, held] = [await gauge(process, 'uploads_in_flight'), await gauge(process, 'upload_memory_held_bytes')]
-    if (inFlight === undefined || (inFlight === 0 && held === 0)) return
-    if (Date.now() > end) throw new Violation('not-idle', `${inFlight} uploads are in flight, and ${held} bytes held, when all have ended`)
+    const inFlight = await gauge(process, 'uploads_in_flight')
+    const held = await gauge(process, 'upload_memory_held_bytes')
+    const downloads = await gauge(process, 'downloads_in_flight')
+    if (downloads === undefined || (inFlight === 0 && held === 0 && downloads === 0)) return
+    if (Date.now() > end) throw new Violation('not-idle', `${inFlight} uploads and ${downloads} downloads are in flight, and ${held} bytes held, when all have ended`)
     await delay(LOOK_MS)
   }
 }

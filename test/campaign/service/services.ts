@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { atMoment } from '../trouble/moments.ts'
 import { cutPower } from '../disk/power-cut.ts'
+import { hasSetAside, isHere } from '../judge/inspect.ts'
 import { checkProcess } from './process-checks.ts'
 import type { Process } from './process.ts'
 import type { Moment, Name, Step } from '../script.ts'
@@ -108,7 +109,7 @@ export class Services {
     await this.#bury(service)
   }
 
-  async promote (end: Extract<Step, { do: 'promote' }>['end'], args: readonly string[] = []): Promise<void> {
+  async promote (end: Extract<Step, { do: 'promote' }>['end'], args: readonly string[] = []): Promise<number | null> {
     const { b2, env, tally, say } = this.#stage
     const command = this.#take()
     const off = end === undefined
@@ -127,6 +128,22 @@ export class Services {
     // Either signal ends one that has not begun yet.
     if (!(ended.signal !== null && command.ending !== undefined) && !allowed.includes(ended.code ?? -1)) throw new Violation('exit-code', `promote ended with ${ended.code}: ${command.describe()}`)
     await this.#bury(command)
+    return ended.code
+  }
+
+  /** Commands that share what waits, and are well: who says that nothing is left is right, and nobody has a reason to say anything else. */
+  async share (commands: number): Promise<void> {
+    const { directory, expectations, trouble, tally, say } = this.#stage
+    await this.quiet()
+    const hadTrouble = trouble.watch()
+    const isAlone = this.names.every(name => this.running(name) === undefined) && !await hasSetAside(directory)
+    const waiting = expectations.of('promised').filter(expected => isHere(directory, expected))
+    tally.count('files that commands share', waiting.length)
+    const codes = await Promise.all(Array.from({ length: commands }, async () => await this.promote(undefined)))
+    const left = waiting.filter(expected => isHere(directory, expected))
+    say(`# of ${waiting.length} files ${left.length} are left, exit codes ${codes.join(', ')}`)
+    if (!isAlone || hadTrouble()) return
+    if (left.length > 0 || codes.some(code => code !== 0)) throw new Violation('not-shared', `${left.length} of ${waiting.length} files are left, exit codes ${codes.join(', ')}`)
   }
 
   async #bury (process: Process): Promise<void> {
