@@ -3,9 +3,9 @@ import { B2Cleanup } from './cleanup/cleanup.ts'
 import { createB2Client } from './http/client.ts'
 import type { B2ConnectionOptions, KnownHashes } from './http/client.ts'
 import type { B2ErrorCode } from './error-codes.ts'
-import { LeftoverRemoval } from './cleanup/leftover-removal.ts'
-import { Leftovers } from './cleanup/leftovers.ts'
-import type { LeftoversOptions } from './cleanup/leftovers.ts'
+import { Remover } from './cleanup/remover.ts'
+import { Notes } from './cleanup/notes.ts'
+import type { NotesOptions } from './cleanup/notes.ts'
 import { createObjectReader } from './object-reader.ts'
 import type { ObjectReader } from './object-reader.ts'
 import { createObjectWriter } from './object-writer.ts'
@@ -24,7 +24,7 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   /** Directory in which what is to be removed from B2 is written down until it is. Default: it is kept in memory only. */
   readonly leftoversDir?: string
   /** How that directory is reached. Default: as any, without deadlines. */
-  readonly leftoversDisk?: Pick<LeftoversOptions, 'fs' | 'mayBlock'>
+  readonly leftoversDisk?: Pick<NotesOptions, 'fs' | 'mayBlock'>
   /** Whether a key still has a file or a receipt elsewhere, so that nothing of it may be removed. Default: none has. */
   isWanted? (key: string): Promise<boolean>
   /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
@@ -109,7 +109,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     bucket,
     onFailure,
     ...log,
-    ...(options.leftoversDir === undefined ? {} : { leftovers: new Leftovers({ dir: options.leftoversDir, ...options.leftoversDisk, ...log }) }),
+    ...(options.leftoversDir === undefined ? {} : { notes: new Notes({ dir: options.leftoversDir, ...options.leftoversDisk, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
     ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
     ...(options.removeHere === undefined ? {} : { removeHere: options.removeHere }),
@@ -127,7 +127,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     async remove (key) {
       await requests.within(undefined, async signal => {
-        await new LeftoverRemoval({ client: requests.client, bucket, signal }).removeObject(key, async () => true)
+        await new Remover({ client: requests.client, bucket, signal }).removeObject(key, async () => true)
       })
     },
 

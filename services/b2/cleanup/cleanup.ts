@@ -1,59 +1,59 @@
 import type { B2Client } from '../http/client.ts'
 import { describeFailure } from '../error-codes.ts'
 import type { B2ErrorCode } from '../error-codes.ts'
-import { LeftoverList } from './leftover-list.ts'
-import type { Waiting } from './leftover-list.ts'
-import { LeftoverRemoval } from './leftover-removal.ts'
-import type { Leftover, Leftovers } from './leftovers.ts'
+import { CleanupQueue } from './queue.ts'
+import type { Waiting } from './queue.ts'
+import { Remover } from './remover.ts'
+import type { Leftover, Notes } from './notes.ts'
 import { companionKey } from '../object-receipt.ts'
 import type { Log } from '../../log.ts'
-import { UnfinishedSweep } from './unfinished-sweep.ts'
+import { UnfinishedSweep } from './sweep.ts'
 
 export interface B2CleanupOptions {
   readonly client: B2Client
   readonly bucket: string
   readonly log?: Log
-  /** Called with what B2 failed with. */
+  /** Called with each failure of B2. */
   onFailure? (error_code: B2ErrorCode): void
-  /** Where leftovers are written down that could not be removed at once. Default: memory only, which a restart forgets. */
-  readonly leftovers?: Leftovers
+  /** Keeps what could not be removed at once. Default: memory only, which a restart forgets. */
+  readonly notes?: Notes
   /**
-   * Whether there is a file or receipt for `key` (never that of a companion); asked right before its object is removed. A
-   * wanted one is not, nor is one of which that can't be told.
+   * Whether there is a file or receipt for `key` (never a companion's key); called right before its object is removed. If it
+   * is wanted, or that can't be told, the object stays.
    */
   isWanted? (key: string): Promise<boolean>
-  /** Whether somebody may be writing the object of `key` just now; asked as `isWanted` is. What he writes would stay. */
+  /** Whether a process may be writing the object of `key` now; called like `isWanted`. What it writes would stay. */
   isBusy? (key: string): Promise<boolean>
-  /** Removes what is here of a file that was deleted: whoever deleted it may not have come to that. */
+  /** Removes a deleted file from local storage: the process that deleted it may have died before that. */
   removeHere? (key: string): Promise<void>
 }
 
 /**
  * How long a deletion is remembered if a process without a claim may be promoting the file. Such a process looks for the file
- * each second, and ends when that is gone; the rest of the time is for B2, which may carry out late what it got.
+ * each second, and stops when it is gone. The rest of the time is for B2, which may carry out requests late.
  */
 export const DELETION_HOLD_MS = 600_000 // 10 minutes
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 60_000
 const GRACE_AT_CLOSE_MS = 2_000
-// So that a long list of what B2 refuses is not asked for each minute.
+// So that many refused leftovers don't cause many requests each minute.
 const MOST_REFUSALS_A_PASS = 10
-// An upload begun after its key's leftovers were noted may be that of a promotion; clocks differ by this much.
+// An upload that began after its key's leftovers were noted may be a promotion's; clocks differ by this much.
 const CLOCK_TOLERANCE_MS = 10_000
 const MOST_TOLD_AT_CLOSE = 20
 
-/** Of these the others on the list may be free; any other failure is B2's, and ends a pass. */
+/** These may concern one leftover alone. Any other failure is B2's, and ends a pass. */
 const REFUSALS: ReadonlySet<B2ErrorCode> = new Set(['access_denied', 'invalid_request'])
 
 const COMPANION_SUFFIX = companionKey('')
 
-/** Removes leftovers from B2 in the background, one after the other, and keeps at it while B2 is out of reach. */
+/** Removes leftovers from B2 in the background, one after the other, and tries again while B2 is out of reach. */
 export class B2Cleanup {
   readonly #options: B2CleanupOptions
-  readonly #list: LeftoverList
-  readonly #cancel = new AbortController()
-  readonly #removal: LeftoverRemoval
+  readonly #queue: CleanupQueue
+  readonly #abort = new AbortController()
+  readonly #remover: Remover
   readonly #sweep: UnfinishedSweep
   #working: Promise<void> | undefined
   #again = false
@@ -61,98 +61,87 @@ export class B2Cleanup {
   #pauseMs = FIRST_PAUSE_MS
   #closed = false
 
-  /** Reads the list on disk, and begins to work it off. */
+  /** Reads the notes, and begins at once. */
   constructor (options: B2CleanupOptions) {
-    const { client, bucket, leftovers, log } = options
+    const { client, bucket, notes, log } = options
     this.#options = options
-    this.#list = new LeftoverList(leftovers, bucket, log)
-    this.#removal = new LeftoverRemoval({ client, bucket, signal: this.#cancel.signal })
+    this.#queue = new CleanupQueue(notes, bucket, log)
+    this.#remover = new Remover({ client, bucket, signal: this.#abort.signal })
     this.#sweep = new UnfinishedSweep({
-      removal: this.#removal, signal: this.#cancel.signal, log, isWanted: async key => await options.isWanted?.(key) ?? false,
+      remover: this.#remover, signal: this.#abort.signal, log, isWanted: async key => await options.isWanted?.(key) ?? false,
     })
     this.retry()
   }
 
   /**
-   * Takes a leftover on and begins at once. It is written down when the first try is over and it is still there. Objects
-   * have to be noted: no process may have one in mind that another one could settle without learning of it.
+   * Adds a leftover and begins at once. It is written down if the first try fails. Objects need {@link note} instead: another
+   * process that settles one must be able to find the note.
    */
   add (leftover: Exclude<Leftover, { kind: 'object' }>): void {
-    const entry = this.#list.add(leftover)
-    if (this.#closed) this.#list.write(entry)
+    const entry = this.#queue.add(leftover)
+    if (this.#closed) this.#queue.write(entry)
     else this.#begin()
   }
 
   /**
-   * Takes a leftover on and writes it down before anything else; once the promise resolves, no restart forgets it. False
-   * where it could not be written, and only memory has it. Never rejects.
+   * Adds a leftover and writes it down before anything else; once the promise resolves, no restart forgets it. False if it
+   * could not be written, and only memory has it. Never rejects.
    */
   async note (leftover: Leftover): Promise<boolean> {
-    const entry = this.#list.add(leftover)
-    const written = await this.#list.write(entry)
+    const entry = this.#queue.add(leftover)
+    const written = await this.#queue.write(entry)
     this.retry()
     return written
   }
 
-  /**
-   * Says that `key` is now the stored and acknowledged object: whoever noted that it is to be removed, in this process or
-   * another, now or before a restart, it is not any more; its older versions are, and those of its companion. They are in
-   * any case with `mayHaveDoubles`.
-   *
-   * From the call on this process does not remove it. Once the promise resolves no other does, and no restart brings it
-   * back: whoever removes what made the key wanted (the local file, its receipt) must await it first. It rejects where the
-   * disk failed and that is not sure.
-   */
+  /** See the B2 store, like the next three. */
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
-    const settled = this.#list.settle(key, mayHaveDoubles, correlationId)
-    settled.then(() => this.#begin(), () => {}) // nobody has to wait for it who removes nothing
+    const settled = this.#queue.settle(key, mayHaveDoubles, correlationId)
+    settled.then(() => this.#begin(), () => {}) // a caller that removes nothing need not wait for it
     return settled
   }
 
-  /** True while the object `key` is to be removed from B2: for readers it is gone already. */
   isForgotten (key: string): boolean {
-    return this.#list.isForgotten(key)
+    return this.#queue.isForgotten(key)
   }
 
-  /** True while the object `key` was deleted here, and may come back, as somebody may be promoting it without a claim. */
   mayReturn (key: string): boolean {
-    return this.#list.mayReturn(key)
+    return this.#queue.mayReturn(key)
   }
 
-  /** True while an upload of `key`, of any process on the directory, is to be ended that may still be completed, unless B2 refuses to end it. */
   async mayComplete (key: string): Promise<boolean> {
-    await this.#list.refresh()
-    return this.#list.mayComplete(key)
+    await this.#queue.refresh()
+    return this.#queue.mayComplete(key)
   }
 
-  /** Works off what is waiting now, rather than after the pause; also what other processes on the directory noted. */
+  /** Removes what waits now rather than after the pause, and what other processes on the directory have noted. */
   retry (): void {
     if (this.#working !== undefined) this.#again = true
     this.#begin()
   }
 
   /**
-   * Aborts multipart uploads of this service under `prefix` that were begun more than `olderThanMs` ago, got no part since, and have neither
-   * file nor receipt here. To be called as often as one likes: it looks once an hour, and not again if the application key may not
-   * list. Never rejects.
+   * Aborts multipart uploads of this service under `prefix` that began more than `olderThanMs` ago, got no part since, and have
+   * neither file nor receipt in local storage. However often it is called, it looks once an hour, and never again if the
+   * application key may not list. Never rejects.
    */
   async sweepUnfinished (prefix: string, olderThanMs: number): Promise<void> {
     if (!this.#closed) await this.#sweep.run(prefix, olderThanMs)
   }
 
-  /** Gives what is under way two seconds more, then ends it; what is left is written down and logged. */
+  /** Gives what is under way two seconds, then aborts it. What is left is written down and logged. */
   async close (): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    const cancelTimer = setTimeout(() => this.#cancel.abort(), GRACE_AT_CLOSE_MS)
+    const abortTimer = setTimeout(() => this.#abort.abort(), GRACE_AT_CLOSE_MS)
     await Promise.all([this.#working, this.#sweep.running])
-    clearTimeout(cancelTimer)
-    await this.#list.writeAll()
+    clearTimeout(abortTimer)
+    await this.#queue.writeAll()
     this.#tellRest()
   }
 
   #begin (): void {
-    if (this.#closed || (this.#list.size === 0 && this.#options.leftovers === undefined)) return
+    if (this.#closed || (this.#queue.size === 0 && this.#options.notes === undefined)) return
     clearTimeout(this.#timer)
     this.#working ??= this.#pass().finally(() => {
       this.#working = undefined
@@ -160,7 +149,7 @@ export class B2Cleanup {
       if (this.#again) {
         this.#again = false
         this.#begin()
-      } else if (this.#list.size > 0) {
+      } else if (this.#queue.size > 0) {
         this.#timer = setTimeout(() => this.#begin(), this.#pauseMs)
         this.#timer.unref()
         this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS)
@@ -168,13 +157,13 @@ export class B2Cleanup {
     })
   }
 
-  /** Tries everything once, but no more than one where B2 is out of reach. */
+  /** Tries everything once, but stops at the first failure of B2. */
   async #pass (): Promise<void> {
     const tried = new Set<Waiting>()
     let refusals = 0
-    await this.#list.refresh()
-    for (const entry of this.#list.values()) {
-      if (this.#cancel.signal.aborted || refusals === MOST_REFUSALS_A_PASS) break
+    await this.#queue.refresh()
+    for (const entry of this.#queue.values()) {
+      if (this.#abort.signal.aborted || refusals === MOST_REFUSALS_A_PASS) break
       if (tried.has(entry)) continue
       tried.add(entry)
       const outcome = await this.#try(entry)
@@ -182,40 +171,40 @@ export class B2Cleanup {
       if (outcome === 'refused') refusals++
       if (outcome === 'removed') this.#pauseMs = FIRST_PAUSE_MS
     }
-    await this.#list.writeAll()
+    await this.#queue.writeAll()
   }
 
   async #try (entry: Waiting): Promise<'removed' | 'waits' | 'refused' | 'failed'> {
     entry.underWay = true
     try {
       if (await this.#remove(entry)) {
-        await this.#list.done(entry)
+        await this.#queue.done(entry)
         return 'removed'
       }
-      this.#list.putBack(entry)
+      this.#queue.putBack(entry)
       return 'waits'
     } catch (error) {
-      this.#list.putBack(entry)
+      this.#queue.putBack(entry)
       return this.#tell(entry, error)
     } finally {
       entry.underWay = false
     }
   }
 
-  /** False where it may not be removed now. */
+  /** False if it may not be removed now. */
   async #remove (entry: Waiting): Promise<boolean> {
     const { leftover, notedAt } = entry
     const { key } = leftover
     if (leftover.kind === 'object') {
       const mayRemove = (): Promise<boolean> => this.#mayRemove(entry)
-      // Asked before B2 is: what comes to it after that time is nobody's.
+      // Decided before B2 is asked: what comes to it after that time is not this file's.
       const isOver = leftover.unclaimed !== true || Date.now() - notedAt >= DELETION_HOLD_MS
-      return await mayRemove() && await this.#removal.removeObject(key, mayRemove) && isOver
+      return await mayRemove() && await this.#remover.removeObject(key, mayRemove) && isOver
     }
-    // These are nobody's file, wanted or not: what is aborted was never stored, and the newest version stays.
-    if (leftover.kind === 'upload') await this.#removal.abort(leftover)
-    else if (leftover.kind === 'uploads') await this.#removal.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key)
-    else await this.#removal.removeDoubles(key)
+    // None of these is a stored file, wanted or not: an aborted upload was never stored, and the newest version stays.
+    if (leftover.kind === 'upload') await this.#remover.abort(leftover)
+    else if (leftover.kind === 'uploads') await this.#remover.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key)
+    else await this.#remover.removeDoubles(key)
     return true
   }
 
@@ -228,16 +217,16 @@ export class B2Cleanup {
       entry.wanted = !isDeleted && (await this.#options.isWanted?.(fileKey) ?? false)
       if (await this.#options.isBusy?.(fileKey) === true) return false
     } catch (err) {
-      if (entry.told !== 'local') this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, err }, 'whether the file is wanted can\'t be told')
+      if (entry.told !== 'local') this.#options.log?.warn({ event: 'b2.cleanup_failed', ...entry.leftover, err }, 'local storage can\'t tell whether the file is still wanted')
       entry.told = 'local'
       return false
     }
-    // In this order: what was promoted was settled first, and ceased to be wanted then.
-    return !entry.wanted && await this.#list.stands(entry)
+    // In this order: a promotion settles the object first, and then removes what made it wanted.
+    return !entry.wanted && await this.#queue.stands(entry)
   }
 
   #tell (entry: Waiting, error: unknown): 'refused' | 'failed' {
-    if (this.#cancel.signal.aborted) return 'failed'
+    if (this.#abort.signal.aborted) return 'failed'
     const { error_code, detail } = describeFailure(error)
     this.#options.onFailure?.(error_code)
     const isRefused = REFUSALS.has(error_code)
@@ -249,13 +238,13 @@ export class B2Cleanup {
   }
 
   #tellRest (): void {
-    const rest = [...this.#list.values()]
+    const rest = [...this.#queue.values()]
     if (rest.length === 0) return
     const fields = { event: 'b2.leftovers', count: rest.length, leftovers: rest.slice(0, MOST_TOLD_AT_CLOSE).map(({ leftover }) => leftover) }
     if (rest.every(({ isWritten }) => isWritten)) {
-      this.#options.log?.info(fields, 'B2 could not be cleaned up before the end; that goes on at the next start')
+      this.#options.log?.info(fields, 'B2 could not be cleaned up before the shutdown; the next start continues')
     } else {
-      this.#options.log?.warn(fields, 'B2 could not be cleaned up before the end; the bucket\'s lifecycle rule removes unfinished uploads')
+      this.#options.log?.warn(fields, 'B2 could not be cleaned up before the shutdown; the bucket\'s lifecycle rule removes unfinished uploads')
     }
   }
 }

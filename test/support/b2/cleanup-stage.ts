@@ -6,7 +6,7 @@ import { B2Cleanup } from '../../../services/b2/cleanup/cleanup.ts'
 import type { B2CleanupOptions } from '../../../services/b2/cleanup/cleanup.ts'
 import { createB2Client } from '../../../services/b2/http/client.ts'
 import type { B2Client } from '../../../services/b2/http/client.ts'
-import { Leftovers } from '../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../services/b2/cleanup/notes.ts'
 import { clientOf } from './emulator-client.ts'
 import { createLogBook, startB2 } from '../service/service.ts'
 import type { LogBook } from '../service/service.ts'
@@ -50,7 +50,7 @@ export async function setUp (t: Test, options: B2EmulatorOptions = {}): Promise<
       const write = (fields: object, msg: string): void => { log.stream.write(JSON.stringify({ ...fields, msg })) }
       const tools = { info: write, warn: write, error: write }
       const cleanup = new B2Cleanup({
-        client: clientTo(t, b2), bucket: Bucket, log: tools, leftovers: new Leftovers({ dir, log: tools }), ...own,
+        client: clientTo(t, b2), bucket: Bucket, log: tools, notes: new Notes({ dir, log: tools }), ...own,
       })
       t.teardown(async () => { await cleanup.close() })
       return { cleanup, log }
@@ -59,7 +59,7 @@ export async function setUp (t: Test, options: B2EmulatorOptions = {}): Promise<
     async hide (Key) { await plain.send(new DeleteObjectCommand({ Bucket, Key })) },
     async begin (Key = KEY) { return (await plain.send(new CreateMultipartUploadCommand({ Bucket, Key }))).UploadId! },
     async putPart (Key, UploadId, PartNumber) { await plain.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body: 'x' })) },
-    async noted () { return new Leftovers({ dir }).readAtStart().map(({ leftover }) => leftover) },
+    async noted () { return new Notes({ dir }).readAtStart().map(({ leftover }) => leftover) },
     versions: () => b2.versions().map(({ key, isHideMarker }) => isHideMarker ? `-${key}` : key),
   }
 }

@@ -2,8 +2,8 @@ import { readdir, writeFile } from 'node:fs/promises'
 import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
-import type { Leftover } from '../../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
+import type { Leftover } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { deadClient, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
@@ -24,7 +24,7 @@ t.test('what could not be removed is removed by the next process, though the fir
     await nodeFs.rename(from, to)
     if (++count === leftovers.length) writtenDown()
   }
-  const killed = stage.start({ client: await deadClient(t), leftovers: new Leftovers({ dir: stage.dir, fs: { rename } }) })
+  const killed = stage.start({ client: await deadClient(t), notes: new Notes({ dir: stage.dir, fs: { rename } }) })
   for (const leftover of leftovers) leftover.kind === 'object' ? await killed.cleanup.note(leftover) : killed.cleanup.add(leftover)
   await all
   t.same(new Set(await stage.noted()), new Set(leftovers))
@@ -115,7 +115,7 @@ t.test('a process does what another one has noted, and does not do again what an
 t.test('what was noted for another bucket is left to those who use that', async t => {
   const stage = await setUp(t)
   await stage.put()
-  const list = new Leftovers({ dir: stage.dir })
+  const list = new Notes({ dir: stage.dir })
   await list.write({ id: uuidv7(), bucket: 'another-bucket', leftover: { kind: 'object', key: KEY }, notedAt: Date.now() })
   const of = stage.start()
   t.equal(of.cleanup.isForgotten(KEY), false)
@@ -135,7 +135,7 @@ t.test('what was noted for another bucket is left to those who use that', async 
 t.test('broken files in the directory stop nothing', async t => {
   const stage = await setUp(t)
   await stage.put()
-  const list = new Leftovers({ dir: stage.dir })
+  const list = new Notes({ dir: stage.dir })
   await list.write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'object', key: KEY }, notedAt: Date.now() })
   for (const name of [`${uuidv7()}.json`, 'x.json', '0']) await writeFile(join(stage.dir, name), '{"kind":')
   const of = stage.start()
@@ -149,7 +149,7 @@ t.test('where the directory can\'t be written memory has to do, and that is logg
   const stage = await setUp(t)
   await stage.put()
   const readOnly = async (): Promise<never> => { throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' }) }
-  const of = stage.start({ leftovers: new Leftovers({ dir: stage.dir, fs: { mkdir: readOnly, open: readOnly } }) })
+  const of = stage.start({ notes: new Notes({ dir: stage.dir, fs: { mkdir: readOnly, open: readOnly } }) })
   stage.b2.fault({ operation: 'ListObjectVersions', status: 503, times: 2 })
   t.equal(await of.cleanup.note({ kind: 'object', key: KEY }), false)
   await of.log.until(({ event }) => event === 'b2.cleanup_failed')
@@ -164,7 +164,7 @@ t.test('a directory that can\'t be read is logged once, and what memory has is r
   const stage = await setUp(t)
   await stage.put()
   const forbidden = async (): Promise<never> => { throw Object.assign(new Error('EACCES'), { code: 'EACCES' }) }
-  const of = stage.start({ leftovers: new Leftovers({ dir: stage.dir, fs: { readdir: forbidden as never } }) })
+  const of = stage.start({ notes: new Notes({ dir: stage.dir, fs: { readdir: forbidden as never } }) })
   await of.cleanup.note({ kind: 'object', key: KEY })
   await settled(stage.b2, () => stage.versions().length === 0)
   of.cleanup.retry()

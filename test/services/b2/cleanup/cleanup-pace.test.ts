@@ -1,7 +1,7 @@
 import nodeFs from 'node:fs/promises'
 import t from 'tap'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
-import type { Leftover } from '../../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
+import type { Leftover } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { deadClient, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
@@ -45,7 +45,7 @@ t.test('what comes while a pass is under way is not kept waiting by what was ref
 
 t.test('of many that B2 refuses a pass asks for few, and comes to all of them in time', async t => {
   const stage = await setUp(t)
-  const list = new Leftovers({ dir: stage.dir })
+  const list = new Notes({ dir: stage.dir })
   for (let count = 0; count < 25; count++) {
     await list.write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'upload', key: KEY, uploadId: `no-such-upload-${count}` }, notedAt: Date.now() })
   }
@@ -118,7 +118,7 @@ t.test('close ends what hangs, writes down what is left, and tells it', async t 
   await of.cleanup.close()
   t.same(new Set(await stage.noted()), new Set([{ kind: 'object', key: KEY }, { kind: 'doubles', key: KEY }]))
   t.match(of.log.lines, [{ event: 'b2.leftovers', count: 2, leftovers: [{ key: KEY }, { key: KEY }], msg: /next start/ }])
-  const forgetful = stage.start({ leftovers: undefined as never, client: await deadClient(t) })
+  const forgetful = stage.start({ notes: undefined as never, client: await deadClient(t) })
   await forgetful.cleanup.note({ kind: 'object', key: KEY })
   await forgetful.cleanup.close()
   t.match(forgetful.log.of('b2.leftovers'), [{ count: 1, msg: /lifecycle rule/ }])
@@ -132,7 +132,7 @@ t.test('what comes after the end is written down', async t => {
     await nodeFs.rename(from, to)
     if ((await stage.noted()).length === 2) written()
   }
-  const of = stage.start({ leftovers: new Leftovers({ dir: stage.dir, fs: { rename } }) })
+  const of = stage.start({ notes: new Notes({ dir: stage.dir, fs: { rename } }) })
   await of.cleanup.close()
   t.equal(await of.cleanup.note({ kind: 'object', key: KEY }), true)
   of.cleanup.add({ kind: 'doubles', key: KEY })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { DELETION_HOLD_MS } from '../../../../services/b2/cleanup/cleanup.ts'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { COMPANION, deadClient, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
@@ -168,9 +168,9 @@ t.test('settling fails where the disk does not let go of what was noted, and not
   const stage = await setUp(t)
   await stage.put()
   const stuck = async (): Promise<never> => { throw Object.assign(new Error('EIO'), { code: 'EIO' }) }
-  await new Leftovers({ dir: stage.dir }).write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'object', key: KEY }, notedAt: Date.now() })
+  await new Notes({ dir: stage.dir }).write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'object', key: KEY }, notedAt: Date.now() })
   let settledBySomebody = false
-  const of = stage.start({ leftovers: new Leftovers({ dir: stage.dir, fs: { unlink: stuck } }), isWanted: async () => !settledBySomebody })
+  const of = stage.start({ notes: new Notes({ dir: stage.dir, fs: { unlink: stuck } }), isWanted: async () => !settledBySomebody })
   await t.rejects(of.cleanup.settle(KEY, false), { code: 'EIO' })
   // Whoever hears of that leaves the local file, so that the key stays wanted.
   of.cleanup.retry()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { clientTo, COMPANION, inPagesOfOne, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
@@ -44,7 +44,7 @@ t.test('an unfinished upload goes by its id, and one that is gone already is no 
 t.test('uploads of unknown id go with their key, but not those of other keys, nor those begun later', async t => {
   const stage = await setUp(t)
   for (const key of [KEY, KEY, `${KEY}x`, 'tracks/promoted.mp3']) await stage.begin(key)
-  const list = new Leftovers({ dir: stage.dir })
+  const list = new Notes({ dir: stage.dir })
   await list.write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'uploads', key: KEY }, notedAt: Date.now() })
   await list.write({ id: uuidv7(), bucket: stage.b2.bucket, leftover: { kind: 'uploads', key: 'tracks/promoted.mp3' }, notedAt: Date.now() - 3_600_000 })
   const of = stage.start()

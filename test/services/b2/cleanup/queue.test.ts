@@ -2,10 +2,10 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { LeftoverList } from '../../../../services/b2/cleanup/leftover-list.ts'
-import type { Waiting } from '../../../../services/b2/cleanup/leftover-list.ts'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
-import type { Leftover, Note } from '../../../../services/b2/cleanup/leftovers.ts'
+import { CleanupQueue } from '../../../../services/b2/cleanup/queue.ts'
+import type { Waiting } from '../../../../services/b2/cleanup/queue.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
+import type { Leftover, Note } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import type { FileSystem } from '../../../../services/disk/file-system.ts'
 
@@ -13,8 +13,8 @@ const OBJECT = { kind: 'object', key: 'a.mp3' } as const
 const DOUBLES = { kind: 'doubles', key: 'a.mp3' } as const
 
 interface Stage {
-  disk: Leftovers
-  list: LeftoverList
+  disk: Notes
+  list: CleanupQueue
   told: object[]
   /** What is on the list, in its order. */
   waiting (): Leftover[]
@@ -23,15 +23,15 @@ interface Stage {
   /** Notes something as another process does. */
   noteElsewhere (leftover: Leftover, bucket?: string): Promise<Note>
   /** Another list on the directory, as of another process or the next one. */
-  another (fs?: Partial<FileSystem>): LeftoverList
+  another (fs?: Partial<FileSystem>): CleanupQueue
 }
 
 function setUp (t: Test, fs: Partial<FileSystem> = {}): Stage {
   const dir = join(t.testdir(), '.leftovers')
   const told: object[] = []
   const log = { info: () => {}, warn: () => {}, error: (fields: object) => { told.push(fields) } }
-  const disk = new Leftovers({ dir })
-  const another = (fs: Partial<FileSystem> = {}): LeftoverList => new LeftoverList(new Leftovers({ dir, fs }), 'music', log)
+  const disk = new Notes({ dir })
+  const another = (fs: Partial<FileSystem> = {}): CleanupQueue => new CleanupQueue(new Notes({ dir, fs }), 'music', log)
   const list = another(fs)
   return {
     disk,
@@ -103,7 +103,7 @@ t.test('what is done goes from the disk, too, also where it is written just now'
 })
 
 t.test('a list without a disk is as good as memory', async t => {
-  const list = new LeftoverList(undefined, 'music', undefined)
+  const list = new CleanupQueue(undefined, 'music', undefined)
   const entry = list.add(OBJECT)
   t.equal(await list.write(entry), false)
   await list.writeAll()

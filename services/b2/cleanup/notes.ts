@@ -6,42 +6,42 @@ import { createDirectoryMaker, ifThere, syncDirectory, unlinkIfThere, type FileS
 import { PartFile } from '../../disk/part-file.ts'
 import type { Log } from '../../log.ts'
 
-/** Something that a failure left, or may have left, in B2. */
+/** Something that a failure left, or may have left, in B2, and that is to be removed. */
 export type Leftover = {
-  /** Of the upload that failed, where it is known. */
+  /** Of the upload that failed, if it is known. */
   readonly correlation_id?: string
 } & (
-  /** One unfinished multipart upload; with `mayComplete` its completion was sent, and may be carried out until it is ended. */
+  /** One unfinished multipart upload. With `mayComplete`, its completion was sent, and B2 may still carry it out until the upload is aborted. */
   | { readonly kind: 'upload', readonly key: string, readonly uploadId: string, readonly mayComplete?: true }
-  /** All unfinished multipart uploads of a key that were begun before this was noted, whose ids only B2 knows. */
+  /** All unfinished multipart uploads of a key that began before this was noted; only B2 knows their ids. */
   | { readonly kind: 'uploads', readonly key: string }
   /**
-   * All versions of an object and of its companion. With `deleted` somebody deleted the file, so that nothing of it is wanted any more; with
-   * `unclaimed`, too, another process may be promoting it without a claim that tells when that is over.
+   * All versions of an object and of its companion. With `deleted`, a client deleted the file, so nothing of it is wanted any more. With
+   * `unclaimed`, another process may be promoting it without a claim, so nothing tells when that is over.
    */
   | { readonly kind: 'object', readonly key: string, readonly deleted?: true, readonly unclaimed?: true }
   /** All versions of an object but the newest, and the same of its companion. */
   | { readonly kind: 'doubles', readonly key: string }
 )
 
-/** A leftover as it is on the list. */
+/** A leftover as it is written down. */
 export interface Note {
-  /** UUIDv7, so that a list is in the order in which it was noted. */
+  /** UUIDv7, so that notes sort by their age. */
   readonly id: string
-  /** Where it is: services with different buckets may share a directory, and a bucket may be changed. */
+  /** The leftover's bucket: services with different buckets may share a directory, and a service may change its bucket. */
   readonly bucket: string
   readonly leftover: Leftover
   /** Unix time in milliseconds. */
   readonly notedAt: number
 }
 
-export interface LeftoversOptions {
-  /** Where the list is; created when there is something to write down. */
+export interface NotesOptions {
+  /** The directory of the notes; created with the first one. */
   readonly dir: string
   readonly log?: Log
-  /** Replaces functions of the file system: by such with deadlines, or with faults that a real disk does not produce on demand. */
+  /** Replaces functions of the file system: by ones with deadlines, or by faulty ones in tests. */
   readonly fs?: Partial<FileSystem>
-  /** Whether the list may be read at the start by calls that block; not when the disk hangs. Default true. */
+  /** Whether calls that block may read the notes at the start; false if the disk hangs. Default true. */
   readonly mayBlock?: boolean
 }
 
@@ -50,11 +50,10 @@ const NOTE_NAME = new RegExp(`^(${UUID})\\.json$`)
 const PART_NAME = new RegExp(`^\\.${UUID}\\.json\\.part$`)
 
 /**
- * The list of leftovers on disk, one small file each. Several processes may share it: notes are never changed, only
- * written and removed, and working one off twice does no harm. Files that are not ours, or can't be understood, are left
- * alone.
+ * Leftovers on disk, one small file each. Several processes may share the directory: notes are never changed, only written and
+ * removed, and doing one twice does no harm. Files with other names or contents stay untouched.
  */
-export class Leftovers {
+export class Notes {
   readonly #dir: string
   readonly #log: Log | undefined
   readonly #fs: FileSystem
@@ -62,10 +61,10 @@ export class Leftovers {
   readonly #mayBlock: boolean
   readonly #strange = new Set<string>()
   #parts = new Set<string>()
-  /** Names of part files that are being written here, which may take longer than two looks. */
+  /** Names of part files that this process is writing, which may take longer than two readings. */
   readonly #own = new Set<string>()
 
-  constructor (options: LeftoversOptions) {
+  constructor (options: NotesOptions) {
     this.#dir = resolve(options.dir)
     this.#log = options.log
     this.#fs = { ...nodeFs, ...options.fs }
@@ -74,8 +73,8 @@ export class Leftovers {
   }
 
   /**
-   * The whole list, oldest first. It blocks, for use at the start only: the first who asks for a file must learn that it
-   * is to be removed. What can't be read is left to the later looks, which tell.
+   * All notes, oldest first. It blocks, so it is for the start only: the first request for a file must learn that the file is
+   * to be removed. A note that can't be read now is left to later readings, which report it.
    */
   readAtStart (): Note[] {
     if (!this.#mayBlock) return []
@@ -86,23 +85,23 @@ export class Leftovers {
     }
   }
 
-  /** Ids of what is on the list, oldest first. Rejects where the directory is there and can't be read. */
+  /** Ids of all notes, oldest first. Rejects if the directory exists and can't be read. */
   async ids (): Promise<string[]> {
     const names = await ifThere(this.#fs.readdir(this.#dir)) ?? []
     await this.#sweep(names)
     return this.#notesAmong(names)
   }
 
-  /** Undefined where it is gone, or can't be understood. Rejects where the disk fails. */
+  /** Undefined if the note is gone, or can't be understood. Rejects if the disk fails. */
   async read (id: string): Promise<Note | undefined> {
     const text = await ifThere(this.#fs.readFile(this.#path(id), 'utf8'))
     return text === undefined ? undefined : this.#parse(id, text)
   }
 
-  /** Resolves when neither a kill nor a power cut can take the note away. Rejects where it could not be written. */
+  /** Resolves when the note survives a kill and a power cut. Rejects if it could not be written. */
   async write ({ id, bucket, leftover, notedAt }: Note): Promise<void> {
-    await this.#makeDirectory(this.#dir) // each time: somebody may have tidied up
-    // A name of its own for each try: what one that failed may have left stops no later one.
+    await this.#makeDirectory(this.#dir) // each time: the directory may have been removed
+    // Each try has its own name, so what a failed one may have left stops no later one.
     const name = `.${randomUUID()}.json.part`
     this.#own.add(name)
     try {
@@ -113,7 +112,7 @@ export class Leftovers {
     }
   }
 
-  /** Takes a note off the list, durably; one that is not there is no error. */
+  /** Removes a note durably; a missing one is not an error. */
   async remove (id: string): Promise<void> {
     if (await unlinkIfThere(this.#fs, this.#path(id))) await syncDirectory(this.#fs, this.#dir)
   }
@@ -141,8 +140,8 @@ export class Leftovers {
   }
 
   /**
-   * Removes the part files of killed processes: those that are there at two looks, and aren't written here. Should that take
-   * one from another living process, that notices, and writes it again.
+   * Removes the part files of killed processes: those that two readings have seen, and that this process isn't writing. If one
+   * belonged to a living process after all, that process notices and writes it again.
    */
   async #sweep (names: string[]): Promise<void> {
     const parts = new Set(names.filter(name => PART_NAME.test(name)))
@@ -158,7 +157,7 @@ export class Leftovers {
     try {
       const { bucket, noted_at, kind, key, uploadId, mayComplete, deleted, unclaimed, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
-      if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('this is no note')
+      if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('not a note')
       const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
       if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...(mayComplete === true ? { mayComplete } : {}), ...common }, notedAt }
       if (kind === 'object') {
@@ -166,7 +165,7 @@ export class Leftovers {
         return { id, bucket, leftover: { kind, ...how, ...common }, notedAt }
       }
       if (kind === 'uploads' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
-      throw new TypeError('this is no note')
+      throw new TypeError('not a note')
     } catch {
       this.#leaveAlone(`${id}.json`)
       return undefined
@@ -176,6 +175,6 @@ export class Leftovers {
   #leaveAlone (file: string): void {
     if (this.#strange.has(file)) return
     this.#strange.add(file)
-    this.#log?.warn({ file }, 'a file in the list of what is to be removed from B2 can\'t be understood; it is left alone')
+    this.#log?.warn({ file }, 'a note of what to remove from B2 can\'t be understood; the file is left alone')
   }
 }

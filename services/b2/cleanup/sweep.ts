@@ -1,40 +1,34 @@
 import { mayBeOwnUpload } from '../../file-names.ts'
 import { describeFailure } from '../error-codes.ts'
-import type { LeftoverRemoval, UnfinishedUpload } from './leftover-removal.ts'
+import type { Remover, UnfinishedUpload } from './remover.ts'
 import type { Log } from '../../log.ts'
 
 const INTERVAL_MS = 3_600_000 // an hour: listing costs
 
 export interface UnfinishedSweepOptions {
-  readonly removal: LeftoverRemoval
-  /** Ends the requests of `removal`. */
+  readonly remover: Remover
+  /** Aborts the requests of `remover`. */
   readonly signal: AbortSignal
-  /** Whether there is a file or receipt for `key` here, whose upload it may be. */
+  /** Whether local storage has a file or receipt for `key`, whose upload it may be. */
   isWanted (key: string): Promise<boolean>
   readonly log: Log | undefined
 }
 
-/** Looks for multipart uploads of this service that nobody goes on with. */
+/** Aborts multipart uploads of this service that no client and no process continues. */
 export class UnfinishedSweep {
-  readonly #removal: LeftoverRemoval
-  readonly #signal: AbortSignal
-  readonly #isWanted: (key: string) => Promise<boolean>
-  readonly #log: Log | undefined
+  readonly #options: UnfinishedSweepOptions
   #running: Promise<void> | undefined
   #next = -Infinity
   #isTold = false
 
-  constructor ({ removal, signal, isWanted, log }: UnfinishedSweepOptions) {
-    this.#removal = removal
-    this.#signal = signal
-    this.#isWanted = isWanted
-    this.#log = log
+  constructor (options: UnfinishedSweepOptions) {
+    this.#options = options
   }
 
   /** The sweep that is under way. */
   get running (): Promise<void> | undefined { return this.#running }
 
-  /** Sweeps, unless it is too early for that. Never rejects. */
+  /** Sweeps, unless the last sweep is too recent. Never rejects. */
   async run (prefix: string, olderThanMs: number): Promise<void> {
     if (performance.now() < this.#next) return
     this.#running ??= this.#sweep(prefix, olderThanMs).finally(() => { this.#running = undefined })
@@ -46,19 +40,19 @@ export class UnfinishedSweep {
       const count = await this.#abortAll(prefix, olderThanMs)
       this.#next = performance.now() + INTERVAL_MS
       this.#isTold = false
-      if (count > 0) this.#log?.info({ event: 'b2.swept', count }, 'multipart uploads that nobody went on with were removed from B2')
+      if (count > 0) this.#options.log?.info({ event: 'b2.swept', count }, 'abandoned multipart uploads were removed from B2')
     } catch (error) {
-      if (!this.#signal.aborted) this.#tell(error)
+      if (!this.#options.signal.aborted) this.#tell(error)
     }
   }
 
   async #abortAll (prefix: string, olderThanMs: number): Promise<number> {
     let count = 0
-    for await (const upload of this.#removal.unfinishedUploads(prefix)) {
+    for await (const upload of this.#options.remover.unfinishedUploads(prefix)) {
       if (!mayBeOwnUpload(prefix, upload.key) || !await this.#isOld(upload, olderThanMs)) continue
-      // Asked last: the file may have come here meanwhile.
+      // Checked last: the file may have come to local storage meanwhile.
       if (await this.#mayBeWanted(upload.key)) continue
-      await this.#removal.abort(upload)
+      await this.#options.remover.abort(upload)
       count++
     }
     return count
@@ -67,24 +61,24 @@ export class UnfinishedSweep {
   async #isOld (upload: UnfinishedUpload, olderThanMs: number): Promise<boolean> {
     const limit = Date.now() - olderThanMs
     if (upload.initiatedAt === undefined || upload.initiatedAt > limit || await this.#mayBeWanted(upload.key)) return false
-    // A slow client's upload may well take longer than that, but each of its parts does not.
-    return (await this.#removal.lastPartAt(upload) ?? 0) <= limit
+    // A slow client's upload may take longer than that, but none of its parts does.
+    return (await this.#options.remover.lastPartAt(upload) ?? 0) <= limit
   }
 
-  /** What can't be told is left to a later sweep. */
+  /** If this can't be told, a later sweep decides. */
   async #mayBeWanted (key: string): Promise<boolean> {
-    return await this.#isWanted(key).catch(() => true)
+    return await this.#options.isWanted(key).catch(() => true)
   }
 
   #tell (error: unknown): void {
     const { error_code, detail } = describeFailure(error)
     if (error_code === 'access_denied') {
       this.#next = Infinity
-      this.#log?.info({ event: 'b2.sweep_refused', error_code, detail },
+      this.#options.log?.info({ event: 'b2.sweep_refused', error_code, detail },
         'the B2 key may not look for unfinished uploads; the bucket\'s lifecycle rule removes them')
     } else if (!this.#isTold) {
       this.#isTold = true
-      this.#log?.warn({ event: 'b2.sweep_failed', error_code, detail }, 'B2 could not be searched for unfinished uploads yet')
+      this.#options.log?.warn({ event: 'b2.sweep_failed', error_code, detail }, 'B2 could not be searched for unfinished uploads yet')
     }
   }
 }

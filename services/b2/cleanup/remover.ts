@@ -10,7 +10,7 @@ import { companionKey } from '../object-receipt.ts'
 export interface UnfinishedUpload {
   readonly key: string
   readonly uploadId: string
-  /** Unix time in milliseconds by this machine's clock; undefined where the server doesn't tell. */
+  /** Unix time in milliseconds by this machine's clock; undefined if the server doesn't say. */
   readonly initiatedAt: number | undefined
 }
 
@@ -20,28 +20,28 @@ interface Version {
   readonly isHideMarker: boolean
 }
 
-// A key is one upload's alone, so that it has few versions; one that comes back each time must not keep others waiting.
+// A key belongs to one upload, so it has few versions. One that comes back each time must not keep others waiting.
 const MOST_VERSIONS = 1_000
 
-export interface LeftoverRemovalOptions {
+export interface RemoverOptions {
   readonly client: B2Client
   readonly bucket: string
-  /** Ends all requests. */
+  /** Aborts all requests. */
   readonly signal: AbortSignal
 }
 
-/** The requests that remove something from B2. All reject with what the client throws; what is gone already is no error. */
-export class LeftoverRemoval {
-  readonly #options: LeftoverRemovalOptions
+/** Removes things from B2. All methods reject with what the client throws; what is gone already is not an error. */
+export class Remover {
+  readonly #options: RemoverOptions
 
-  constructor (options: LeftoverRemovalOptions) {
+  constructor (options: RemoverOptions) {
     this.#options = options
   }
 
   /**
    * Removes an object and its companion for good, version by version: a DELETE without a version id would only hide them.
-   * Asks `isAllowed` after it has looked what there is, and before each removal.
-   * @returns false where it was not allowed
+   * Calls `isAllowed` after the listing, before each removal.
+   * @returns false if it was not allowed
    */
   async removeObject (key: string, isAllowed: () => Promise<boolean>): Promise<boolean> {
     for await (const version of this.#allVersions(key)) {
@@ -51,7 +51,7 @@ export class LeftoverRemoval {
     return true
   }
 
-  /** Removes all versions of an object but the newest, and the same of its companion. Hide markers stay: they are not ours. */
+  /** Removes all versions of an object but the newest, and the same of its companion. Hide markers stay: this service makes none. */
   async removeDoubles (key: string): Promise<void> {
     const versions = (await this.#listVersions(key)).filter(({ isHideMarker }) => !isHideMarker)
     for (const own of [key, companionKey(key)]) {
@@ -59,7 +59,7 @@ export class LeftoverRemoval {
     }
   }
 
-  /** Aborts the unfinished uploads of `key` itself that were begun until then (Unix time in milliseconds). */
+  /** Aborts the unfinished uploads of `key` itself that began until `time` (Unix time in milliseconds). */
   async abortBegunUntil (time: number, key: string): Promise<void> {
     for await (const upload of this.unfinishedUploads(key)) {
       if (upload.key === key && (upload.initiatedAt ?? -Infinity) <= time) await this.abort(upload)
@@ -83,7 +83,7 @@ export class LeftoverRemoval {
     }
   }
 
-  /** When the newest part of an upload came (Unix time in milliseconds); undefined where it has none, or is over. */
+  /** When the newest part of an upload came (Unix time in milliseconds); undefined if it has none, or is over. */
   async lastPartAt ({ key: Key, uploadId: UploadId }: UnfinishedUpload): Promise<number | undefined> {
     let last: number | undefined
     let from: { PartNumberMarker?: string | undefined } | undefined = {}
@@ -96,7 +96,7 @@ export class LeftoverRemoval {
     return last
   }
 
-  /** Oldest first and hide markers last, so that nothing older comes to light when one fails to be removed. */
+  /** Oldest first and hide markers last, so that nothing older becomes visible if a removal fails. */
   async * #allVersions (key: string): AsyncGenerator<Version> {
     let versions: Version[]
     try {
@@ -113,7 +113,7 @@ export class LeftoverRemoval {
     }
   }
 
-  /** For an application key that may not list: looks at one version after the other, each of which is to be removed first. */
+  /** For an application key that may not list: finds one version after the other. The caller removes each before the next. */
   async * #visibleVersions (key: string, refusal: unknown): AsyncGenerator<Version> {
     for (let count = 0; count < MOST_VERSIONS; count++) {
       const head = await this.#sendUnlessGone(new HeadObjectCommand({ Bucket: this.#options.bucket, Key: key }))
@@ -124,7 +124,7 @@ export class LeftoverRemoval {
     throw refusal
   }
 
-  /** Of all keys that begin with `key`, its companion among them; newest first, as S3 lists them, but the hide markers of a page last. */
+  /** The versions of all keys that begin with `key`, its companion included: newest first, as S3 lists them, but a page's hide markers last. */
   async #listVersions (key: string): Promise<Version[]> {
     const found: Version[] = []
     let from: { KeyMarker?: string | undefined, VersionIdMarker?: string | undefined } | undefined = {}
@@ -154,7 +154,7 @@ export class LeftoverRemoval {
     return await this.#options.client.send(command, this.#options.signal)
   }
 
-  /** Undefined where B2 doesn't know what the command is about. */
+  /** Undefined if B2 doesn't know what the command is about. */
   async #sendUnlessGone<Output extends object> (command: B2Command<Output>): Promise<Output | undefined> {
     try {
       return await this.#send(command)

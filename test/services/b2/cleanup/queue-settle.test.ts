@@ -2,9 +2,9 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { LeftoverList } from '../../../../services/b2/cleanup/leftover-list.ts'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
-import type { Leftover } from '../../../../services/b2/cleanup/leftovers.ts'
+import { CleanupQueue } from '../../../../services/b2/cleanup/queue.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
+import type { Leftover } from '../../../../services/b2/cleanup/notes.ts'
 import { companionKey } from '../../../../services/b2/object-receipt.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 import type { FileSystem } from '../../../../services/disk/file-system.ts'
@@ -17,8 +17,8 @@ const OTHERS: Leftover[] = [{ kind: 'object', key: 'b.mp3' }, { kind: 'uploads',
 
 function setUp (t: Test, fs: Partial<FileSystem> = {}) {
   const dir = join(t.testdir(), '.leftovers')
-  const disk = new Leftovers({ dir })
-  const list = new LeftoverList(new Leftovers({ dir, fs }), 'music', undefined)
+  const disk = new Notes({ dir })
+  const list = new CleanupQueue(new Notes({ dir, fs }), 'music', undefined)
   return {
     list,
     waiting: () => [...list.values()].map(({ leftover }) => leftover),

@@ -4,17 +4,17 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
-import { Leftovers } from '../../../../services/b2/cleanup/leftovers.ts'
-import type { LeftoversOptions, Note } from '../../../../services/b2/cleanup/leftovers.ts'
+import { Notes } from '../../../../services/b2/cleanup/notes.ts'
+import type { NotesOptions, Note } from '../../../../services/b2/cleanup/notes.ts'
 import { uuidv7 } from '../../../../services/file-names.ts'
 
-interface Stage { dir: string, list: Leftovers, told: object[] }
+interface Stage { dir: string, list: Notes, told: object[] }
 
-function setUp (t: Test, options: Partial<LeftoversOptions> = {}): Stage {
+function setUp (t: Test, options: Partial<NotesOptions> = {}): Stage {
   const dir = join(t.testdir(), 'storage', '.leftovers')
   const told: object[] = []
   const log = { info: () => {}, warn: (fields: object) => { told.push(fields) }, error: (fields: object) => { told.push(fields) } }
-  return { dir, list: new Leftovers({ dir, log, ...options }), told }
+  return { dir, list: new Notes({ dir, log, ...options }), told }
 }
 
 function noteOf (leftover: Note['leftover'], notedAt = Date.parse('2025-06-01T12:00:00.000Z')): Note {
@@ -36,7 +36,7 @@ t.test('what is written down is read again, oldest first, also by another proces
     noteOf({ kind: 'doubles', key: 'tracks/d.mp3' }, 4_000),
   ]
   for (const note of notes.toReversed()) await list.write(note)
-  const other = new Leftovers({ dir })
+  const other = new Notes({ dir })
   t.same(other.readAtStart(), notes)
   const ids = await other.ids()
   t.same(ids, notes.map(({ id }) => id))
@@ -81,7 +81,7 @@ t.test('a note that the disk does not give is not gone', async t => {
   const note = noteOf({ kind: 'object', key: 'a' })
   await list.write(note)
   await t.rejects(list.read(note.id), { code: 'EIO' })
-  t.same(await new Leftovers({ dir }).read(note.id), note)
+  t.same(await new Notes({ dir }).read(note.id), note)
 })
 
 t.test('files that are not ours or can\'t be understood are left alone, and logged once', async t => {
@@ -136,7 +136,7 @@ t.test('a note that the disk takes long to write is left to its writer, however 
   for (let look = 0; look < 4; look++) t.same(await list.ids(), [])
   goOn()
   await writing
-  t.same(await new Leftovers({ dir }).ids(), [note.id])
+  t.same(await new Notes({ dir }).ids(), [note.id])
   t.same(await readdir(dir), [`${note.id}.json`])
 })
 
@@ -158,7 +158,7 @@ t.test('a note that can\'t be written leaves nothing, and can be written later',
   const note = noteOf({ kind: 'object', key: 'a' })
   await t.rejects(list.write(note), { code: 'ENOSPC' })
   t.same(await readdir(dir), [])
-  await new Leftovers({ dir }).write(note)
+  await new Notes({ dir }).write(note)
   t.same(await list.ids(), [note.id])
 })
 
