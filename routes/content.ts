@@ -4,6 +4,8 @@ import { Type } from '@sinclair/typebox'
 import { create as contentDisposition } from 'content-disposition'
 import { rangeOf } from './http/content-range.ts'
 import { allowsRange, checkConditions, validatorsOf } from './http/preconditions.ts'
+import { bytesOf } from '../services/downloads/byte-range.ts'
+import type { ByteRange } from '../services/downloads/byte-range.ts'
 import type { Track } from '../services/track.ts'
 import { ClientGoneError, UploadError } from '../services/upload-errors.ts'
 import { emptyAnswer, errorAnswers, fileAnswer } from './http/answers.ts'
@@ -156,7 +158,7 @@ function describe ({ filename, content_type: type }: Track): Record<string, stri
   }
 }
 
-function lengthOf (size: number, range: { first: number, last: number } | undefined): Record<string, string> {
-  if (range === undefined) return { 'content-length': String(size) }
-  return { 'content-length': String(range.last - range.first + 1), 'content-range': `bytes ${range.first}-${range.last}/${size}` }
+function lengthOf (size: number, range: ByteRange | undefined): Record<string, string> {
+  const length = { 'content-length': String(bytesOf(size, range)) }
+  return range === undefined ? length : { ...length, 'content-range': `bytes ${range.first}-${range.last}/${size}` }
 }

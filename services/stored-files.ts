@@ -1,9 +1,9 @@
 import { addAbortSignal, finished } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { B2ReadError } from './b2/read-requests.ts'
-import type { ByteRange } from './b2/object-reader.ts'
 import type { B2Store } from './b2/store.ts'
-import { explainErrors } from './explained-errors.ts'
+import { bytesOf } from './downloads/byte-range.ts'
+import type { ByteRange } from './downloads/byte-range.ts'
 import { isKey } from './file-names.ts'
 import { errnoOf } from './disk/errors.ts'
 import { LocalStoreError, toLocalStoreError } from './local/errors.ts'
@@ -134,7 +134,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     if (range !== undefined && !isWithin(range, size)) {
       throw new UploadError('range_not_satisfiable', `The file has ${size} bytes.`)
     }
-    const stream = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal, sizeOf(size, range)))
+    const stream = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal, bytesOf(size, range)))
     signal?.throwIfAborted()
     explainErrors(stream, unavailable, signal)
     streams.add(stream)
@@ -202,7 +202,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
 
     async content (name, range, signal) {
       const { receipt, open } = await find(name, signal)
-      return { receipt, size: sizeOf(receipt.track.size_bytes, range), stream: await open(range, signal) }
+      return { receipt, size: bytesOf(receipt.track.size_bytes, range), stream: await open(range, signal) }
     },
 
     async close (graceMs) {
@@ -213,10 +213,6 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
 
 function isWithin ({ first, last }: ByteRange, size: number): boolean {
   return Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < size
-}
-
-function sizeOf (size: number, range?: ByteRange): number {
-  return range === undefined ? size : range.last - range.first + 1
 }
 
 function notFound (): UploadError {
@@ -236,5 +232,14 @@ function out (detail: string, cause: Error): UploadError {
     error: 'The store that has the file, or may have it, is out of reach.',
     hints: ['Try again after the time in Retry-After.'],
     cause,
+  })
+}
+
+/** Has a stream fail with what `explain` makes of its errors; a stream that `signal` ended fails, too. Without another stream there is nothing that could hold bytes. */
+function explainErrors (stream: Readable, explain: (error: Error) => Error, signal?: AbortSignal): void {
+  const destroy = stream._destroy.bind(stream)
+  stream._destroy = (error, done) => destroy(error, failed => {
+    if (failed != null) done(explain(failed))
+    else done(signal?.aborted === true && !stream.readableEnded ? Object.assign(new Error('The operation was aborted', { cause: signal.reason }), { name: 'AbortError', code: 'ABORT_ERR' }) : null)
   })
 }

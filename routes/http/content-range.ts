@@ -1,4 +1,4 @@
-import type { ByteRange } from '../../services/b2/object-reader.ts'
+import type { ByteRange } from '../../services/downloads/byte-range.ts'
 
 const POSITION = /^\d{0,19}$/
 

@@ -13,8 +13,8 @@ export function dropBefore (parts: readonly Uint8Array[], start: number, end = I
   const views: Uint8Array[] = []
   let offset = 0
   for (const part of parts) {
-    const view = part.subarray(Math.max(0, start - offset), Math.max(0, Math.min(part.length, end - offset)))
-    if (view.length > 0) views.push(view)
+    const [from, to] = [Math.max(0, start - offset), Math.min(part.length, end - offset)]
+    if (from < to) views.push(part.subarray(from, to))
     offset += part.length
   }
   return views

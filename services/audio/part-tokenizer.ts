@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { AbstractTokenizer, EndOfStreamError } from 'strtok3'
 import type { IFileInfo, IReadChunkOptions } from 'strtok3'
+import { dropBefore, partsLength } from './part-bytes.ts'
 
 // Reads of memory resolve without leaving the microtask queue, so a parser would never let anything else run.
 const READS_PER_TURN = 250
@@ -13,11 +14,6 @@ export interface ReadBudget {
   bytes: number
   /** Bytes of one read, also the largest buffer that a length found in the file can make a parser allocate. */
   readBytes: number
-}
-
-/** Ends a parse that has used up its {@link ReadBudget}. No end of file: parsers must not take it for one. */
-export class ReadBudgetError extends Error {
-  override name = 'ReadBudgetError'
 }
 
 /**
@@ -36,7 +32,7 @@ export class PartTokenizer extends AbstractTokenizer {
   constructor (parts: readonly Uint8Array[], fileInfo: IFileInfo, budget: ReadBudget) {
     super({ maxBufferSize: budget.readBytes })
     this.#parts = parts
-    this.#held = parts.reduce((sum, part) => sum + part.length, 0)
+    this.#held = partsLength(parts)
     this.#budget = budget
     this.fileInfo = fileInfo
   }
@@ -63,7 +59,11 @@ export class PartTokenizer extends AbstractTokenizer {
     const count = Math.max(0, Math.min(length, this.#held - position))
     if (count < length && mayBeLess !== true) throw new EndOfStreamError()
     await this.#spend(count)
-    this.#copy(target, position, count)
+    let copied = 0
+    for (const view of dropBefore(this.#parts, position, position + count)) {
+      target.set(view, copied)
+      copied += view.length
+    }
     return count
   }
 
@@ -71,22 +71,7 @@ export class PartTokenizer extends AbstractTokenizer {
     this.#reads += 1
     this.#bytes += count
     const { reads, bytes, readBytes } = this.#budget
-    if (this.#reads > reads || this.#bytes > bytes || count > readBytes) throw new ReadBudgetError('The file asks for too much work')
+    if (this.#reads > reads || this.#bytes > bytes || count > readBytes) throw new Error('The file asks for too much work') // no end of file: a parser must not take it for one
     if (this.#reads % READS_PER_TURN === 0) await setImmediate()
-  }
-
-  #copy (target: Uint8Array, position: number, count: number): void {
-    let start = 0
-    let copied = 0
-    for (const part of this.#parts) {
-      if (copied === count) return
-      const from = position + copied - start
-      if (from < part.length) {
-        const piece = part.subarray(from, from + count - copied)
-        target.set(piece, copied)
-        copied += piece.length
-      }
-      start += part.length
-    }
   }
 }

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { parseFromTokenizer } from 'music-metadata'
 import type { ICommonTagsResult, IFormat } from 'music-metadata'
-import { trimId3 } from './id3-trim.ts'
+import { trimId3 } from './id3.ts'
 import { oggDuration } from './ogg-duration.ts'
 import { partsLength } from './part-bytes.ts'
 import { PartTokenizer } from './part-tokenizer.ts'
@@ -40,7 +40,7 @@ export interface AudioFileInfo {
   /** The media type that was sniffed or, where nothing could be sniffed, declared. */
   contentType: string
   /** Size of the whole file in bytes. Unknown: the parts are taken for its beginning only. */
-  size?: number
+  size?: number | undefined
   /** The client's file name; its extension chooses the parser where the type doesn't. */
   filename?: string
 }

@@ -1,20 +1,13 @@
 import type { Readable } from 'node:stream'
 import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import type { ByteRange } from '../downloads/byte-range.ts'
 import type { Track } from '../track.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
 import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
 import { ObjectStream } from './object-stream.ts'
 import { isMissing } from './read-requests.ts'
 import type { B2ReadError, ReadRequests } from './read-requests.ts'
-
-/** A part of a file. */
-export interface ByteRange {
-  /** Position of the first byte, from 0 on. */
-  readonly first: number
-  /** Position of the last byte, which is part of it. */
-  readonly last: number
-}
 
 /** What B2 tells of an object. */
 export interface ObjectHead {

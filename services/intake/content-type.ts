@@ -1,7 +1,7 @@
 import { fileTypeFromBuffer } from 'file-type'
 import { tracksOf } from '../audio/container-tracks.ts'
 import { isDeclaredText } from './declared-text.ts'
-import { audioStart, tagsEnd } from '../audio/leading-tags.ts'
+import { audioStart, tagsEnd } from '../audio/id3.ts'
 import { hasMpegAudio, startsMpegAudio } from '../audio/mpeg-frames.ts'
 
 /**
@@ -36,15 +36,12 @@ const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
 
 /**
  * The media type that the first bytes of a file show, lower case and without parameters, under the name of
- * {@link SYNONYMS} where there are several. Undefined for an empty file and wherever the bytes tell nothing (plain text has
+ * {@link SYNONYMS} if there are several. Undefined for an empty file and if the bytes tell nothing (plain text has
  * no signature). Never throws.
  *
- * An MP4 file is `audio/mp4` only where its `ftyp` brand says so (`M4A `, `M4B `); with a general brand it is `video/mp4`. Likewise for
- * other containers: {@link contentTypeOf} knows more.
- *
- * @param head the file's bytes from byte 0 on, as many as `tagsEnd` says and some more
+ * A container with a general brand (MP4) is `video/mp4`; {@link contentTypeOf} knows more.
  */
-export async function sniffContentType (head: Uint8Array): Promise<string | undefined> {
+async function sniff (head: Uint8Array): Promise<string | undefined> {
   return await signatureOf(head) ?? await signatureBehindPadding(head)
 }
 
@@ -99,10 +96,12 @@ export interface DeclaredFile {
 /**
  * The media type of a file: what its first bytes show, unless the declared type says the same more exactly, or is one of text that the
  * bytes may well be. Of containers that hold audio or video, the declared type (or the name, if nothing is declared) decides which it is,
- * if the tracks don't contradict.
+ * if the tracks don't contradict. Never throws.
+ *
+ * @param head the file's bytes from byte 0 on, as many as `tagsEnd` says and some more
  */
 export async function contentTypeOf (head: Uint8Array, { declaredType, filename }: DeclaredFile): Promise<{ readonly type: string, readonly isSniffed: boolean }> {
-  const sniffed = await sniffContentType(head)
+  const sniffed = await sniff(head)
   if (sniffed === undefined) return { type: declaredType ?? OCTETS, isSniffed: false }
   if (declaredType !== undefined && (isDeclaredText(declaredType, sniffed, head) || GENERIC[sniffed]?.test(declaredType) === true)) {
     return { type: declaredType, isSniffed: false }
@@ -126,7 +125,7 @@ function containedType (sniffed: string, declared: string, head: Uint8Array): st
 
 /**
  * The media type that a Content-Type header declares: its essence (`type/subtype`) in lower case, parameters dropped.
- * Undefined where there is none or it is not valid by RFC 9110 8.3.1. Synonyms stay as the client wrote them.
+ * Undefined if there is none, or it is not valid by RFC 9110 8.3.1. Synonyms stay as the client wrote them.
  */
 export function declaredContentType (header: string | undefined): string | undefined {
   if (header === undefined) return undefined

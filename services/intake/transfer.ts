@@ -7,7 +7,7 @@ import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
 import { contentTypeOf, isAllowedType } from './content-type.ts'
 import { ReplayWindow } from './replay-window.ts'
 import type { Intake } from './intake.ts'
-import { tagsEnd } from '../audio/leading-tags.ts'
+import { tagsEnd } from '../audio/id3.ts'
 import type { LocalFileWriter } from '../local/writing/file-writer.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import { withCorrelationId } from '../local/receipts.ts'
@@ -266,7 +266,7 @@ export class Transfer {
     const { key, expectedBytes } = this.#file
     let writer: LocalFileWriter | undefined
     try {
-      writer = await local.create(key, { log: this.#context.log, ...(expectedBytes === undefined ? {} : { expectedBytes }) })
+      writer = await local.create(key, { log: this.#context.log, expectedBytes })
       for (const bytes of this.#window.bytes) await writer.write(bytes)
       this.#window.markAllStored()
       if (track === undefined) {
@@ -328,7 +328,7 @@ export class Transfer {
     this.#audio = await readAudioTags([...this.#window.bytes, this.#intake.gathered], {
       contentType: this.#contentType,
       filename: this.#file.filename,
-      ...(size === undefined ? {} : { size }),
+      size,
     })
   }
 }

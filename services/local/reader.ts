@@ -1,15 +1,10 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { FileSystem } from '../disk/file-system.ts'
+import type { ByteRange } from '../downloads/byte-range.ts'
 import { errnoOf } from '../disk/errors.ts'
 import { toLocalStoreError } from './errors.ts'
 import { LocalStream } from './stream.ts'
-
-/** Positions of bytes, both inclusive. */
-export interface ByteRange {
-  first: number
-  last: number
-}
 
 /** A data file, open: it stays readable while somebody removes it. Ask for one stream, or close it. */
 export interface OpenFile {

@@ -80,7 +80,7 @@ export interface LocalStore {
    * @param info.log gets what is to be said of this file; default: the store's own
    * @throws LocalStoreError, also for a key that is stored or being written already (`io_error`, EEXIST)
    */
-  create (key: string, info?: { expectedBytes?: number, log?: Log }): Promise<LocalFileWriter>
+  create (key: string, info?: { expectedBytes?: number | undefined, log?: Log }): Promise<LocalFileWriter>
   /** Never rejects; calls at the same time share one answer. */
   status (): Promise<LocalStoreStatus>
   /** `dir` joined with the key; relative where `dir` is. */
@@ -273,7 +273,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     if (!closing.signal.aborted) sweep ??= runSweep()
   }
 
-  async function begin (key: string, { expectedBytes = 0, log: ownLog = log }: { expectedBytes?: number, log?: Log } = {}): Promise<LocalFileWriter> {
+  async function begin (key: string, { expectedBytes = 0, log: ownLog = log }: { expectedBytes?: number | undefined, log?: Log } = {}): Promise<LocalFileWriter> {
     const place = placeOf(root, key)
     let room: Reservation | undefined
     let data: PartFile

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Test } from 'tap'
-import { trimId3 } from '../../../services/audio/id3-trim.ts'
+import { trimId3 } from '../../../services/audio/id3.ts'
 import { pieces } from '../../support/run/fuzz.ts'
 
 const KIB = 1_024
