@@ -63,7 +63,7 @@ export interface B2UploadsOptions extends Omit<EngineOptions, 'log' | 'isDryRun'
 }
 
 /**
- * The plugin's options as the environment gives them, by the variables that README lists; those of the service alone (`HOST`, `API_KEYS`
+ * The plugin's options as the environment gives them, by the variables of docs/configuration.md; those of the service alone (`HOST`, `API_KEYS`
  * and so on) are checked, too, and mean nothing to the plugin. No `.env` file is read.
  * @throws {@link ConfigError} naming every bad one.
  */

@@ -1,6 +1,6 @@
 // An app of your own: its users, its records of their songs, and the plugin for the files. Each user gets at their own files alone.
 //
-//   npx tsx examples/host-app.ts        configured by the variables of README; without B2 all files stay local
+//   npx tsx examples/host-app.ts        configured by the variables of docs/configuration.md; without B2 all files stay local
 //   curl -H 'authorization: Bearer alice' -F file=@song.mp3 http://127.0.0.1:3000/media/uploads
 //   curl -H 'authorization: Bearer alice' http://127.0.0.1:3000/songs
 import Fastify from 'fastify'

@@ -16,8 +16,8 @@ const INTRO = `# Plugin API
 
 <!-- Written by \`npm run docs\` from the docstrings of the sources: change those. -->
 
-What \`fastify-b2-uploads\` exports. How to register it, and what a host app has to mind, is in the
-[README](../README.md#in-a-fastify-app); the routes are in [http-api.md](http-api.md).
+Everything that \`fastify-b2-uploads\` exports. [plugin.md](plugin.md) says how to use it, and what your app must take care of; the
+routes are in [http-api.md](http-api.md).
 `
 
 const SCHEMAS = { AudioTags: AudioTagsSchema, FallbackReason: FallbackReasonSchema, StoredInB2: StoredInB2Schema, StoredLocally: StoredLocallySchema, Track: TrackSchema }

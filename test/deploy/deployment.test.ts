@@ -5,8 +5,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { ConfigSchema } from '../../services/config/config.ts'
 import { environmentOf, instructions, lastOf } from '../support/deploy/dockerfile.ts'
-import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
-import { quoted } from '../support/docs/readme.ts'
+import { codeIn, linksOf, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PAGE = 'docs/deployment.md'

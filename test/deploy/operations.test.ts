@@ -5,12 +5,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { B2_ERROR_CODES } from '../../services/b2/error-codes.ts'
 import { ConfigSchema } from '../../services/config/config.ts'
-import { codeIn, linksOf, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
+import { codeIn, linksOf, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
 import { scrape } from '../support/service/metrics.ts'
 import { CALM } from '../support/promotion/promotion.ts'
 import { selectorsIn } from '../support/deploy/promql.ts'
-import { quoted } from '../support/docs/readme.ts'
 import { b2Env, bytes, put, startB2, startService } from '../support/service/service.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -39,6 +39,10 @@ t.test('the table of events has each that the sources log', async t => {
   }
   t.ok(logged.size > 20)
   t.same(rowsOf(page, '`event`', 'level', '').flatMap(([events]) => quoted(events!)).sort(), [...logged].sort())
+})
+
+t.test('the table of reasons has every code of B2, in the order of the source', async t => {
+  t.same(rowsOf(page, '`error_code`', 'meaning', 'what to do').map(([code]) => quoted(code!)[0]), B2_ERROR_CODES)
 })
 
 t.test('the variables, scripts, options, files and sections that the page names exist', async t => {

@@ -2,8 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { readDocument, rowsOf } from '../support/docs/markdown.ts'
-import { quoted } from '../support/docs/readme.ts'
+import { quoted, readDocument, rowsOf } from '../support/docs/markdown.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const page = readDocument('docs/architecture.md')

@@ -8,10 +8,9 @@ import type { Test } from 'tap'
 import { mp3 } from '../../scripts/samples/audio.ts'
 import { AudioTagsSchema } from '../../services/audio/tags.ts'
 import { StoredLocallySchema, TrackSchema } from '../../services/track.ts'
-import { UPLOAD_ERROR_CODES } from '../../services/upload-errors.ts'
+import { UPLOAD_ERROR_CODES, UploadError } from '../../services/upload-errors.ts'
 import { begin } from '../support/clients/leaving-client.ts'
-import { codeIn, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
-import { quoted } from '../support/docs/readme.ts'
+import { codeIn, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
 import { b2Env, bytes, put, startB2, startService } from '../support/service/service.ts'
 import type { TestService } from '../support/service/service.ts'
 
@@ -121,6 +120,11 @@ const PREPARED: Record<string, (t: Test) => Promise<TestService>> = {
     return service
   },
 }
+
+t.test('the table of errors has every code with its status', async t => {
+  const documented = rowsOf(errors, 'status', '`error_code`', 'meaning', 'what to do').map(([status, code]) => `${status} ${quoted(code!)[0]}`)
+  t.same(documented.sort(), UPLOAD_ERROR_CODES.map(code => `${new UploadError(code, '').statusCode} ${code}`).sort())
+})
 
 t.test('every error code has a section with its status, and a command that brings it about', { skip }, async t => {
   const sections = errors.split(/^### /m).slice(1).map(text => ({ text, heading: /^(\d{3}) `(\w+)`$/m.exec(text)! }))

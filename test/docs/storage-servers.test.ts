@@ -1,8 +1,7 @@
 import t from 'tap'
 import { DIFFERENCES } from '../contract/differences.ts'
 import { serverOfEnv } from '../real/env-target.ts'
-import { readDocument, rowsOf } from '../support/docs/markdown.ts'
-import { quoted } from '../support/docs/readme.ts'
+import { quoted, readDocument, rowsOf } from '../support/docs/markdown.ts'
 
 const DOCUMENT = readDocument('docs/storage-servers.md')
 

@@ -4,21 +4,24 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { mp3 } from '../../scripts/samples/audio.ts'
-import { codeBlocks } from '../support/docs/readme.ts'
+import { codeIn, readDocument } from '../support/docs/markdown.ts'
 import { b2Env, bytes, post, put, sha256, startB2, startService } from '../support/service/service.ts'
 
 const NAME = '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001.mp3'
 const skip = spawnSync('curl', ['--version']).status === 0 ? false : 'there is no curl here'
 const run = promisify(execFile)
 const song = mp3({ title: 'Song' })
+const README = readDocument('README.md')
+const GUIDE = readDocument('docs/plugin.md')
 
 /** All keys in a value, to any depth. */
 function keysOf (value: unknown): unknown {
   return value !== null && typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).map(([key, of]) => [key, keysOf(of)])) : '…'
 }
 
-t.test('the answers in README have the keys of real ones', async t => {
-  const [stored, fallback, error] = codeBlocks('json').map(code => JSON.parse(code))
+t.test('the answers in README, and the error in the HTTP API, have the keys of real ones', async t => {
+  const [stored, fallback] = codeIn(README, 'json').map(code => JSON.parse(code))
+  const [error] = codeIn(readDocument('docs/http-api.md'), 'json').map(code => JSON.parse(code)).filter(({ error_code }) => error_code !== undefined)
   const b2 = await startB2(t)
   const env = { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', UPLOAD_MAX_BYTES: '1000000' }
   const { body } = await post(await startService(t, env), song, 'song.mp3', { before: { album_id: '42' } })
@@ -39,7 +42,7 @@ t.test('the commands of README that read and delete work as they stand', { skip 
   const service = await startService(t, { ...b2Env(await startB2(t)), B2_STALL_TIMEOUT_MS: '10000' })
   const { body } = await put(service, song, 'song.mp3')
   const cwd = t.testdir()
-  const [commands] = codeBlocks('sh').filter(code => code.includes('-X DELETE'))
+  const [commands] = codeIn(README, 'sh').filter(code => code.includes('-X DELETE'))
   const [receipt, content, remove] = commands!.trim().split('\n').map(line => line.replace('http://127.0.0.1:3000', service.url).replace(NAME, body.track.key.split('/').at(-1)))
   const sh = async (command: string): Promise<string> => (await run('sh', ['-c', command.replace('curl', 'curl -sS --fail')], { cwd })).stdout
   t.same(JSON.parse(await sh(receipt!)), body)
@@ -49,9 +52,9 @@ t.test('the commands of README that read and delete work as they stand', { skip 
   await t.rejects(sh(receipt!), { code: 22 }, 'it is gone')
 })
 
-t.test('the example of README with a host\'s records and metrics works as it stands', async t => {
+t.test('the example of the plugin guide with a host\'s records and metrics works as it stands', async t => {
   const b2 = await startB2(t)
-  const [example] = codeBlocks('ts').filter(code => code.includes('prom-client'))
+  const [example] = codeIn(GUIDE, 'ts').filter(code => code.includes('prom-client'))
   const [imports, rest] = example!.split('\n\n') as [string, string]
   const cwd = t.testdir()
   await writeFile(join(cwd, 'example.mts'), `${imports.replace("'prom-client'", `'${import.meta.resolve('prom-client')}'`)}
