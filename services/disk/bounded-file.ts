@@ -73,20 +73,20 @@ export class BoundedFile implements Pick<FileHandle, 'fd' | 'read' | 'write' | '
     })
   }
 
-  async #operate<T> (call: string, operate: () => Promise<T>): Promise<T> {
-    const asked = this.#run(call, async () => {
+  #operate<T> (call: string, operate: () => Promise<T>): Promise<T> {
+    const asked = this.#run(call, () => {
       this.#underWay++
-      try {
-        return await operate()
-      } finally {
-        if (--this.#underWay === 0) this.#onIdle()
-      }
+      const running = operate()
+      running.then(this.#returned, this.#returned)
+      return running
     })
     this.#asked.add(asked)
-    try {
-      return await asked
-    } finally {
-      this.#asked.delete(asked)
-    }
+    const answered = (): void => { this.#asked.delete(asked) }
+    asked.then(answered, answered)
+    return asked
+  }
+
+  readonly #returned = (): void => {
+    if (--this.#underWay === 0) this.#onIdle()
   }
 }

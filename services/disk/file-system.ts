@@ -7,9 +7,40 @@ export type FileSystem = typeof import('node:fs/promises')
 /** What file systems without directory fsync (FUSE, SMB) answer: there is nothing to wait for. */
 const NOT_SUPPORTED = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
-/** Makes the names in a directory durable: a rename survives a power cut only after this. */
+interface Sync {
+  readonly done: Promise<void>
+  /** The one after it, which has not begun. */
+  next?: Promise<void>
+}
+
+/** The syncs that are under way, by directory. */
+const syncs = new WeakMap<FileSystem, Map<string, Sync>>()
+
+/**
+ * Makes the names in a directory durable: a rename survives a power cut only after this. Calls that come during a sync of the
+ * same directory share the next one, which begins after all of their renames.
+ */
 export async function syncDirectory (fs: FileSystem, directory: string): Promise<void> {
   if (process.platform === 'win32') return // a directory cannot be opened there
+  let underWay = syncs.get(fs)
+  if (underWay === undefined) syncs.set(fs, underWay = new Map())
+  const current = underWay.get(directory)
+  if (current === undefined) return await beginSync(fs, directory, underWay)
+  current.next ??= current.done.catch(() => {}).then(() => beginSync(fs, directory, underWay))
+  await current.next
+}
+
+async function beginSync (fs: FileSystem, directory: string, underWay: Map<string, Sync>): Promise<void> {
+  const own: Sync = { done: sync(fs, directory) }
+  underWay.set(directory, own)
+  try {
+    await own.done
+  } finally {
+    if (own.next === undefined) underWay.delete(directory)
+  }
+}
+
+async function sync (fs: FileSystem, directory: string): Promise<void> {
   const handle = await fs.open(directory, 'r')
   try {
     await handle.sync()

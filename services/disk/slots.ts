@@ -48,6 +48,10 @@ export class DiskSlots {
   readonly #counts: Record<DiskUse, Counts> = { status: none(), write: none(), read: none(), upkeep: none() }
   readonly #waiting: Record<DiskUse, Waiter[]> = { status: [], write: [], read: [], upkeep: [] }
   readonly #whenIdle = new Set<() => void>()
+  // Over all uses.
+  #running = 0
+  #overdue = 0
+  #waiters = 0
   #turn = 0
 
   /** @param threads threads in libuv's pool. Default 4, as libuv's own. */
@@ -58,14 +62,10 @@ export class DiskSlots {
   }
 
   /** Operations that are overdue and have not returned: each holds a thread of the pool. */
-  get overdue (): number {
-    return this.#sum('overdue')
-  }
+  get overdue (): number { return this.#overdue }
 
   /** Operations that have begun and not returned. */
-  get running (): number {
-    return this.#sum('running')
-  }
+  get running (): number { return this.#running }
 
   /** Resolves when no operation is under way, or after this time: then what is under way hangs. */
   async idle (withinMs: number): Promise<void> {
@@ -85,60 +85,74 @@ export class DiskSlots {
    * Does it when there is a slot. `undo` gets the result of an operation that succeeded after its caller was told that it failed.
    * @throws {DiskTimeoutError} when it is overdue, or all operations before it are; else what the operation throws
    */
-  async run<T> (task: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
-    if (this.#mayStart(task.use) && this.#waiting[task.use].length === 0) this.#counts[task.use].running++
-    else await this.#wait(task)
-    return await this.#watch(task, operate, undo)
+  run<T> (task: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
+    if (this.#waiting[task.use].length > 0 || !this.#mayStart(task.use)) return this.#wait(task).then(() => this.#watch(task, operate, undo))
+    this.#begin(task.use)
+    return this.#watch(task, operate, undo)
   }
 
   #watch<T> ({ use, call, deadlineMs, isPatient }: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
-    const counts = this.#counts[use]
-    let isOverdue = false
     return new Promise<T>((resolve, reject) => {
-      let settle = (): void => {}
-      const settled = new Promise<void>(resolve => { settle = resolve })
+      /** Set once it is overdue: what is to be done when it returns after all. */
+      let settle: (() => void) | undefined
       const timer = setTimeout(() => {
-        isOverdue = true
-        counts.overdue++
+        const settled = new Promise<void>(resolve => { settle = resolve })
+        this.#counts[use].overdue++
+        this.#overdue++
         if (!isPatient) reject(new DiskTimeoutError(call, deadlineMs, settled))
         this.#failTheHopeless()
       }, deadlineMs).unref()
       const returned = (): void => {
         clearTimeout(timer)
-        counts.running--
-        if (isOverdue) counts.overdue--
-        this.#serve()
-        if (this.running === 0) for (const tell of this.#whenIdle) tell()
+        this.#end(use, settle !== undefined)
       }
-      operate().then(async result => {
+      operate().then(result => {
         returned()
         resolve(result)
-        if (isOverdue && !isPatient) await undo?.(result).catch(() => {})
-        settle()
-      }, error => {
+        if (settle === undefined) return
+        if (isPatient || undo === undefined) settle()
+        else undo(result).then(settle, settle)
+      }, (error: unknown) => {
         returned()
-        reject(error)
-        settle()
+        reject(error as Error)
+        settle?.()
       })
     })
+  }
+
+  #begin (use: DiskUse): void {
+    this.#counts[use].running++
+    this.#running++
+  }
+
+  #end (use: DiskUse, wasOverdue: boolean): void {
+    this.#counts[use].running--
+    this.#running--
+    if (wasOverdue) {
+      this.#counts[use].overdue--
+      this.#overdue--
+    }
+    if (this.#waiters > 0) this.#serve()
+    if (this.#running === 0) for (const tell of this.#whenIdle) tell()
   }
 
   async #wait (task: DiskTask): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#waiting[task.use].push({ task, go: resolve, fail: reject })
+      this.#waiters++
       this.#failTheHopeless()
     })
   }
 
   #mayStart (use: DiskUse): boolean {
-    return this.#counts[use].running < this.#limits[use] && this.#sum('running') < this.#slots
+    return this.#counts[use].running < this.#limits[use] && this.#running < this.#slots
   }
 
   /** Whether all that a new operation would wait for is overdue. */
   #isHopeless (use: DiskUse): boolean {
     if (this.#mayStart(use)) return false
     const { running, overdue } = this.#counts[use]
-    return running >= this.#limits[use] ? running === overdue : this.#sum('running') === this.#sum('overdue')
+    return running >= this.#limits[use] ? running === overdue : this.#running === this.#overdue
   }
 
   #failTheHopeless (): void {
@@ -146,6 +160,7 @@ export class DiskSlots {
       if (!this.#isHopeless(use)) continue
       const all = this.#waiting[use]
       this.#waiting[use] = all.filter(({ task }) => task.isPatient)
+      this.#waiters -= all.length - this.#waiting[use].length
       for (const { task, fail } of all) if (!task.isPatient) fail(new DiskTimeoutError(task.call))
     }
   }
@@ -156,16 +171,13 @@ export class DiskSlots {
       const use = this.#waiting.status.length > 0 && this.#mayStart('status') ? 'status' : USES[this.#turn++ % USES.length]!
       if (this.#waiting[use].length > 0 && this.#mayStart(use)) {
         passed = 0
-        this.#counts[use].running++
+        this.#begin(use)
+        this.#waiters--
         this.#waiting[use].shift()!.go()
       } else {
         passed++
       }
     }
-  }
-
-  #sum (what: keyof Counts): number {
-    return USES.reduce((sum, use) => sum + this.#counts[use][what], 0)
   }
 }
 

@@ -43,6 +43,24 @@ t.test('a directory is synced, and closed again', async t => {
   t.equal(openHandles(), 0)
 })
 
+t.test('calls during a sync share the next one, which begins after them, and fail with it alone', async t => {
+  const dir = t.testdir()
+  const { fs, done, openHandles } = watchedFs()
+  const first = syncDirectory(fs, dir)
+  const during = [1, 2, 3].map(() => syncDirectory(fs, dir))
+  await first
+  t.same(done, [`sync ${dir}`], 'those that came during it are not done by it')
+  await Promise.all(during)
+  t.same(done, [`sync ${dir}`, `sync ${dir}`])
+  await syncDirectory(fs, dir)
+  t.equal(done.length, 3, 'one that comes later has its own')
+
+  const broken = watchedFs(failure('EIO'))
+  const failed = await Promise.allSettled([1, 2, 3].map(() => syncDirectory(broken.fs, dir)))
+  t.same(failed.map(({ status }) => status), ['rejected', 'rejected', 'rejected'])
+  t.equal(openHandles() + broken.openHandles(), 0)
+})
+
 t.test('a file system that has no such step is none of our trouble; a disk that fails is', async t => {
   const dir = t.testdir()
   for (const code of ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']) await syncDirectory(watchedFs(failure(code)).fs, dir)
