@@ -15,7 +15,7 @@ import type { Environment } from './services/config/config.ts'
 import { createEngine } from './services/engine/engine.ts'
 import type { B2Options, EngineOptions } from './services/engine/engine.ts'
 import type { MetricsOptions } from './services/metrics.ts'
-import { optionsFromConfig } from './services/config/options.ts'
+import { optionsFromConfig, withDefaults } from './services/config/options.ts'
 import type { Receipt } from './services/track.ts'
 import type { Uploads } from './services/uploads.ts'
 
@@ -58,8 +58,6 @@ export interface B2UploadsOptions extends Omit<EngineOptions, 'log' | 'isDryRun'
     /** Whether registering fails where the directory can't be used. Default false: a warning, as a full disk always is. */
     readonly required?: boolean | undefined
   }
-  /** Milliseconds that uploads, downloads and promotions under way get when the app closes. Default 30,000. */
-  readonly shutdownGraceMs?: number | undefined
 }
 
 /**
@@ -73,7 +71,7 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', preHandler, onStored, local, shutdownGraceMs = 30_000, ...rest } = options
+  const { prefix, routes = true, decoratorName = 'uploads', preHandler, onStored, local, ...rest } = withDefaults('', options)
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
     const engine = await createEngine({
@@ -87,7 +85,7 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
     scope.addHook('onClose', async () => { engine.metrics?.close() })
     await scope.register(localStore, engine)
     await scope.register(b2Client, engine)
-    await scope.register(uploads, { uploads: own, shutdownGraceMs })
+    await scope.register(uploads, { uploads: own, shutdownGraceMs: rest.shutdownGraceMs })
     app.decorate(decoratorName, own as never)
     if (!routes) return
     await scope.register(async inner => {
@@ -109,7 +107,7 @@ const plugin = fp(b2Uploads, { name: 'fastify-b2-uploads', fastify: '5.x' })
 export default plugin
 export { plugin as b2Uploads }
 export { rewriteUrl } from './routes/http/request-target.ts'
-export { ConfigError } from './services/config/config.ts'
+export { ConfigError } from './services/config/errors.ts'
 export { ClientGoneError, UploadError } from './services/upload-errors.ts'
 export type { DownloadsOptions } from './services/downloads/downloads.ts'
 export type { Uploads, StoreInfo, FileInfo, UploadsStatus, UploadsWaiting } from './services/uploads.ts'

@@ -6,8 +6,9 @@ import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { loadDotEnv } from './dot-env.ts'
 import { createPromotionOutput } from './promote-output.ts'
-import { ConfigError, missingB2, parseConfig } from '../services/config/config.ts'
-import type { Config } from '../services/config/config.ts'
+import { ConfigError } from '../services/config/errors.ts'
+import { missingB2, parseConfig } from '../services/config/config.ts'
+import type { Config } from '../services/config/schema.ts'
 import { DiskSlots } from '../services/disk/slots.ts'
 import { createEngine } from '../services/engine/engine.ts'
 import { collectWhenIdle } from '../services/process/garbage-collection.ts'
@@ -130,7 +131,7 @@ async function run (config: Config, { dryRun, retrySetAside, json, verbose }: Op
   const slots = new DiskSlots(Number(process.env['UV_THREADPOOL_SIZE']) || undefined)
   const engine = await createEngine({ ...rest, local: { ...local, required: true, slots }, log, promoteIntervalMs: 0, isDryRun: dryRun })
   let closed: Promise<void> | undefined
-  const close = async (): Promise<void> => await (closed ??= engine.close(config.SHUTDOWN_GRACE_MS))
+  const close = async (): Promise<void> => await (closed ??= engine.close())
   let report: PromotionReport
   try {
     // Which ends a file that B2 hangs on when the grace is over; should it fail, it does so again below.

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { isProduction, parseConfig, type Config, type Environment } from '../services/config/config.ts'
+import { isProduction, parseConfig } from '../services/config/config.ts'
+import type { Environment } from '../services/config/config.ts'
+import type { Config } from '../services/config/schema.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -20,7 +20,7 @@ import { assertStorable } from './http/upload-head.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
-  maxBytes?: number | undefined
+  maxBytes: number
 }
 
 // A form is larger than its file: boundaries, part headers, text fields.
@@ -37,7 +37,7 @@ const answers = {
 const begun = new WeakSet<IncomingMessage>()
 
 /** `POST /uploads` and `PUT /uploads/{name}`. */
-const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uploads, maxBytes = 1_073_741_824, preHandler }) => {
+const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uploads, maxBytes, preHandler }) => {
   const options = commonOptions({ uploads, preHandler })
   const common = {
     ...options,

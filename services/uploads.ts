@@ -1,7 +1,9 @@
 import type { Readable } from 'node:stream'
 import { BufferPool } from './memory/buffer-pool.ts'
 import type { B2Store } from './b2/store.ts'
-import { badOption } from './config/check-options.ts'
+import { badOption } from './config/errors.ts'
+import { withDefaults } from './config/options.ts'
+import type { Settings } from './config/options.ts'
 import { checkStoreArguments } from './intake/check-store-arguments.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import type { CircuitFailure, CircuitState } from './circuit-breaker.ts'
@@ -24,9 +26,6 @@ import type { FallbackReason, Receipt } from './track.ts'
 import { UploadError } from './upload-errors.ts'
 
 export type { FileInfo }
-
-/** Put before every key, where nothing else is said. */
-export const DEFAULT_KEY_PREFIX = 'tracks/'
 
 export interface UploadsOptions {
   /** The primary store; undefined for local-only mode. */
@@ -64,6 +63,8 @@ export interface UploadsOptions {
   readonly promoteIntervalMs?: number | undefined
   /** Files that are moved at once, 1 to 32. Uploads come first. Default 4. */
   readonly promoteConcurrency?: number | undefined
+  /** Milliseconds that uploads, downloads and promotions under way get when the app closes. Default 30,000. */
+  readonly shutdownGraceMs?: number | undefined
   /**
    * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
    * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored.
@@ -163,13 +164,10 @@ export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refu
 }
 
 /** @throws {TypeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
-export function createUploads (options: UploadsOptions): UploadService {
-  const { b2, local, log, observer, onPromoted, beforePass } = options
-  const keyPrefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
+export function createUploads (options: UploadsOptions & Settings<''>): UploadService {
+  const { b2, local, log, observer, onPromoted, beforePass, keyPrefix, windowBytes, memoryBudgetBytes: budgetBytes } = options
   const fault = keyPrefixFault(keyPrefix)
   if (fault !== undefined) throw badOption('keyPrefix', fault)
-  const windowBytes = options.windowBytes ?? 33_554_432 // 32 MiB
-  const budgetBytes = options.memoryBudgetBytes ?? 268_435_456 // 256 MiB
   const partBytes = b2?.partBytes ?? 1_048_576
   if (budgetBytes < windowBytes + 2 * partBytes) {
     throw badOption('memoryBudgetBytes', `at least windowBytes and two parts: ${windowBytes + 2 * partBytes}`)
@@ -178,22 +176,22 @@ export function createUploads (options: UploadsOptions): UploadService {
   const pool = new BufferPool(budgetBytes)
   const account = new MemoryAccount({ budgetBytes, windowBytes, partBytes })
   const breaker = new CircuitBreaker({
-    threshold: options.breakerThreshold ?? 5,
-    resetMs: options.breakerResetMs ?? 30_000,
+    threshold: options.breakerThreshold,
+    resetMs: options.breakerResetMs,
     onChange: onCircuitChange,
   })
-  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs ?? 60_000, concurrency: options.promoteConcurrency ?? 4, onPromoted, beforePass })
+  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs, concurrency: options.promoteConcurrency, onPromoted, beforePass })
   const receiver = createReceiver({
-    stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes ?? [] },
+    stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes },
     account,
     pool,
     observer,
     partBytes,
     keyPrefix,
-    maxBytes: options.maxBytes ?? 1_073_741_824, // 1 GiB
-    maxConcurrent: options.maxConcurrent ?? 1_000,
-    idleTimeoutMs: options.idleTimeoutMs ?? 30_000,
-    minRate: options.minRate ?? 1_024,
+    maxBytes: options.maxBytes,
+    maxConcurrent: options.maxConcurrent,
+    idleTimeoutMs: options.idleTimeoutMs,
+    minRate: options.minRate,
     async onStored (receipt, context) { await options.onStored?.(receipt, context) },
   })
   const stored = createStoredFiles({ b2, local, keyPrefix, promoter })
@@ -220,7 +218,7 @@ export function createUploads (options: UploadsOptions): UploadService {
     find: stored.find,
     receipt: stored.receipt,
     content: stored.content,
-    downloads: createDownloads(options.downloads ?? {}, observer),
+    downloads: createDownloads(withDefaults('downloads', options.downloads ?? {}), observer),
     observer,
 
     async remove (name, correlationId, allows, own = correlationId === undefined ? log : withFields(log, { correlation_id: correlationId })) {

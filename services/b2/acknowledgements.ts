@@ -1,6 +1,5 @@
 import type { ClientView } from './client-view.ts'
-import { DEFAULT_ACK_TIMEOUT_MS, DEFAULT_STALL_TIMEOUT_MS } from './http/client.ts'
-import type { B2ConnectionOptions } from './http/client.ts'
+import type { Settings } from '../config/options.ts'
 
 const MOST_LOOKS = 20
 const LONGEST_LOOK_MS = 1_000
@@ -10,7 +9,7 @@ const LONGEST_LOOK_MS = 1_000
  * and the file can still go elsewhere.
  */
 export function watchAcknowledgements (
-  own: ClientView, { ackTimeoutMs = DEFAULT_ACK_TIMEOUT_MS, stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS }: Pick<B2ConnectionOptions, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
+  own: ClientView, { ackTimeoutMs, stallTimeoutMs }: Pick<Settings<'b2'>, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
 ): { allCame (): void, acknowledged (): void, stop (): void } {
   let last = 0
   let timer: NodeJS.Timeout | undefined

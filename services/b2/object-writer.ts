@@ -18,8 +18,8 @@ export interface ObjectWriterOptions {
   readonly concurrency: number
   readonly maxAttempts: number
   /** See the client's options of the same names. */
-  readonly stallTimeoutMs?: number
-  readonly ackTimeoutMs?: number
+  readonly stallTimeoutMs: number
+  readonly ackTimeoutMs: number
   /** Filled with what is known of bodies that are being sent; the client's. */
   readonly hashes: KnownHashes
   readonly redact: (text: string) => string

@@ -1,3 +1,4 @@
+import { MAX_CONCURRENCY, withDefaults } from '../config/options.ts'
 import type { Log } from '../log.ts'
 import { B2Cleanup } from './cleanup/cleanup.ts'
 import { createB2Client } from './http/client.ts'
@@ -42,8 +43,6 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   /** Called with what B2 failed with, whatever was asked of it, after its retries. */
   onFailure? (error_code: B2ErrorCode): void
 }
-
-const UNFINISHED_AFTER_MS = 604_800_000 // 7 days
 
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
@@ -93,12 +92,9 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
 }
 
 /** @throws {TypeError} for an endpoint that is no URL. */
-export function createB2Store (options: B2StoreOptions): B2Store {
-  const partBytes = options.partBytes ?? 8_388_608 // 8 MiB
-  const concurrency = options.concurrency ?? 5
-  const maxAttempts = options.maxAttempts ?? 4
-  const unfinishedMaxAgeMs = options.unfinishedMaxAgeMs ?? UNFINISHED_AFTER_MS
-  const { bucket } = options
+export function createB2Store (given: B2StoreOptions): B2Store {
+  const options = withDefaults('b2', given)
+  const { bucket, partBytes, concurrency = MAX_CONCURRENCY, maxAttempts, unfinishedMaxAgeMs, stallTimeoutMs, ackTimeoutMs } = options
   const log = options.log === undefined ? {} : { log: options.log }
   const onFailure = (error_code: B2ErrorCode): void => options.onFailure?.(error_code)
   const redact = createRedactor([options.applicationKeyId, options.applicationKey])
@@ -115,9 +111,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
     ...(options.removeHere === undefined ? {} : { removeHere: options.removeHere }),
   })
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
-  const { stallTimeoutMs, ackTimeoutMs } = options
-  const timeouts = { ...(stallTimeoutMs === undefined ? {} : { stallTimeoutMs }), ...(ackTimeoutMs === undefined ? {} : { ackTimeoutMs }) }
-  const { close: closeWriter, ...writer } = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, ...timeouts, ...log })
+  const { close: closeWriter, ...writer } = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, stallTimeoutMs, ackTimeoutMs, ...log })
 
   return {
     partBytes,
@@ -143,7 +137,7 @@ export function createB2Store (options: B2StoreOptions): B2Store {
 
     retryCleanup () {
       cleanup.retry()
-      if (options.keyPrefix !== undefined && unfinishedMaxAgeMs > 0) cleanup.sweepUnfinished(options.keyPrefix, unfinishedMaxAgeMs).catch(() => {})
+      if (options.keyPrefix && unfinishedMaxAgeMs > 0) cleanup.sweepUnfinished(options.keyPrefix, unfinishedMaxAgeMs).catch(() => {})
     },
 
     async close () {

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { InvalidValue } from './invalid-value.ts'
+import { InvalidValue } from './errors.ts'
 
 /** What a key can be good for. */
 export const SCOPES = ['upload', 'read', 'delete', 'metrics'] as const

@@ -1,5 +1,9 @@
-import { MAX_PART_BYTES, MAX_PARTS, MAX_TIMER_MS } from './schema.ts'
+import type { IntegerOptions, TSchema } from '@sinclair/typebox'
 import { keyPrefixFault } from '../file-names.ts'
+import { badOption } from './errors.ts'
+import { schemasOf, withDefaults } from './options.ts'
+import type { Group } from './options.ts'
+import { ConfigSchema, MAX_PARTS } from './schema.ts'
 
 /** Says what an option must be where it isn't; undefined: it is. */
 type Rule = (value: unknown) => string | undefined
@@ -7,44 +11,39 @@ type Rules = Record<string, Rule>
 
 const rule = (must: string, holds: (value: unknown) => boolean): Rule => value => holds(value) ? undefined : must
 const optional = (inner: Rule): Rule => value => value === undefined ? undefined : inner(value)
-const isWhole = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean => Number.isInteger(value) && Number(value) >= least && Number(value) <= most
-
-const count = (least = 1, most?: number): Rule =>
-  optional(rule(`a whole number of at least ${least}${most === undefined ? '' : ` and at most ${most}`}`, value => isWhole(value, least, most)))
-const bytes = (least: number, most?: number): Rule =>
-  optional(rule(`a whole number of bytes of at least ${least}${most === undefined ? '' : ` and at most ${most}`}`, value => isWhole(value, least, most)))
-const milliseconds = (least = 100): Rule => optional(rule(`a whole number of milliseconds of at least ${least}`, value => isWhole(value, least, MAX_TIMER_MS)))
 const yesOrNo = optional(rule('true or false', value => typeof value === 'boolean'))
 const callback = optional(rule('a function', value => typeof value === 'function'))
 const text = rule('a text that is not empty', value => typeof value === 'string' && value !== '')
 
+function wholeNumber ({ unit, minimum = 0, maximum = Number.MAX_SAFE_INTEGER }: IntegerOptions): Rule {
+  const most = maximum === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${maximum}`
+  return optional(rule(`a whole number ${unit === '' ? '' : `of ${unit} `}of at least ${minimum}${most}`,
+    value => Number.isSafeInteger(value) && Number(value) >= minimum && Number(value) <= maximum))
+}
+
+function zeroOr (inner: Rule): Rule {
+  return value => value === 0 ? undefined : inner(value) && `0, or ${inner(value)}`
+}
+
+/** By the schema of the variable that says the same. */
+function ruleOf (schema: TSchema): Rule {
+  if (schema.type === 'integer') return wholeNumber(schema)
+  if (schema.type === 'boolean') return yesOrNo
+  return schema.anyOf === undefined ? text : zeroOr(wholeNumber(schema.anyOf[1]))
+}
+
+const rulesOf = (group: Group): Rules => Object.fromEntries(schemasOf(group).map(([option, schema]) => [option, ruleOf(schema)]))
+
+const { UPLOAD_MAX_BYTES, SHUTDOWN_GRACE_MS } = ConfigSchema.properties
+
 const B2_RULES: Rules = {
+  ...rulesOf('b2'),
   endpoint: rule('an http:// or https:// URL, such as https://s3.us-west-004.backblazeb2.com', isHttpUrl),
-  region: text,
-  bucket: text,
-  applicationKeyId: text,
-  applicationKey: text,
-  connectTimeoutMs: milliseconds(),
-  stallTimeoutMs: milliseconds(),
-  ackTimeoutMs: optional(rule('0, or a whole number of milliseconds of at least 100', value => value === 0 || isWhole(value, 100, MAX_TIMER_MS))),
-  maxAttempts: count(),
-  partBytes: bytes(5_242_880, MAX_PART_BYTES), // 5 MiB, the smallest part B2 takes
-  concurrency: count(),
-  forcePathStyle: yesOrNo,
-  unfinishedMaxAgeMs: optional(rule('0, or a whole number of milliseconds of at least 86400000, a day', value => value === 0 || isWhole(value, 86_400_000))),
+  concurrency: wholeNumber({ unit: '', minimum: 1 }),
   signParts: yesOrNo,
 }
 
-const LOCAL_RULES: Rules = {
-  dir: text,
-  minFreeBytes: bytes(0),
-  required: yesOrNo,
-}
-
-const DOWNLOADS_RULES: Rules = {
-  maxConcurrent: count(),
-  idleTimeoutMs: milliseconds(),
-}
+const LOCAL_RULES: Rules = { ...rulesOf('local'), required: yesOrNo }
 
 const METRICS_RULES: Rules = {
   registry: rule('a Registry of prom-client', value => typeof Object(value).registerMetric === 'function'),
@@ -57,19 +56,11 @@ const RULES: Rules = {
   decoratorName: optional(text),
   preHandler: optional(rule('a function, or a list of functions', value => [value].flat().every(each => typeof each === 'function'))),
   missing: optional(rule('a list of names', value => Array.isArray(value) && value.every(name => typeof name === 'string'))),
+  ...rulesOf(''),
   keyPrefix: optional(value => typeof value === 'string' ? keyPrefixFault(value) : 'a text'),
-  maxBytes: bytes(1),
-  maxConcurrent: count(),
+  maxBytes: wholeNumber({ ...UPLOAD_MAX_BYTES, maximum: Number.MAX_SAFE_INTEGER }), // B2's parts bound it below, if there is B2
   allowedTypes: optional(rule('a list of media types, such as audio/*', isListOfTypes)),
-  idleTimeoutMs: milliseconds(),
-  minRate: count(0),
-  windowBytes: bytes(1_048_576), // 1 MiB
-  memoryBudgetBytes: bytes(33_554_432), // 32 MiB
-  breakerThreshold: count(0),
-  breakerResetMs: milliseconds(),
-  promoteIntervalMs: optional(value => value === 0 ? undefined : milliseconds()(value) && '0, or a whole number of milliseconds of at least 100'),
-  promoteConcurrency: count(1, 32),
-  shutdownGraceMs: milliseconds(0),
+  shutdownGraceMs: wholeNumber({ ...SHUTDOWN_GRACE_MS, minimum: 0 }), // as tests of a host want it
   onStored: callback,
   onPromoted: callback,
 }
@@ -84,9 +75,9 @@ export function checkOptions (options: unknown): void {
   check('', rest, RULES)
   if (b2 !== undefined) checkAll('b2', b2, B2_RULES)
   checkAll('local', local, LOCAL_RULES)
-  if (downloads !== undefined) checkAll('downloads', downloads, DOWNLOADS_RULES)
+  if (downloads !== undefined) checkAll('downloads', downloads, rulesOf('downloads'))
   if (metrics !== undefined) checkAll('metrics', metrics, METRICS_RULES)
-  const { partBytes = 8_388_608 } = Object(b2) as { partBytes?: number } // 8 MiB
+  const { partBytes } = withDefaults('b2', Object(b2) as object)
   if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
     throw badOption('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)
   }
@@ -112,11 +103,6 @@ function check (path: string, values: Record<string, unknown>, rules: Rules): vo
     const must = rule(values[name])
     if (must !== undefined) throw badOption(`${path}${name}`, must)
   }
-}
-
-/** What to throw for an option that is not as it must be. */
-export function badOption (name: string, must: string): TypeError {
-  return new TypeError(`fastify-b2-uploads: the option ${name} must be ${must}`)
 }
 
 function isHttpUrl (value: unknown): boolean {

@@ -1,34 +1,19 @@
 import type { TSchema } from '@sinclair/typebox'
-import { ConfigSchema, MAX_PARTS, type Config } from './schema.ts'
 import { SHORTEST_TOKEN } from './api-keys.ts'
+import { ConfigError, InvalidValue } from './errors.ts'
+import { ConfigSchema, MAX_PARTS } from './schema.ts'
+import type { Config, Variable } from './schema.ts'
 import { readValue } from './values.ts'
-import { InvalidValue } from './invalid-value.ts'
-
-export { ConfigSchema, type Config }
 
 /** Environment variables by name, `process.env` for one. */
 export type Environment = Record<string, string | undefined>
 
-type Variable = keyof Config
 type Problem = { variable: Variable, message: string }
 const B2_VARIABLES = ['B2_ENDPOINT', 'B2_REGION', 'B2_BUCKET', 'B2_APPLICATION_KEY_ID', 'B2_APPLICATION_KEY'] as const
 type B2Variable = typeof B2_VARIABLES[number]
 
 const names = Object.keys(ConfigSchema.properties) as Variable[]
 const schemas: Record<Variable, TSchema> = ConfigSchema.properties
-
-/** All that is wrong with the environment, in one message that holds no secret. @hideconstructor */
-export class ConfigError extends Error {
-  override name = 'ConfigError'
-  /** The variables that are wrong or missing, in documented order. */
-  readonly variables: string[]
-
-  constructor (problems: Problem[]) {
-    const sorted = problems.toSorted((a, b) => names.indexOf(a.variable) - names.indexOf(b.variable))
-    super(`Invalid configuration: ${sorted.map(({ variable, message }) => `${variable} ${message}`).join('; ')}`)
-    this.variables = sorted.map(({ variable }) => variable)
-  }
-}
 
 /** Whether `ENV` or `NODE_ENV` says `production` (in any case, since a typo must not make the service lax). */
 export function isProduction (config: Pick<Config, 'ENV' | 'NODE_ENV'>): boolean {
@@ -118,6 +103,6 @@ export function parseConfig (env: Environment): Config {
       })
     }
   }
-  if (problems.length > 0) throw new ConfigError(problems)
+  if (problems.length > 0) throw new ConfigError(problems.sort((a, b) => names.indexOf(a.variable) - names.indexOf(b.variable)))
   return config
 }

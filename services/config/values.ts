@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { parseApiKeys } from './api-keys.ts'
 import { keyPrefixFault } from '../file-names.ts'
-import { InvalidValue } from './invalid-value.ts'
+import { InvalidValue } from './errors.ts'
 
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal']
 const TRUE_WORDS = ['true', 'yes', 'on']

@@ -1,3 +1,4 @@
+import type { Settings } from '../config/options.ts'
 import type { DownloadResult, Observer } from '../observer.ts'
 import { UploadError } from '../upload-errors.ts'
 
@@ -19,7 +20,7 @@ export interface Downloads {
   ended (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
 }
 
-export function createDownloads ({ maxConcurrent = 1_000, idleTimeoutMs = 60_000 }: DownloadsOptions, observer: Observer | undefined): Downloads {
+export function createDownloads ({ maxConcurrent, idleTimeoutMs }: Settings<'downloads'>, observer: Observer | undefined): Downloads {
   let inFlight = 0
   return {
     idleTimeoutMs,

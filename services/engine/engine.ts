@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Settings } from '../config/options.ts'
 import { createB2Store } from '../b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../b2/store.ts'
 import { createLocalStore } from '../local/store.ts'
@@ -6,7 +7,7 @@ import type { LocalStore, LocalStoreOptions } from '../local/store.ts'
 import { createMetrics } from '../metrics.ts'
 import type { Metrics, MetricsOptions } from '../metrics.ts'
 import { openLocalStore } from './open-local-store.ts'
-import { createUploads, DEFAULT_KEY_PREFIX } from '../uploads.ts'
+import { createUploads } from '../uploads.ts'
 import type { UploadService, UploadsOptions } from '../uploads.ts'
 
 /** The bucket and how to reach it. @interface */
@@ -30,16 +31,16 @@ export interface Engine {
   readonly b2: B2Store | undefined
   readonly uploads: UploadService
   readonly metrics: Metrics | undefined
-  /** Takes no more uploads, gives what is under way `graceMs` to end, and closes both stores. */
-  close (graceMs: number): Promise<void>
+  /** Takes no more uploads, gives what is under way `shutdownGraceMs` to end, and closes both stores. */
+  close (): Promise<void>
 }
 
 /**
  * Makes the whole engine out of plain options. B2 is not called: a key that may upload often may not look at the bucket.
  * @throws {TypeError} for a bad option; what opening the directory throws
  */
-export async function createEngine ({ b2: bucket, missing = [], local: directory, metrics: metricsOptions, isDryRun = false, ...options }: EngineOptions): Promise<Engine> {
-  const { log, idleTimeoutMs = 30_000 } = options
+export async function createEngine ({ b2: bucket, missing = [], local: directory, metrics: metricsOptions, isDryRun = false, ...options }: EngineOptions & Settings<''>): Promise<Engine> {
+  const { log, idleTimeoutMs, keyPrefix, shutdownGraceMs } = options
   const metrics = metricsOptions && createMetrics(metricsOptions)
   const observer = metrics?.observer
   let local: LocalStore | undefined
@@ -62,7 +63,7 @@ export async function createEngine ({ b2: bucket, missing = [], local: directory
       ...bucket,
       log,
       onFailure: error_code => observer?.b2Failed(error_code),
-      ...(isDryRun ? {} : besideLocal(local, options.keyPrefix ?? DEFAULT_KEY_PREFIX)),
+      ...(isDryRun ? {} : { keyPrefix, ...besideLocal(local) }),
     })
     const opened = local
     const beforePass = bucket && !isDryRun ? async () => await opened.claimForBucket(bucket) : undefined // a full disk had no room for it at the start
@@ -73,8 +74,8 @@ export async function createEngine ({ b2: bucket, missing = [], local: directory
       b2,
       uploads,
       metrics,
-      async close (graceMs) {
-        await uploads.close(graceMs)
+      async close () {
+        await uploads.close(shutdownGraceMs)
         await closeStores()
       },
     }
@@ -85,10 +86,8 @@ export async function createEngine ({ b2: bucket, missing = [], local: directory
 }
 
 /** B2's leftovers are written down in the local directory, and nothing is removed from B2 that has a file or receipt there. */
-function besideLocal (local: LocalStore, keyPrefix: string): Partial<B2StoreOptions> {
+function besideLocal (local: LocalStore): Partial<B2StoreOptions> {
   return {
-    // Without a prefix, unfinished uploads in the bucket may be anybody's.
-    ...(keyPrefix === '' ? {} : { keyPrefix }),
     leftoversDir: join(local.dir, '.leftovers'),
     leftoversDisk: { fs: local.fs, mayBlock: !local.isHanging },
     isWanted: async key => await local.find(key) !== undefined,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { badOption } from '../config/check-options.ts'
+import { badOption } from '../config/errors.ts'
 import type { Destination } from '../local/bucket.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import { createLocalStore } from '../local/store.ts'

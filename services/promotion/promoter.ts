@@ -27,8 +27,8 @@ export interface PromoterOptions {
   readonly observer?: Observer | undefined
   /** Milliseconds of pause between two passes. 0: nothing is promoted but by a call; B2 is still cleaned up each minute. */
   readonly intervalMs: number
-  /** Files that are promoted at once. Default 4. */
-  readonly concurrency?: number | undefined
+  /** Files that are promoted at once. */
+  readonly concurrency: number
   /** Failures in a row, for reasons of its own, after which a file is set aside. Default 5. */
   readonly maxFailures?: number
   /** Called with the new receipt once B2 has the file for sure; the local file goes only after it resolved. */
@@ -65,7 +65,7 @@ const CLEANUP_INTERVAL_MS = 60_000
 const NOTHING_WAITS: Waiting = { files: 0, bytes: 0, oldest: undefined, isCounted: true }
 
 export function createPromoter (options: PromoterOptions): Promoter {
-  const { b2, local, log, observer, intervalMs, concurrency = 4, maxFailures = 5, onPromoted, beforePass } = options
+  const { b2, local, log, observer, intervalMs, concurrency, maxFailures = 5, onPromoted, beforePass } = options
   const queue = new PromotionQueue(maxFailures)
   const memory = new PromotionMemory(options.account)
   /** What runs of its own accord; none of them rejects. */

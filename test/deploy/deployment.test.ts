@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
-import { ConfigSchema } from '../../services/config/config.ts'
+import { ConfigSchema } from '../../services/config/schema.ts'
 import { environmentOf, instructions, lastOf } from '../support/deploy/dockerfile.ts'
 import { codeIn, linksOf, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
 

@@ -1,7 +1,7 @@
 import { maxHeaderSize } from 'node:http'
 import { once } from 'node:events'
 import t from 'tap'
-import { ConfigSchema } from '../../services/config/config.ts'
+import { ConfigSchema } from '../../services/config/schema.ts'
 import { findNginx } from '../support/deploy/nginx.ts'
 import { answerTo, NGINX_CONF, startNginxProxy } from '../support/deploy/nginx-proxy.ts'
 import { isError } from '../support/clients/raw-http.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { b2Hints, B2_ERROR_CODES } from '../../services/b2/error-codes.ts'
-import { ConfigSchema } from '../../services/config/config.ts'
+import { ConfigSchema } from '../../services/config/schema.ts'
 import { quoted, readDocument, tablesOf } from '../support/docs/markdown.ts'
 
 const MAX_TIMER_MS = 2_147_483_647

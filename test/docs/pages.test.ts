@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { ConfigSchema } from '../../services/config/config.ts'
+import { ConfigSchema } from '../../services/config/schema.ts'
 import { codeIn, linksOf, readDocument, sectionsOf } from '../support/docs/markdown.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))

@@ -2,7 +2,9 @@ import { Writable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import configPlugin from '../../plugins/config.ts'
-import { ConfigError, parseConfig, type Environment } from '../../services/config/config.ts'
+import { ConfigError } from '../../services/config/errors.ts'
+import { parseConfig } from '../../services/config/config.ts'
+import type { Environment } from '../../services/config/config.ts'
 
 const b2: Environment = {
   B2_ENDPOINT: 'https://s3.us-west-004.backblazeb2.com',

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { createLocalStore } from '../../services/local/store.ts'
+import { withDefaults } from '../../services/config/options.ts'
 import { silentLog } from '../../services/log.ts'
 import { createUploads } from '../../services/uploads.ts'
 import { storeOn } from '../support/b2/stage.ts'
@@ -30,7 +31,7 @@ t.test('a file that was promoted before its upload failed at the last step is re
   const local = createLocalStore({ dir, fs: { open } })
   await local.open()
   const store = storeOn(t, b2, { leftoversDir: join(dir, '.leftovers'), isWanted: async key => await local.find(key) !== undefined })
-  const uploads = createUploads({ b2: store, local, log: silentLog, promoteIntervalMs: 0 })
+  const uploads = createUploads(withDefaults('', { b2: store, local, log: silentLog, promoteIntervalMs: 0 }))
   t.teardown(async () => {
     await uploads.close()
     await local.close()

@@ -2,6 +2,7 @@ import { truncate } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Readable } from 'node:stream'
 import t from 'tap'
+import { withDefaults } from '../../services/config/options.ts'
 import { silentLog as log } from '../../services/log.ts'
 import { LocalStoreError } from '../../services/local/errors.ts'
 import { createLocalStore } from '../../services/local/store.ts'
@@ -15,7 +16,7 @@ t.test('no file is promoted while the directory is searched, as the search would
   const b2 = storeOn(t, await startB2(t))
   const local = createLocalStore({ dir: t.testdir() })
   t.teardown(async () => { await local.close() })
-  const localOnly = createUploads({ b2: undefined, local, log })
+  const localOnly = createUploads(withDefaults('', { b2: undefined, local, log }))
   await localOnly.store(Readable.from([Buffer.from('la la la')]))
   await localOnly.close()
 
@@ -34,7 +35,7 @@ t.test('no file is promoted while the directory is searched, as the search would
       yield * local.pending(stop)
     },
   }
-  const uploads = createUploads({ b2, local: slow, log, promoteIntervalMs: 0 })
+  const uploads = createUploads(withDefaults('', { b2, local: slow, log, promoteIntervalMs: 0 }))
   t.teardown(async () => { await uploads.close() })
   const promoting = uploads.promote()
   await nextTurn()
@@ -49,7 +50,7 @@ t.test('a damaged file that the disk does not let set aside has failed, and is l
   const dir = t.testdir()
   const local = createLocalStore({ dir })
   t.teardown(async () => { await local.close() })
-  const localOnly = createUploads({ b2: undefined, local, log })
+  const localOnly = createUploads(withDefaults('', { b2: undefined, local, log }))
   const { location } = await localOnly.store(Readable.from([Buffer.from('la la la')]))
   await localOnly.close()
   await truncate(location, 3)
@@ -62,7 +63,7 @@ t.test('a damaged file that the disk does not let set aside has failed, and is l
       await local.setAside(key, reason)
     },
   }
-  const uploads = createUploads({ b2: storeOn(t, b2), local: full, log, promoteIntervalMs: 0 })
+  const uploads = createUploads(withDefaults('', { b2: storeOn(t, b2), local: full, log, promoteIntervalMs: 0 }))
   t.teardown(async () => { await uploads.close() })
   const told: unknown[][] = []
   const onProgress = ({ outcome, error_code: code }: PromotionProgress): void => { if (outcome !== undefined) told.push([outcome, code]) }

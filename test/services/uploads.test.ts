@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { Test } from 'tap'
+import { withDefaults } from '../../services/config/options.ts'
 import { createLocalStore } from '../../services/local/store.ts'
 import type { LocalStore } from '../../services/local/store.ts'
 import type { Log } from '../../services/log.ts'
@@ -28,7 +29,7 @@ function setStage (t: Test, { hasB2 = true, ...options }: Partial<UploadsOptions
   const lines: Stage['lines'] = []
   const write = (level: string) => (fields: object): void => { lines.push({ level, ...fields }) }
   const log: Log = { info: write('info'), warn: write('warn'), error: write('error') }
-  const uploads = createUploads({ b2: hasB2 ? b2.store : undefined, local, log, promoteIntervalMs: 0, ...options })
+  const uploads = createUploads(withDefaults('', { b2: hasB2 ? b2.store : undefined, local, log, promoteIntervalMs: 0, ...options }))
   t.teardown(async () => {
     await uploads.close()
     await local.close()
@@ -40,7 +41,7 @@ const source = (size = 10): Readable => Readable.from([bytes(size)])
 
 t.test('options that can\'t work are refused, with what to give instead', async t => {
   const local = createLocalStore({ dir: t.testdir() })
-  const make = (options: Partial<UploadsOptions>): UploadService => createUploads({ b2: undefined, local, log: silentLog, promoteIntervalMs: 0, ...options })
+  const make = (options: Partial<UploadsOptions>): UploadService => createUploads(withDefaults('', { b2: undefined, local, log: silentLog, promoteIntervalMs: 0, ...options }))
   const b2 = new ScriptedB2(PART).store
   t.throws(() => make({ keyPrefix: '/a' }), { name: 'TypeError', message: /keyPrefix must be a relative prefix/ })
   t.throws(() => make({ windowBytes: 5 * MIB, memoryBudgetBytes: 7 * MIB - 1 }), { name: 'TypeError', message: `fastify-b2-uploads: the option memoryBudgetBytes must be at least windowBytes and two parts: ${7 * MIB}` })

@@ -4,6 +4,7 @@ import type { HttpRequest } from '@smithy/core/protocols'
 import { SignatureV4 } from '@smithy/signature-v4'
 import type { FinalizeRequestMiddleware } from '@smithy/types'
 import toFastProperties from 'to-fast-properties'
+import { withDefaults } from '../../config/options.ts'
 import { Movement } from '../line/movement.ts'
 import { B2RequestHandler, CANCEL_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
@@ -112,19 +113,15 @@ const NEEDLESS_MIDDLEWARE = [
   'addExpectContinueMiddleware', 'getUserAgentMiddleware',
 ]
 
-export const DEFAULT_ACK_TIMEOUT_MS = 45_000
-export const DEFAULT_STALL_TIMEOUT_MS = 10_000
-
 /** @throws {TypeError} for an endpoint that is no URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
-  const maxAttempts = options.maxAttempts ?? 4
-  const { endpoint, region } = options
+  const { endpoint, region, maxAttempts, connectTimeoutMs, stallTimeoutMs, ackTimeoutMs, forcePathStyle } = withDefaults('b2', options)
   const credentials = { accessKeyId: options.applicationKeyId, secretAccessKey: options.applicationKey }
   const client = new S3Client({
     endpoint,
     region,
     credentials,
-    forcePathStyle: options.forcePathStyle ?? true,
+    forcePathStyle,
     // The SDK would make a new one for each request.
     signer: new SignatureV4({ credentials, region, service: 's3', sha256: Sha256, uriEscapePath: false }),
     // B2 answers 400 to the x-amz-checksum-* headers and trailers that the SDK sends by default.
@@ -136,14 +133,11 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     cacheMiddleware: true,
     retryStrategy: createRetryStrategy(maxAttempts, patience),
     maxAttempts,
-    requestHandler: new B2RequestHandler({
-      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
-      stallTimeoutMs: options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS,
-    }),
+    requestHandler: new B2RequestHandler({ connectTimeoutMs, stallTimeoutMs }),
   })
   const turns = new Turns({
-    timeoutMs: options.ackTimeoutMs || DEFAULT_ACK_TIMEOUT_MS,
-    stillMs: (options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS) / 2,
+    timeoutMs: ackTimeoutMs || withDefaults('b2', {}).ackTimeoutMs,
+    stillMs: stallTimeoutMs / 2,
   })
   for (const name of NEEDLESS_MIDDLEWARE) client.middlewareStack.remove(name)
   // The SDK copies its settings several times for each request, and they are so many that V8 keeps them in a hash table:

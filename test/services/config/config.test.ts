@@ -3,9 +3,11 @@ import { parseEnv } from 'node:util'
 import { Value } from '@sinclair/typebox/value'
 import Fastify from 'fastify'
 import t from 'tap'
-import {
-  ConfigError, ConfigSchema, isProduction, missingB2, parseConfig, type Config, type Environment
-} from '../../../services/config/config.ts'
+import { ConfigError } from '../../../services/config/errors.ts'
+import { ConfigSchema } from '../../../services/config/schema.ts'
+import type { Config } from '../../../services/config/schema.ts'
+import { isProduction, missingB2, parseConfig } from '../../../services/config/config.ts'
+import type { Environment } from '../../../services/config/config.ts'
 
 const MAX_TIMER_MS = 2_147_483_647
 const MiB = 1_048_576

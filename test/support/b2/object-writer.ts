@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { B2Emulator } from '../../../emulator/index.ts'
 import { createB2Client } from '../../../services/b2/http/client.ts'
 import type { B2ConnectionOptions } from '../../../services/b2/http/client.ts'
+import { withDefaults } from '../../../services/config/options.ts'
 import type { B2Cleanup } from '../../../services/b2/cleanup/cleanup.ts'
 import type { Leftover } from '../../../services/b2/cleanup/notes.ts'
 import { createObjectWriter } from '../../../services/b2/object-writer.ts'
@@ -42,10 +43,8 @@ export async function setUpWriter (t: Test, options: Partial<ObjectWriterOptions
   const failures: string[] = []
   const writer = createObjectWriter({
     client,
-    bucket,
-    partBytes: PART,
+    ...withDefaults('b2', { maxAttempts: 2, partBytes: PART, bucket }),
     concurrency: 5,
-    maxAttempts: 2,
     hashes,
     redact: text => text.replaceAll('secret', '***'),
     cleanup: {
