@@ -81,6 +81,7 @@ export class Intake implements Borrower {
   #length = 0
   #received = 0
   #ended = false
+  #isAtEnd = false
   #error: unknown
   #wake: (() => void) | undefined
   #absorbing = false
@@ -130,6 +131,15 @@ export class Intake implements Borrower {
   /** Bytes that came so far. */
   get received (): number { return this.#received }
 
+  /** Whether all bytes have been gathered. */
+  get isAtEnd (): boolean { return this.#isAtEnd }
+
+  /** At most this many bytes come, if that is known from the beginning. */
+  get expectedBytes (): number | undefined { return this.#source.expectedBytes }
+
+  /** Bytes of the file, as far as is known. */
+  get size (): number | undefined { return this.#isAtEnd ? this.#received : this.expectedBytes }
+
   /** The bytes gathered since the last {@link takePart}. */
   get gathered (): Uint8Array { return this.#buffer?.subarray(0, this.#length) ?? new Uint8Array(0) }
 
@@ -177,6 +187,7 @@ export class Intake implements Borrower {
         }
         if (this.#ended) {
           this.#lease.takesNoMore()
+          this.#isAtEnd = true
           return 'end'
         }
         this.#absorbing = true

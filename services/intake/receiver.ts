@@ -93,7 +93,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       const id = uuidv7()
       const filename = baseName(source.filename)
       const key = newKey(keyPrefix, id, filename)
-      const file = { id, key, filename, declaredType: declaredContentType(source.contentType), expectedBytes: source.expectedBytes }
+      const file = { id, key, filename, declaredType: declaredContentType(source.contentType) }
       return await new Transfer(stores, intake, file, context, abort.signal).run()
     } finally {
       intake.close()

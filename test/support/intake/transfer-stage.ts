@@ -75,7 +75,7 @@ export async function setTransferStage (t: Test, options: {
           if (event === 'b2.failed') failures.push({ error_code, detail, attempts, raw })
         },
       }
-      const file = { id: ID, key: KEY, filename: 'Song.mp3', declaredType, expectedBytes }
+      const file = { id: ID, key: KEY, filename: 'Song.mp3', declaredType }
       const transfer = new Transfer(stores, stage.intake, file, { correlationId: CORRELATION, log }, signal)
       const receipt = transfer.run()
       receipt.catch(() => {})

@@ -1,0 +1,91 @@
+import { tagsEnd } from '../audio/id3.ts'
+import { readAudioTags } from '../audio/tags.ts'
+import type { AudioTags } from '../audio/tags.ts'
+import type { Track } from '../track.ts'
+import { UploadError } from '../upload-errors.ts'
+import { contentTypeOf, isAllowedType } from './content-type.ts'
+import type { Intake } from './intake.ts'
+import type { ReplayWindow } from './replay-window.ts'
+
+/** What is known of a file before its bytes come. */
+export interface IncomingFile {
+  readonly id: string
+  readonly key: string
+  readonly filename: string
+  readonly declaredType: string | undefined
+}
+
+const SNIFF_BYTES = 65_536 // 64 KiB
+const MOST_TAG_BYTES = 5_242_880 // 5 MiB: the smallest part
+
+/** Finds out what a file is while its bytes come. */
+export class TrackBuilder {
+  readonly #file: IncomingFile
+  readonly #intake: Intake
+  readonly #window: ReplayWindow
+  #contentType = 'application/octet-stream'
+  #audio: AudioTags | null | undefined
+
+  constructor (file: IncomingFile, intake: Intake, window: ReplayWindow) {
+    this.#file = file
+    this.#intake = intake
+    this.#window = window
+  }
+
+  get contentType (): string { return this.#contentType }
+
+  get hasReadTags (): boolean { return this.#audio !== undefined }
+
+  /**
+   * Gathers as much as shows the type of the file.
+   * @throws {UploadError} `unsupported_media_type` if it is not one of `allowedTypes`
+   */
+  async findType (allowedTypes: readonly string[]): Promise<void> {
+    await this.#gatherHead()
+    const { type, isSniffed } = await contentTypeOf(this.#intake.gathered, this.#file)
+    // What only claims to be audio has no tags that can be read, and looking for them in it takes long.
+    if (!isSniffed) this.#audio = null
+    if (!isAllowedType(type, allowedTypes)) {
+      throw new UploadError('unsupported_media_type', `The file is ${type}, which is not accepted here.`,
+        { hints: [`Send one of: ${allowedTypes.join(', ')}.`] })
+    }
+    this.#contentType = type
+  }
+
+  /** Reads them once, while all that came is in memory. */
+  async readTags (): Promise<void> {
+    if (this.hasReadTags) return
+    const { size } = this.#intake
+    this.#audio = await readAudioTags([...this.#window.bytes, this.#intake.gathered], { contentType: this.#contentType, filename: this.#file.filename, size })
+  }
+
+  /** Waits for the end of the request; then all is known of the file. */
+  async finish (): Promise<Track> {
+    const metadata = await this.#intake.finish()
+    await this.readTags()
+    const { id, key, filename } = this.#file
+    return {
+      id,
+      key,
+      filename,
+      content_type: this.#contentType,
+      size_bytes: this.#intake.received,
+      sha256: this.#intake.digest(),
+      uploaded_at: new Date().toISOString(),
+      metadata,
+      audio: this.#audio ?? null,
+    }
+  }
+
+  /** The type shows behind the tags that a file begins with, if they are not too large. */
+  async #gatherHead (): Promise<void> {
+    const intake = this.#intake
+    await intake.gather(SNIFF_BYTES)
+    let tags = 0
+    for (let end = tagsEnd(intake.gathered); end > tags && !intake.isAtEnd; end = tagsEnd(intake.gathered)) {
+      tags = end
+      if (tags + SNIFF_BYTES / 2 <= intake.gathered.byteLength || tags > MOST_TAG_BYTES) return
+      await intake.gather(tags + SNIFF_BYTES)
+    }
+  }
+}
