@@ -113,7 +113,7 @@ t.test('there is one instance, as those with volumes of their own do not know of
 })
 
 t.test('the job promotes, with the configuration of the service', async t => {
-  t.same(containerOf(job).command, ['node', `${dirname(lastOf('service', 'CMD').split('"')[3]!)}/promote.js`])
+  t.same(containerOf(job).command, ['node', `${dirname(lastOf('service', 'CMD').split('"')[3]!)}/cli/promote.js`])
   t.equal(containerOf(job).envFrom[1].secretRef.name, secret.metadata.name)
   t.match(readDocument(`${DIR}/promote-job.yaml`), `create configmap ${containerOf(job).envFrom[0].configMapRef.name} --from-env-file=uploads.env`)
 })
