@@ -8,7 +8,7 @@ export interface CircuitFailure {
   readonly weight: FailureWeight
 }
 
-/** Closed: B2 is used. Open: it is not, as it failed. Half open: one file tries it. */
+/** Closed: B2 is used. Open: it failed, and is not used. Half open: one file tries it. */
 export type CircuitState = 'closed' | 'open' | 'half_open'
 
 export interface CircuitBreakerOptions {
@@ -16,44 +16,43 @@ export interface CircuitBreakerOptions {
   readonly threshold: number
   /** Milliseconds until one upload may probe B2 again. */
   readonly resetMs: number
-  /** Milliseconds that a probe has for its verdict before another upload may probe, too. Default: `resetMs`, at least 5,000. */
+  /** Milliseconds that a probe has for its verdict before another upload may probe as well. Default: `resetMs`, at least 5,000. */
   readonly verdictMs?: number
-  /** Called after every change of state; `failure` is why the circuit is not closed, `log` that of the file that changed it. */
+  /** Called after every change of state; `failure` is why the circuit is not closed, `log` is the log of the file that changed it. */
   onChange? (state: CircuitState, failure: CircuitFailure | null, log: Log | undefined): void
 }
 
-/** Leave to use B2 once; tell it exactly one outcome. Later calls do nothing. */
+/** Permission to use B2 once. Its owner reports exactly one outcome; later reports do nothing. */
 export interface Permit {
   /**
-   * B2 took the first bytes, and more are to come: that is a probe's verdict, and closes the circuit. What becomes of the
-   * rest is still to be told, and counts as that of any other upload.
+   * B2 took the first bytes, and more will follow. For a probe this is the verdict, and closes the circuit. The outcome is still
+   * to be reported, and counts like that of any other upload.
    */
-  acknowledged (): void
+  acknowledge (): void
   /** B2 took the write. */
-  succeeded (): void
-  /** B2 failed it; `atOnce` opens the circuit whatever the count. */
-  failed (failure: CircuitFailure, atOnce?: boolean): void
+  succeed (): void
+  /** B2 failed the write; `atOnce` opens the circuit whatever the count. */
+  fail (failure: CircuitFailure, atOnce?: boolean): void
   /** Nothing was learnt about B2. */
-  released (): void
+  release (): void
 }
 
-// Shorter reset times must not let probes follow each other faster than a healthy B2 needs for the first part.
+// With a shorter reset time, probes must not follow each other faster than a healthy B2 takes the first part.
 const LEAST_VERDICT_MS = 5_000
 
 /**
- * Keeps uploads from paying B2's timeouts one after the other while it is down. Hard failures open the circuit at once,
- * soft ones after `threshold` in a row. When it was open for `resetMs`, exactly one probe is let through; its verdict
- * closes the circuit or opens it again. A probe that has none in time keeps nobody waiting: the next upload may try, and
- * the verdict of whichever has one first counts.
+ * Keeps uploads from waiting for B2's timeouts one after the other while it is down. Hard failures open the circuit at once,
+ * soft ones after `threshold` in a row. After `resetMs`, exactly one probe is let through; its verdict closes the circuit or
+ * opens it again. If a probe has no verdict in time, the next upload may probe as well, and the first verdict counts.
  *
- * Its own, rather than a library's, since an outcome is known only at the end of a stream and may be none at all.
+ * No library fits, since an outcome is known only at the end of a stream, and there may be none at all.
  */
 export class CircuitBreaker {
   readonly #options: CircuitBreakerOptions
   #state: CircuitState = 'closed'
   #inARow = 0
   #openedAt = 0
-  /** The probe that the others wait for; it is forgotten when it has had its time. */
+  /** The probe that the others wait for, until its time is up. */
   #probe: { readonly since: number } | undefined
   #failure: CircuitFailure | null = null
   #lastError: CircuitFailure | null = null
@@ -64,19 +63,19 @@ export class CircuitBreaker {
 
   get state (): CircuitState { return this.#state }
 
-  /** Why the circuit is not closed; null where it is. */
+  /** Why the circuit is not closed; null if it is. */
   get failure (): CircuitFailure | null { return this.#failure }
 
   /** The last failure of B2 since its last success. */
   get lastError (): CircuitFailure | null { return this.#lastError }
 
   /**
-   * Asks for leave to use B2; undefined while the circuit is open. To be asked right before the first request: a probe that
-   * waits for its client keeps others from B2. `canProbe` says that a failure of this upload would lose nothing: only such a
-   * one may be the probe. `log` is for the changes that come of it.
+   * A permit to use B2; undefined while the circuit is open. Call it right before the first request: a probe that waits for its
+   * client keeps others from B2. `canProbe` says that a failure of this upload would lose nothing: only such an upload may be
+   * the probe. `log` gets the changes of state that follow.
    */
-  ask (canProbe: boolean, log?: Log): Permit | undefined {
-    if (!this.wouldPermit(canProbe)) return undefined
+  tryAcquire (canProbe: boolean, log?: Log): Permit | undefined {
+    if (!this.canAcquire(canProbe)) return undefined
     const permit = { since: performance.now() }
     if (this.#state === 'closed') return this.#permit(permit, log)
     this.#probe = permit
@@ -84,8 +83,8 @@ export class CircuitBreaker {
     return this.#permit(permit, log)
   }
 
-  /** Whether {@link ask} would give leave now; takes nothing. */
-  wouldPermit (canProbe: boolean): boolean {
+  /** Whether {@link tryAcquire} would give a permit now. */
+  canAcquire (canProbe: boolean): boolean {
     if (this.#state === 'closed') return true
     const now = performance.now()
     const { resetMs, verdictMs = Math.max(resetMs, LEAST_VERDICT_MS) } = this.#options
@@ -96,7 +95,7 @@ export class CircuitBreaker {
   #permit (own: { readonly since: number }, log: Log | undefined): Permit {
     let isAwaited = this.#probe === own
     let told = false
-    /** Whether the others wait for what this one learnt; they don't any more. */
+    /** Ends the wait of the others for this one, and says whether they waited. */
     const takeVerdict = (): boolean => {
       const isVerdict = this.#probe === own
       if (isVerdict) this.#probe = undefined
@@ -108,26 +107,26 @@ export class CircuitBreaker {
       tell()
     }
     return {
-      acknowledged: () => {
+      acknowledge: () => {
         if (told || !isAwaited) return
         isAwaited = false
         takeVerdict()
         this.#succeed(own.since, log)
       },
-      succeeded: () => once(() => {
+      succeed: () => once(() => {
         takeVerdict()
         this.#succeed(own.since, log)
       }),
-      failed: (failure, atOnce = false) => once(() => this.#fail(takeVerdict(), failure, atOnce, log)),
-      released: () => once(() => {
-        // The slot is free again at once: the next upload may probe.
+      fail: (failure, atOnce = false) => once(() => this.#fail(takeVerdict(), failure, atOnce, log)),
+      release: () => once(() => {
+        // The next upload may probe at once.
         if (takeVerdict()) this.#change('open', log)
       }),
     }
   }
 
   #succeed (since: number, log: Log | undefined): void {
-    // One that began before the circuit opened says nothing about the time since.
+    // An upload that began before the circuit opened says nothing about the time since.
     if (this.#state !== 'closed' && since < this.#openedAt) return
     this.#probe = undefined
     this.#inARow = 0
@@ -143,7 +142,7 @@ export class CircuitBreaker {
     }
     this.#lastError = failure
     if (this.#options.threshold === 0) return
-    // One that began before the circuit opened is neither why it is open nor a verdict on the probe.
+    // An upload that began before the circuit opened neither opened it nor decides about the probe.
     if (!isVerdict && this.#state !== 'closed') return
     this.#inARow++
     if (isVerdict || atOnce || failure.weight === 'hard' || this.#inARow >= this.#options.threshold) this.#open(failure, log)

@@ -270,7 +270,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
         b2: {
           state: b2 === undefined ? 'disabled' : breaker.state,
           last_error: lastError === null ? null : { error_code: lastError.error_code, detail: lastError.detail },
-          accepting: b2 !== undefined && breaker.wouldPermit(true),
+          accepting: b2 !== undefined && breaker.canAcquire(true),
         },
         local: await local.status(),
         pending_promotions: promoter.waiting.files,

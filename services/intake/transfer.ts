@@ -67,7 +67,7 @@ export class Transfer {
       const { b2, breaker, allowedTypes } = this.#stores
       await this.#builder.findType(allowedTypes)
       if (b2 === undefined) return await this.#storeLocally(undefined)
-      if (!breaker.wouldPermit(this.#canProbe())) return await this.#skipB2()
+      if (!breaker.canAcquire(this.#canProbe())) return await this.#skipB2()
       await this.#intake.gather(b2.partBytes)
       if (!this.#intake.isAtEnd) return await this.#withPermit(permit => this.#putParts(b2, permit))
       // Its client may take its time for what follows the file: nobody waits for B2 until that has come.
@@ -81,12 +81,12 @@ export class Transfer {
 
   /** Asks the circuit; the first request to B2 has to follow at once. */
   async #withPermit (store: (permit: Permit) => Promise<Receipt>, track?: Track): Promise<Receipt> {
-    const permit = this.#stores.breaker.ask(this.#canProbe(), this.#context.log)
+    const permit = this.#stores.breaker.tryAcquire(this.#canProbe(), this.#context.log)
     if (permit === undefined) return await this.#skipB2(track)
     try {
       return await store(permit)
     } finally {
-      permit.released()
+      permit.release()
     }
   }
 
@@ -114,7 +114,7 @@ export class Transfer {
     if (needsCompanion(metadata)) this.#companion = b2.putReceipt(track, { context, signal })
     const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, this.#window.bytes[0]!, track.sha256, { signal })
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
-    permit.succeeded()
+    permit.succeed()
     this.#window.markStored(1, result.firstTry)
     return await this.#ensureReceipt(b2, track)
   }
@@ -124,7 +124,7 @@ export class Transfer {
       onPartStored: (number, reuse) => {
         // An answer that comes after the failure must not take a part away that local storage is about to get.
         if (upload.failed.aborted) return
-        permit.acknowledged()
+        permit.acknowledge()
         this.#window.markStored(number, reuse)
         this.#releaseOutgrown()
       },
@@ -142,7 +142,7 @@ export class Transfer {
     }
     const result = await upload.result
     if (!result.ok) return await this.#fallBack(result, b2, permit, track)
-    permit.succeeded()
+    permit.succeed()
     return await this.#ensureReceipt(b2, track!)
   }
 
@@ -195,7 +195,7 @@ export class Transfer {
   async #fallBack (result: B2UploadFailure, b2: B2Store, permit: Permit, track: Track | undefined): Promise<Receipt> {
     const { aborted } = this.#signal
     const failure = aborted ? { ...result, ...ABORTED } : result
-    if (!aborted && !isOnlySlow(failure)) permit.failed(failure, !this.#window.isWhole)
+    if (!aborted && !isOnlySlow(failure)) permit.fail(failure, !this.#window.isWhole)
     this.#logFailure(failure)
     const reason = { error_code: failure.error_code, detail: failure.detail }
     try {

@@ -145,7 +145,7 @@ export class PromotedFile {
       if (!this.#options.takeUp) return { kind: 'set_aside', detail: found.setAside }
       await local.takeUp(this.key)
     }
-    if (!breaker.wouldPermit(true)) throw new CircuitOpen()
+    if (!breaker.canAcquire(true)) throw new CircuitOpen()
     // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
     if (await b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)

@@ -88,7 +88,7 @@ export class PromotionUpload {
         isPatient: true,
         mayFallBack: () => false, // no client waits for it
         onPartStored: (_number, isFirst) => {
-          permit.acknowledged()
+          permit.acknowledge()
           onStored(isFirst)
         },
       })
@@ -147,24 +147,24 @@ export class PromotionUpload {
   /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
   async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
     this.#options.stop.throwIfAborted()
-    const permit = this.#stores.breaker.ask(true, this.#options.context?.log)
+    const permit = this.#stores.breaker.tryAcquire(true, this.#options.context?.log)
     if (permit === undefined) throw new CircuitOpen()
     try {
       const isFirst = await write(permit)
-      permit.succeeded()
+      permit.succeed()
       return isFirst
     } finally {
-      permit.released()
+      permit.release()
     }
   }
 
   #learn (permit: Permit, result: B2Result): boolean {
     if (result.ok) {
-      permit.acknowledged()
+      permit.acknowledge()
       return result.firstTry
     }
     this.#options.cut.throwIfAborted()
-    permit.failed(result)
+    permit.fail(result)
     throw new WriteFailed(result)
   }
 }

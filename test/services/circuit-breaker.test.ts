@@ -16,66 +16,66 @@ const RESET_MS = 20
 function create (threshold = 3, resetMs = RESET_MS) {
   const changes: [string, string | undefined][] = []
   const breaker = new CircuitBreaker({ threshold, resetMs, onChange: (state, failure) => changes.push([state, failure?.error_code]) })
-  const ask = (): Permit => breaker.ask(true)!
+  const ask = (): Permit => breaker.tryAcquire(true)!
   return { breaker, changes, ask }
 }
 
 t.test('soft failures in a row open the circuit, and a success in between begins anew', async t => {
   const { breaker, changes, ask } = create(3, 60_000)
-  ask().failed(soft)
-  ask().failed(soft)
+  ask().fail(soft)
+  ask().fail(soft)
   t.same(breaker.lastError, soft)
-  ask().succeeded()
+  ask().succeed()
   t.equal(breaker.lastError, null)
-  ask().failed(soft)
-  ask().failed(soft)
+  ask().fail(soft)
+  ask().fail(soft)
   t.equal(breaker.state, 'closed')
   t.equal(breaker.failure, null)
-  ask().failed(soft)
+  ask().fail(soft)
   t.equal(breaker.state, 'open')
   t.same(breaker.failure, soft)
-  t.equal(breaker.ask(true), undefined)
-  t.equal(breaker.wouldPermit(true), false)
+  t.equal(breaker.tryAcquire(true), undefined)
+  t.equal(breaker.canAcquire(true), false)
   t.same(changes, [['open', 'service_unavailable']])
 })
 
 t.test('a hard failure, or one that lost a file, opens it at once', async t => {
   const first = create(3, 60_000)
-  first.ask().failed(hard)
+  first.ask().fail(hard)
   t.same(first.changes, [['open', 'auth_error']])
 
   for (const failure of [soft, none]) {
     const second = create(3, 60_000)
-    second.ask().failed(failure, true)
+    second.ask().fail(failure, true)
     t.same(second.changes, [['open', failure.error_code]])
   }
 })
 
 t.test('a request that B2 refuses as invalid says nothing about it', async t => {
   const { breaker, ask } = create(1)
-  ask().failed(none)
+  ask().fail(none)
   t.equal(breaker.state, 'closed')
   t.equal(breaker.lastError, null)
 })
 
 t.test('threshold 0 is no breaker', async t => {
   const { breaker, ask } = create(0)
-  for (const failure of [hard, soft, hard]) ask().failed(failure, true)
+  for (const failure of [hard, soft, hard]) ask().fail(failure, true)
   t.equal(breaker.state, 'closed')
   t.same(breaker.lastError, hard, 'what failed last is known all the same')
 })
 
 t.test('after the reset time one probe is let through, and its success closes the circuit', async t => {
   const { breaker, changes, ask } = create()
-  ask().failed(hard)
+  ask().fail(hard)
   await wait(2 * RESET_MS)
-  t.equal(breaker.ask(false), undefined, 'who could be lost is no probe')
+  t.equal(breaker.tryAcquire(false), undefined, 'who could be lost is no probe')
   t.equal(breaker.state, 'open')
   const probe = ask()
   t.equal(breaker.state, 'half_open')
-  t.equal(breaker.ask(true), undefined, 'one at a time')
+  t.equal(breaker.tryAcquire(true), undefined, 'one at a time')
   t.same(breaker.failure, hard, 'the others are told why')
-  probe.succeeded()
+  probe.succeed()
   t.equal(breaker.state, 'closed')
   t.same([breaker.failure, breaker.lastError], [null, null])
   t.same(changes.map(([state]) => state), ['open', 'half_open', 'closed'])
@@ -84,39 +84,39 @@ t.test('after the reset time one probe is let through, and its success closes th
 t.test('a probe that fails opens the circuit again, for the whole time', async t => {
   for (const failure of [soft, hard]) {
     const { breaker, ask } = create(3, 400)
-    ask().failed(hard)
+    ask().fail(hard)
     await wait(450)
-    ask().failed(failure)
+    ask().fail(failure)
     t.equal(breaker.state, 'open')
     t.same(breaker.failure, failure)
-    t.equal(breaker.wouldPermit(true), false)
+    t.equal(breaker.canAcquire(true), false)
   }
 })
 
 t.test('a probe that B2 refuses as invalid proves nothing, and the reason stays', async t => {
   const { breaker, ask } = create(3, 400)
-  ask().failed(hard)
+  ask().fail(hard)
   await wait(450)
-  ask().failed(none)
+  ask().fail(none)
   t.equal(breaker.state, 'open')
   t.same(breaker.failure, hard)
-  t.equal(breaker.wouldPermit(true), false)
+  t.equal(breaker.canAcquire(true), false)
 })
 
 t.test('a probe whose client leaves gives its place to the next', async t => {
   const { breaker, ask } = create()
-  ask().failed(hard)
+  ask().fail(hard)
   await wait(2 * RESET_MS)
-  ask().released()
+  ask().release()
   t.equal(breaker.state, 'open')
   t.same(breaker.failure, hard)
-  ask().succeeded()
+  ask().succeed()
   t.equal(breaker.state, 'closed')
 })
 
 t.test('an upload whose client leaves while the circuit is closed is no verdict either', async t => {
   const { breaker, changes, ask } = create()
-  ask().released()
+  ask().release()
   t.equal(breaker.state, 'closed')
   t.same(changes, [])
 })
@@ -124,74 +124,74 @@ t.test('an upload whose client leaves while the circuit is closed is no verdict 
 t.test('only the first outcome of a permit counts', async t => {
   const { breaker, ask } = create(1)
   const permit = ask()
-  permit.succeeded()
-  permit.failed(hard)
-  permit.released()
+  permit.succeed()
+  permit.fail(hard)
+  permit.release()
   t.equal(breaker.state, 'closed')
 
-  ask().failed(hard)
+  ask().fail(hard)
   await wait(2 * RESET_MS)
   const probe = ask()
-  probe.released()
+  probe.release()
   const second = ask()
-  probe.released()
-  t.equal(breaker.ask(true), undefined, 'the second probe is still under way')
-  second.succeeded()
+  probe.release()
+  t.equal(breaker.tryAcquire(true), undefined, 'the second probe is still under way')
+  second.succeed()
 })
 
 t.test('what began before the circuit opened changes nothing about it', async t => {
   const { breaker, changes, ask } = create(3, 400)
   const [late, later, latest] = [ask(), ask(), ask()]
-  ask().failed(hard)
-  late.succeeded()
+  ask().fail(hard)
+  late.succeed()
   t.equal(breaker.state, 'open', 'an old success does not close it')
   await wait(450)
-  later.failed(soft, true)
+  later.fail(soft, true)
   t.same(breaker.failure, hard, 'the reason is the failure that opened it')
-  t.ok(breaker.wouldPermit(true), 'its time goes on')
+  t.ok(breaker.canAcquire(true), 'its time goes on')
   const probe = ask()
-  latest.failed(soft)
+  latest.fail(soft)
   t.equal(breaker.state, 'half_open', 'the probe alone decides')
-  probe.succeeded()
+  probe.succeed()
   t.equal(breaker.state, 'closed')
   t.same(changes.map(([state]) => state), ['open', 'half_open', 'closed'])
 })
 
 t.test('the first bytes that B2 takes of a probe close the circuit; what follows counts as any other upload', async t => {
-  for (const end of ['failed', 'succeeded', 'released'] as const) {
+  for (const end of ['fail', 'succeed', 'release'] as const) {
     const { breaker, changes, ask } = create(2)
-    ask().failed(hard)
+    ask().fail(hard)
     await wait(2 * RESET_MS)
     const probe = ask()
-    probe.acknowledged()
+    probe.acknowledge()
     t.equal(breaker.state, 'closed')
-    probe.acknowledged()
-    if (end === 'failed') probe.failed(soft)
+    probe.acknowledge()
+    if (end === 'fail') probe.fail(soft)
     else probe[end]()
     t.equal(breaker.state, 'closed', `${end}: one of two`)
-    ask().failed(soft)
-    t.equal(breaker.state, end === 'failed' ? 'open' : 'closed')
+    ask().fail(soft)
+    t.equal(breaker.state, end === 'fail' ? 'open' : 'closed')
     t.same(changes.map(([state]) => state).slice(0, 3), ['open', 'half_open', 'closed'])
   }
   const { breaker, ask } = create(5)
-  ask().failed(hard)
+  ask().fail(hard)
   await wait(2 * RESET_MS)
   const probe = ask()
-  probe.acknowledged()
-  probe.failed(soft, true)
+  probe.acknowledge()
+  probe.fail(soft, true)
   t.equal(breaker.state, 'open', 'at once, where a file was lost')
-  probe.acknowledged()
+  probe.acknowledge()
   t.equal(breaker.state, 'open', 'its verdict was given once')
 })
 
 t.test('the first bytes that B2 takes of an upload that is no probe say nothing', async t => {
   const { breaker, ask } = create(2)
   const early = ask()
-  ask().failed(soft)
-  early.acknowledged()
+  ask().fail(soft)
+  early.acknowledge()
   t.same(breaker.lastError, soft)
-  ask().failed(soft)
-  early.acknowledged()
+  ask().fail(soft)
+  early.acknowledge()
   t.equal(breaker.state, 'open')
 })
 
@@ -199,37 +199,37 @@ t.test('a probe without a verdict in time lets the next one try', async t => {
   const changes: string[] = []
   const breaker = new CircuitBreaker({ threshold: 1, resetMs: 0, verdictMs: 50, onChange: state => changes.push(state) })
   const overdue = async (): Promise<[Permit, Permit]> => {
-    const first = breaker.ask(true)!
-    t.equal(breaker.ask(true), undefined)
+    const first = breaker.tryAcquire(true)!
+    t.equal(breaker.tryAcquire(true), undefined)
     await wait(60)
-    return [first, breaker.ask(true)!]
+    return [first, breaker.tryAcquire(true)!]
   }
-  breaker.ask(true)!.failed(hard)
+  breaker.tryAcquire(true)!.fail(hard)
   const [first, second] = await overdue()
-  first.failed({ ...soft, detail: 'late' })
+  first.fail({ ...soft, detail: 'late' })
   t.equal(breaker.state, 'half_open', 'that of the first is no verdict any more where it is a failure')
-  t.equal(breaker.ask(true), undefined, 'the second has the slot')
-  second.failed(soft)
+  t.equal(breaker.tryAcquire(true), undefined, 'the second has the slot')
+  second.fail(soft)
   t.same([breaker.state, breaker.failure], ['open', soft])
 
   const [third, fourth] = await overdue()
-  third.succeeded()
+  third.succeed()
   t.equal(breaker.state, 'closed', 'but it is where it is a success')
-  fourth.failed(soft)
+  fourth.fail(soft)
   t.equal(breaker.state, 'open', 'the other one counts as any upload')
 
   const [fifth, sixth] = await overdue()
-  sixth.failed(hard)
-  fifth.succeeded()
+  sixth.fail(hard)
+  fifth.succeed()
   t.equal(breaker.state, 'open', 'one that failed after it began knows better')
 
   const [seventh, eighth] = await overdue()
-  eighth.released()
-  seventh.released()
+  eighth.release()
+  seventh.release()
   t.equal(breaker.state, 'open')
-  const last = breaker.ask(true)!
+  const last = breaker.tryAcquire(true)!
   await wait(60)
-  last.released()
+  last.release()
   t.equal(breaker.state, 'open', 'one that is overdue gives its place back, too')
 })
 

@@ -12,7 +12,7 @@ const WINDOW = 2 * PART + MIB
 const OPEN = { error_code: 'auth_error', detail: 'B2 did not accept the credentials' } as const
 
 function openCircuit (breaker: CircuitBreaker): void {
-  breaker.ask(true)!.failed({ ...OPEN, weight: 'hard' })
+  breaker.tryAcquire(true)!.fail({ ...OPEN, weight: 'hard' })
 }
 
 async function until (condition: () => boolean): Promise<void> {
