@@ -5,8 +5,8 @@ const MOST_LOOKS = 20
 const LONGEST_LOOK_MS = 1_000
 
 /**
- * Fails an upload of which B2 acknowledges nothing for `ackTimeoutMs` once all of it has come, though it has bytes to take
- * and the file can still go elsewhere.
+ * Fails an upload if B2 acknowledges nothing for `ackTimeoutMs` once the client has sent everything, B2 has bytes to take, and
+ * the file can still fall back.
  */
 export function watchAcknowledgements (
   own: ClientView, { ackTimeoutMs, stallTimeoutMs }: Pick<Settings<'b2'>, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean

@@ -14,48 +14,48 @@ export interface ClientViewOptions {
   readonly maxAttempts: number
   /** Whether the hashes of parts are signed over https, too. */
   readonly signParts: boolean
-  /** Whether its bodies go only while no others wait. Default false. */
+  /** Whether its bodies are sent only while no others wait. Default false. */
   readonly isBackground?: boolean
-  /** Ends even what {@link ClientView.cancel} lets go on. */
+  /** Aborts even what {@link ClientView.abort} does not. */
   readonly closing: AbortSignal
-  /** Called once for every part that B2 acknowledged; `firstTry` is false where it was sent more than once. */
+  /** Called once for each part that B2 acknowledged; `firstTry` is false if it was sent more than once. */
   onPartStored (partNumber: number, firstTry: boolean): void
 }
 
 /**
- * One upload's own view of the S3 client: what `Upload` sends goes through here, so that all of it can be cancelled,
- * the first failure is known at once and kept, and an answer that was lost is settled before anybody hears of it.
+ * One upload's own view of the S3 client. All that `Upload` sends goes through here, so that all of it can be aborted, the
+ * first failure is known at once and kept, and the outcome of a request whose answer was lost is found out first.
  */
 export class ClientView {
   readonly config: B2Client['config']
-  /** What moves of its requests. */
+  /** The bytes of its requests that move. */
   readonly movement: Movement
   readonly #options: ClientViewOptions
   readonly #cancel = new AbortController()
   #reject: (error: unknown) => void = () => {}
   #sentBytes = 0
-  /** Rejects with the first failure; stays pending while there is none. */
+  /** Rejects with the first failure. */
   readonly failed: Promise<never>
-  /** Tries that the request took which failed this upload. */
+  /** Tries of the request that failed this upload. */
   attempts = 0
   /** False once a try of any request failed. */
   firstTry = true
   /** Requests under way. */
   inFlight = 0
-  /** The multipart upload that was begun, if one was. */
+  /** The multipart upload, if one has begun. */
   uploadId: string | undefined
   /**
-   * Resolves when B2 has answered the request that begins a multipart upload, or it failed. That request is never
-   * cancelled, since only its answer tells what to remove: a listing made at that moment may come before it.
+   * Resolves when the request that begins a multipart upload has been answered or has failed. It is never aborted, since only
+   * its answer tells what to remove: a listing at that moment may be too early.
    */
   begun: Promise<void> = Promise.resolve()
-  /** True where a multipart upload may have been begun of which only B2 knows the id. */
+  /** True if a multipart upload may have begun whose id only B2 knows. */
   mayHaveStrays = false
-  /** True where the completion of the multipart upload was sent. */
+  /** True if the completion of the multipart upload was sent. */
   mayComplete = false
-  /** True where the object may be stored although this upload failed. */
+  /** True if the object may be stored although this upload failed. */
   mayBeStored = false
-  /** True where the object may have been stored more than once, as several versions. */
+  /** True if the object may have been stored more than once, as several versions. */
   mayHaveDoubles = false
 
   constructor (options: ClientViewOptions) {
@@ -66,8 +66,8 @@ export class ClientView {
     this.failed.catch(() => {})
   }
 
-  /** Ends all requests of this upload, but for the one that {@link begun} tells of. */
-  cancel (): void { this.#cancel.abort() }
+  /** Aborts all requests of this upload but the one that begins a multipart upload. */
+  abort (): void { this.#cancel.abort() }
 
   /** Makes `error` this upload's failure, unless it has one already. */
   fail (error: unknown, attempts = 1): void {
@@ -122,9 +122,8 @@ export class ClientView {
   }
 
   /**
-   * Sends a request that stores the object, and looks with HeadObject where its answer leaves open whether it did: the
-   * key is this upload's alone, so an object of the right size is the one that was sent. Where nothing is there the
-   * request is sent again.
+   * Sends a request that stores the object. If its answer leaves open whether it did, HeadObject decides: no other upload has
+   * this key, so an object of the right size is the one that was sent. If there is none, the request is sent again.
    */
   async #settle (command: PutObjectCommand | CompleteMultipartUploadCommand, size: number, tries: Tries): Promise<object> {
     let stalls = 0
@@ -136,14 +135,14 @@ export class ClientView {
     })
     for (let round = 1; ; round++) {
       let error: unknown
-      // Until its answer tells: it may be cancelled at any moment.
+      // Until its answer tells: it may be aborted at any moment.
       this.mayBeStored = true
       try {
         const output = await this.#request(round === 1 ? command : onNewConnection(command), tries)
         if (output.ETag !== undefined) return output
         error = Object.assign(new Error('B2 answered success without an ETag.'), { name: 'IncompleteAnswer' })
       } catch (caught) {
-        // A Complete that was carried out makes the next try answer NoSuchUpload.
+        // After a Complete that was carried out, the next try gets NoSuchUpload.
         const settled = outcomeUnknown(caught) || (caught as { name?: unknown }).name === 'NoSuchUpload'
         if (!settled) {
           this.mayBeStored = unknown
@@ -151,7 +150,7 @@ export class ClientView {
         }
         error = caught
       }
-      // Even where nothing is found now: what was sent may still be on its way.
+      // Even if nothing is found now: what was sent may still be on its way.
       unknown = true
       if (isStall(error)) stalls++
       const found = await this.#look(size, error)
@@ -161,7 +160,7 @@ export class ClientView {
     }
   }
 
-  /** The stored object's ETag, or undefined where it isn't there. @throws `reason` where B2 can't tell. */
+  /** The stored object's ETag, or undefined if there is no object. @throws `reason` if B2 can't tell. */
   async #look (size: number, reason: unknown): Promise<object | undefined> {
     const { bucket: Bucket, key: Key } = this.#options
     try {
@@ -187,7 +186,7 @@ export class ClientView {
   }
 }
 
-/** False where B2 never got the request that begins an upload, or answered that it did nothing. */
+/** False if B2 never got the request that begins an upload, or answered that it did nothing. */
 function mayHaveBegun (error: unknown): boolean {
   if (error instanceof TransportError) return error.wasSent
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
@@ -195,8 +194,8 @@ function mayHaveBegun (error: unknown): boolean {
 }
 
 /**
- * True for an answer of a server, or of something in front of it, that failed in the middle: it may have stored the object all
- * the same. A 503 of B2's says that it is too busy to begin, a 501 that it can't.
+ * True for the answer of a server, or of a proxy in front of it, that failed halfway and may have stored the object. A 503 from
+ * B2 says that it is too busy to begin, a 501 that it can't.
  */
 function isBroken (error: unknown): boolean {
   const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0

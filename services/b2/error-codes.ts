@@ -1,6 +1,6 @@
 /**
- * What went wrong with B2, in the stable codes that answers, logs and metrics carry, and what each one means for
- * retries, for the circuit and for the person who has to act on it.
+ * What went wrong with B2, in the stable codes of answers, logs and metrics, and what each code means for retries, for the
+ * circuit and for the operator.
  */
 
 export const B2_ERROR_CODES = [
@@ -8,23 +8,23 @@ export const B2_ERROR_CODES = [
   'service_unavailable', 'checksum_mismatch', 'invalid_request', 'unknown_error',
 ] as const
 
-/** Stable codes of B2's failures, for programs. */
+/** Stable codes of B2's failures. */
 export type B2ErrorCode = typeof B2_ERROR_CODES[number]
 
-/** How a failure counts for the circuit: opens it at once, is one of a row, or says nothing about B2's health. */
+/** How a failure counts for the circuit: it opens it at once, adds to a row, or says nothing about B2's health. */
 export type FailureWeight = 'hard' | 'soft' | 'none'
 
 /** A raw failure of the SDK, the network or B2, mapped. */
 export interface B2Failure {
   readonly error_code: B2ErrorCode
-  /** One sentence of ours with safe facts only (status, system call); fit for answers. */
+  /** One sentence of ours with safe facts only (status, system call), for answers. */
   readonly detail: string
-  /** B2's or the system's own words, for the log only. They may quote key ids: the B2 store takes those out. */
+  /** The words of B2 or the system, for the log only. They may quote key ids: the B2 store removes those. */
   readonly raw: string
   readonly weight: FailureWeight
-  /** Whether another try of the same request can win. */
+  /** Whether another try of the same request can succeed. */
   readonly retryable: boolean
-  /** HTTP status of B2's answer, where there was one. */
+  /** HTTP status of B2's answer, if there was one. */
   readonly status?: number | undefined
 }
 
@@ -41,15 +41,15 @@ const RULES: Record<B2ErrorCode, Rule> = {
     weight: 'hard',
     retryable: false,
     hints: [
-      'Check B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY: an application key is needed, B2\'s S3 API refuses the master key.',
-      'Check that the key belongs to the region of B2_ENDPOINT, that it has not expired, and that this machine\'s clock is right.',
+      'Check B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY. They must be an application key: B2\'s S3 API refuses the master key.',
+      'Check that the key belongs to the region of B2_ENDPOINT and has not expired, and that this machine\'s clock is right.',
     ],
   },
   access_denied: {
     sentence: 'The B2 key may not do this',
     weight: 'hard',
     retryable: false,
-    hints: ['Give the key the capability writeFiles for this bucket and for the prefix in B2_KEY_PREFIX.'],
+    hints: ['Give the key the capability writeFiles for this bucket and the prefix in B2_KEY_PREFIX.'],
   },
   bucket_not_found: {
     sentence: 'The B2 bucket does not exist',
@@ -67,13 +67,13 @@ const RULES: Record<B2ErrorCode, Rule> = {
     sentence: 'B2 asked to slow down',
     weight: 'soft',
     retryable: true,
-    hints: ['Nothing has to be done for a short while of this; spread uploads, or lower UPLOAD_MAX_CONCURRENT, where it lasts.'],
+    hints: ['If it is brief, do nothing. If it lasts, spread the uploads over more time, or lower UPLOAD_MAX_CONCURRENT.'],
   },
   timeout: {
     sentence: 'B2 did not answer in time',
     weight: 'soft',
     retryable: true,
-    hints: ['B2 stalls now and then and recovers by itself within a minute; check the network path to B2_ENDPOINT where it lasts.'],
+    hints: ['B2 sometimes stalls, and usually recovers within a minute. If it lasts, check the network path to B2_ENDPOINT.'],
   },
   network_error: {
     sentence: 'B2 could not be reached',
@@ -85,19 +85,19 @@ const RULES: Record<B2ErrorCode, Rule> = {
     sentence: 'B2 is unavailable',
     weight: 'soft',
     retryable: true,
-    hints: ['B2 is busy now and then and recovers by itself; see Backblaze\'s status page where it lasts.'],
+    hints: ['B2 is sometimes busy, and recovers without help. If it lasts, see Backblaze\'s status page.'],
   },
   checksum_mismatch: {
     sentence: 'B2 received other bytes than were sent',
     weight: 'soft',
     retryable: false,
-    hints: ['Look for a proxy that changes requests between this service and B2, and check this machine\'s memory.'],
+    hints: ['Check whether a proxy between this service and B2 changes requests, and test this machine\'s memory.'],
   },
   invalid_request: {
     sentence: 'B2 refused the request as invalid',
     weight: 'none',
     retryable: false,
-    hints: ['Check that B2_ENDPOINT is an S3-compatible endpoint; the log has B2\'s own words.'],
+    hints: ['Check that B2_ENDPOINT is an S3-compatible endpoint. The log has B2\'s own words.'],
   },
   unknown_error: {
     sentence: 'B2 failed in an unknown way',
@@ -107,7 +107,7 @@ const RULES: Record<B2ErrorCode, Rule> = {
   },
 }
 
-/** What a person can do about a failure of this kind. */
+/** What the operator can do about a failure of this kind. */
 export function b2Hints (code: B2ErrorCode): readonly string[] {
   return RULES[code].hints
 }
@@ -215,7 +215,7 @@ export function describeFailure (error: unknown): B2Failure {
   return failure('unknown_error', undefined, raw)
 }
 
-/** True for a failure of the line, on which bytes moved all the time: B2 did not fail. */
+/** True if only the line was slow: bytes moved all the time, and B2 did not fail. */
 export function isOnlySlow ({ error_code, weight }: Pick<B2Failure, 'error_code' | 'weight'>): boolean {
   return error_code === 'timeout' && weight === 'none'
 }
@@ -228,7 +228,7 @@ function codeOfStatus (status: number): B2ErrorCode {
   if (status === 501) return 'invalid_request'
   if (status >= 500) return 'service_unavailable'
   if (status >= 400) return 'invalid_request'
-  // A success whose body could not be read says as little as a broken one.
+  // A success whose body could not be read counts as a broken answer.
   return 'service_unavailable'
 }
 
@@ -255,7 +255,7 @@ function * chain (error: unknown): Generator<RawError> {
     const raw = link as RawError
     yield raw
     queue.push(raw.cause)
-    // Node's happy eyeballs gives one error an address, in an AggregateError.
+    // With several addresses, Node gives an AggregateError of one error per address.
     if (Array.isArray(raw.errors)) queue.push(...raw.errors)
   }
 }

@@ -9,11 +9,11 @@ import { ObjectStream } from './object-stream.ts'
 import { isMissing } from './read-requests.ts'
 import type { B2ReadError, ReadRequests } from './read-requests.ts'
 
-/** What B2 tells of an object. */
+/** What B2 says about an object. */
 export interface ObjectHead {
   /** Bytes. */
   readonly size: number
-  /** Hex, from the metadata; undefined where there is none. */
+  /** Hex, from the metadata; undefined if it has none. */
   readonly sha256: string | undefined
 }
 
@@ -31,7 +31,7 @@ export interface ObjectReader {
   read (key: string, range?: ByteRange, signal?: AbortSignal, bytes?: number): Promise<Readable | undefined>
 }
 
-// Fields of a form come to less; what is larger is no companion.
+// The fields of a form are less; a larger object is not a companion.
 const LARGEST_COMPANION = 4_194_304 // 4 MiB
 
 export function createObjectReader (requests: ReadRequests, bucket: string): ObjectReader {
@@ -46,7 +46,7 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     }
   }
 
-  /** @throws {B2ReadError}, also where the answer is not the range that was asked for. */
+  /** @throws {B2ReadError}, also if the answer is not the requested range. */
   async function open (input: { Key: string, Range?: string, IfMatch?: string }, first: number, signal: AbortSignal, isFirst: boolean): Promise<Opened> {
     const command = withStreamedAnswer(new GetObjectCommand({ Bucket: bucket, ...input }))
     const answer = await requests.send(isFirst ? command : onNewConnection(command), signal)
@@ -92,7 +92,7 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     return trackFromCompanion(key, size, Buffer.concat(chunks))
   }
 
-  /** A HEAD has no body that could tell a missing object from a missing bucket; the answer to a GET has. @throws {B2ReadError} for a missing bucket */
+  /** Tells a missing object from a missing bucket by a GET, as the answer to a HEAD has no body. @throws {B2ReadError} for a missing bucket */
   async function assertBucket (key: string, signal?: AbortSignal): Promise<void> {
     const stream = await read(key, { first: 0, last: 0 }, signal)
     stream?.destroy()
@@ -124,7 +124,7 @@ interface Opened {
   readonly etag: string | undefined
 }
 
-/** Undefined where the body is not what was asked for, or has no length by which a short one could be told. */
+/** Undefined if the body is not the requested range, or has no length that would show whether it is complete. */
 function endOf ({ ContentLength, ContentRange }: GetObjectCommandOutput, first: number, isRange: boolean): number | undefined {
   if (ContentLength === undefined || (isRange && ContentRange?.startsWith(`bytes ${first}-`) !== true)) return undefined
   return first + ContentLength

@@ -2,8 +2,8 @@ import { isTrack } from '../track.ts'
 import type { Track } from '../track.ts'
 
 /**
- * What is known of a file, kept where the file is: in the object's metadata where it fits, else in a small companion
- * object beside it.
+ * What is known of a file is kept with the file: in the object's metadata if it fits, else in a small companion object beside
+ * it.
  */
 
 // B2 allows this much for all metadata headers of a bucket that is encrypted or has object lock (7,000 bytes elsewhere).
@@ -11,17 +11,17 @@ const LARGEST_METADATA = 2_048
 const HEADER_PREFIX = 'x-amz-meta-'
 const LONGEST_FILENAME = 1_000
 
-/** What of a track may be known when B2 is first told of the file: all of it, or only the name. */
+/** What is known of a file when its upload to B2 begins: all of its track, or only its name. */
 export type KnownOfFile = Track | Pick<Track, 'filename'>
 
-/** Key of the object that holds the receipt of `key` where its metadata doesn't. */
+/** Key of the object that holds the receipt of `key` if its metadata doesn't. */
 export function companionKey (key: string): string {
   return `${key}.receipt.json`
 }
 
 /**
- * Metadata of a file's object: `filename`, `sha256` (hex) and `receipt`, in printable US-ASCII. The receipt is left out
- * where it is not known yet or makes the headers too large; then {@link needsCompanion} is true.
+ * Metadata of a file's object: `filename`, `sha256` (hex) and `receipt`, in printable US-ASCII. The receipt is left out if it is
+ * not known yet or makes the headers too large; then {@link needsCompanion} is true.
  */
 export function objectMetadata (file: KnownOfFile): Record<string, string> {
   const name = encodeURIComponent(file.filename)
@@ -33,7 +33,7 @@ export function objectMetadata (file: KnownOfFile): Record<string, string> {
   return headerBytes(whole) <= LARGEST_METADATA ? whole : metadata
 }
 
-/** True for the metadata of an object whose receipt has to be stored beside it. */
+/** Whether the receipt has to be stored beside the object with this metadata. */
 export function needsCompanion (metadata: Record<string, string>): boolean {
   return metadata['receipt'] === undefined
 }
@@ -43,13 +43,13 @@ export function companionBody (track: Track): Uint8Array {
   return Buffer.from(JSON.stringify(track))
 }
 
-/** The hash in an object's metadata, where it has one. */
+/** The hash in an object's metadata, if it has one. */
 export function sha256Of (metadata: Record<string, string> | undefined): string | undefined {
   const sha256 = metadata?.['sha256']
   return sha256 !== undefined && /^[0-9a-f]{64}$/.test(sha256) ? sha256 : undefined
 }
 
-/** The track in the metadata of the object `key` of `size` bytes; undefined where there is none that can be read. */
+/** The track in the metadata of the object `key` of `size` bytes; undefined if there is none that can be read. */
 export function trackFromMetadata (key: string, size: number, metadata: Record<string, string> | undefined): Track | undefined {
   const receipt = metadata?.['receipt']
   if (receipt === undefined) return undefined
@@ -60,7 +60,7 @@ export function trackFromMetadata (key: string, size: number, metadata: Record<s
   return isTrack(track) ? inOrder(track) : undefined
 }
 
-/** The track in a companion of the object `key` of `size` bytes; undefined where it is not that object's. */
+/** The track in a companion of the object `key` of `size` bytes; undefined if the companion belongs to another object. */
 export function trackFromCompanion (key: string, size: number, body: Uint8Array): Track | undefined {
   const track = parse(() => Buffer.from(body).toString())
   return isTrack(track) && track.key === key && track.size_bytes === size ? track : undefined
@@ -74,7 +74,7 @@ function parse (text: () => string): unknown {
   }
 }
 
-/** As it was in the answer to the upload. */
+/** In the order of the answer to the upload. */
 function inOrder ({ id, key, filename, content_type, size_bytes, sha256, ...rest }: Track): Track {
   return { id, key, filename, content_type, size_bytes, sha256, ...rest }
 }

@@ -12,7 +12,7 @@ export interface ObjectStreamOptions {
   readonly end: number
   /** Asks for the bytes from `next` to the end, on a new connection. @throws {B2ReadError} */
   reopen (next: number, signal: AbortSignal): Promise<Readable>
-  /** What a broken body is reported as. */
+  /** Makes the error that a broken body is reported as. */
   failure (cause: unknown): B2ReadError
   readonly scope: ReadScope
   /** Milliseconds after which the body of a reader that pauses is given up, to be asked for again. Default 5,000. */
@@ -65,13 +65,13 @@ export class ObjectStream extends PacedStream {
   protected override park (): void {
     const body = this.#body
     this.#body = undefined
-    this.#breaks = 0 // this is none
+    this.#breaks = 0 // parking is not a break
     body?.destroy()
   }
 
   override _destroy (error: Error | null, done: (error?: Error | null) => void): void {
     this.#options.scope.done()
-    this.#options.scope.cancel()
+    this.#options.scope.abort()
     this.#body?.destroy()
     super._destroy(error, done)
   }

@@ -17,39 +17,39 @@ export interface ObjectWriterOptions {
   readonly partBytes: number
   readonly concurrency: number
   readonly maxAttempts: number
-  /** See the client's options of the same names. */
+  /** See the client's options. */
   readonly stallTimeoutMs: number
   readonly ackTimeoutMs: number
-  /** Filled with what is known of bodies that are being sent; the client's. */
+  /** The client's, filled with the hashes of bodies that are being sent. */
   readonly hashes: KnownHashes
   readonly redact: (text: string) => string
-  /** Gets what failures leave. */
+  /** Removes what failures leave. */
   readonly cleanup: B2Cleanup
   readonly log?: Log
-  /** Called with what B2 failed with. */
+  /** Called with each failure of B2. */
   onFailure (error_code: B2ErrorCode): void
 }
 
-/** What is known of an object when B2 is first told of it. */
+/** What is known of an object when its upload begins. */
 export interface B2ObjectInfo {
   readonly key: string
   readonly contentType: string
   /** Object metadata; values are percent-encoded US-ASCII. */
   readonly metadata?: Record<string, string>
-  /** Whose upload it is, for what is logged of it. Default: nobody's. */
+  /** Its upload, for the log. */
   readonly context?: UploadContext
 }
 
 /** Outcome of an upload to B2. It is never thrown. */
 export type B2Result =
-  | { readonly ok: true, readonly key: string, /** True where no try of any request failed. */ readonly firstTry: boolean }
+  | { readonly ok: true, readonly key: string, /** True if no try of any request failed. */ readonly firstTry: boolean }
   | B2UploadFailure
 
 export interface B2UploadFailure extends B2Failure {
   readonly ok: false
   /** Tries of the request that failed. */
   readonly attempts: number
-  /** True where B2 may have the object all the same. */
+  /** True if B2 may have the object although the upload failed. */
   readonly mayBeStored: boolean
 }
 
@@ -59,27 +59,27 @@ export interface B2PartsUpload {
   readonly result: Promise<B2Result>
   /** Fires when the upload has failed. */
   readonly failed: AbortSignal
-  /** Gives the next part; resolves when B2's side took it, or failed. All parts but the last have exactly `partBytes`. */
+  /** Sends the next part; resolves when a request has taken it, or the upload has failed. All parts but the last have exactly `partBytes`. */
   push (part: Uint8Array, last?: boolean): Promise<void>
-  /** Ends the upload and removes what B2 has of it, in the background. */
+  /** Aborts the upload, and removes what B2 has of it in the background. */
   abort (): void
 }
 
 export interface PutOptions {
-  /** Ends the request, without a word on what B2 made of it. */
+  /** Aborts the request; what B2 has done with it stays unknown. */
   readonly signal?: AbortSignal
-  /** Whether it may take as long as bytes move: no client waits for it. Default false: it fails where B2 acknowledges nothing for `ackTimeoutMs`. Its body goes only while no others wait. */
+  /** Whether no client waits for it: it may take as long as bytes move, and its body is sent only while no others wait. Default false: it fails if B2 acknowledges nothing for `ackTimeoutMs`. */
   readonly isPatient?: boolean
 }
 
 export interface PartsOptions {
-  /** Called for each part that B2 acknowledged, by its number from 1 on; `firstTry` is false where it was sent again. */
+  /** Called for each part that B2 acknowledged, with its number from 1 on; `firstTry` is false if it was sent again. */
   onPartStored (partNumber: number, firstTry: boolean): void
-  /** Whether a fallback is still possible; where it is, an upload that has come and of which B2 acknowledges nothing for `ackTimeoutMs` fails. */
+  /** Whether a fallback is still possible. If so, the upload fails once the client has sent everything and B2 acknowledges nothing for `ackTimeoutMs`. */
   mayFallBack (): boolean
   /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
   readonly signParts?: boolean
-  /** Whether no client waits for it: its parts go only while no others wait. Default false. */
+  /** Whether no client waits for it: its parts are sent only while no others wait. Default false. */
   readonly isPatient?: boolean
 }
 
@@ -90,14 +90,14 @@ export interface ObjectWriter {
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
   /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
   putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
-  /** Ends all uploads, and hands the clean-up what they leave. */
+  /** Aborts all uploads, and hands what they leave to the clean-up. */
   close (): Promise<void>
 }
 
 const GRACE_AT_CLOSE_MS = 2_000
 
-/** B2 did not fail: the upload was ended from here. */
-class Cancelled extends Error {}
+/** B2 did not fail: this service aborted the upload. */
+class Aborted extends Error {}
 
 export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter {
   const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure } = options
@@ -111,14 +111,14 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     return created
   }
 
-  /** What a failure of an object's upload left, as the clean-up takes it. */
+  /** What the clean-up has to know of each leftover of an object. */
   function leftoverOf ({ key, context }: B2ObjectInfo) {
     return { key, ...(context === undefined ? {} : { correlation_id: context.correlationId }) }
   }
 
   /**
-   * Removes the multipart upload that failed, once it is known which one that is. One whose completion was sent is written down first,
-   * and that is waited for: the file falls back after it, and from then on any process may promote it.
+   * Removes the multipart upload that failed, once its id is known. If its completion was sent, it is written down first, and the
+   * fallback waits for that: from then on any process may promote the file.
    */
   async function clear (own: ClientView, object: B2ObjectInfo): Promise<void> {
     if (own.mayComplete && own.uploadId !== undefined) {
@@ -143,7 +143,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
 
   function failure (error: unknown, from: ClientView): B2UploadFailure {
     const described = describeRedacted(error, redact)
-    if (!(error instanceof Cancelled)) onFailure(described.error_code)
+    if (!(error instanceof Aborted)) onFailure(described.error_code)
     return { ok: false, ...described, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }
   }
 
@@ -151,20 +151,20 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     const own = view(object.key, () => {}, isPatient)
     const watch = watchAcknowledgements(own, options, () => !isPatient)
     watch.allCame()
-    const cancel = (): void => own.fail(new Cancelled('The upload was cancelled.'))
-    if (signal?.aborted === true) cancel()
-    signal?.addEventListener('abort', cancel)
+    const abort = (): void => own.fail(new Aborted('The upload was aborted.'))
+    if (signal?.aborted === true) abort()
+    signal?.addEventListener('abort', abort)
     hashes.set(body, sha256)
     try {
       await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
       if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', ...leftoverOf(object) })
       return { ok: true, key: object.key, firstTry: own.firstTry }
     } catch (error) {
-      own.cancel()
+      own.abort()
       return failure(error, own)
     } finally {
       watch.stop()
-      signal?.removeEventListener('abort', cancel)
+      signal?.removeEventListener('abort', abort)
       running.delete(own)
       hashes.delete(body)
     }
@@ -186,11 +186,11 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
         params: params(object),
         partSize: partBytes,
         queueSize: concurrency,
-        // Its own abort would hide the first error, and waits; the clean-up below does better.
+        // lib-storage's own abort would hide the first error, and would wait for B2.
         leavePartsOnError: true,
       }, feed)
       const done = upload.done()
-      done.catch(() => {}) // the first failure is the one that counts, and what comes later is cancelled
+      done.catch(() => {}) // only the first failure counts; the rest is aborted
 
       async function run (): Promise<B2Result> {
         try {
@@ -199,7 +199,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
           return { ok: true, key: object.key, firstTry: own.firstTry }
         } catch (error) {
           failed.abort()
-          own.cancel()
+          own.abort()
           feed.close()
           await clear(own, object)
           return failure(error, own)
@@ -216,7 +216,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
           if (last === true) watch.allCame()
           return feed.push(part, last)
         },
-        abort: () => own.fail(new Cancelled('The upload was cancelled.')),
+        abort: () => own.fail(new Aborted('The upload was aborted.')),
       }
     },
 
@@ -234,8 +234,8 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     },
 
     async close () {
-      for (const own of running) own.fail(new Cancelled('The store was closed.'))
-      await new Promise(resolve => setImmediate(resolve)) // until they have given up what is to be cleared
+      for (const own of running) own.fail(new Aborted('The store was closed.'))
+      await new Promise(resolve => setImmediate(resolve)) // until each has begun to clear
       const timer = setTimeout(() => closing.abort(), GRACE_AT_CLOSE_MS)
       await Promise.all(clearing)
       clearTimeout(timer)

@@ -2,18 +2,15 @@ import { Readable } from 'node:stream'
 import { Upload } from '@aws-sdk/lib-storage'
 import type { Options } from '@aws-sdk/lib-storage'
 
-/** One part of an upload: the bytes are the feeder's and stay as they are until the part is stored or the upload ended. */
-export type PartBytes = Uint8Array
-
 interface NumberedPart {
   readonly partNumber: number
-  readonly data: PartBytes
+  readonly data: Uint8Array
   readonly lastPart?: boolean
 }
 
 /**
- * Hands parts from the one who fills them to lib-storage's workers, one by one, with no queue between: `push` resolves
- * when a worker took the part, so that whoever feeds can't run ahead of B2.
+ * Hands parts to lib-storage's workers, one by one, without a queue: `push` resolves when a worker has taken the part, so the
+ * reader of the client can't run ahead of B2. The bytes of a part must not change until it is stored or the upload has ended.
  */
 export class PartFeed {
   #part: NumberedPart | undefined
@@ -22,8 +19,8 @@ export class PartFeed {
   #count = 0
   #closed = false
 
-  /** Offers the next part; resolves once it is taken or the feed is closed. One at a time. */
-  push (data: PartBytes, lastPart = false): Promise<void> {
+  /** Offers the next part; resolves when it is taken or the feed is closed. One at a time. */
+  push (data: Uint8Array, lastPart = false): Promise<void> {
     if (this.#closed) return Promise.resolve()
     this.#part = { partNumber: ++this.#count, data, ...(lastPart ? { lastPart } : {}) }
     return new Promise(resolve => {
@@ -35,7 +32,7 @@ export class PartFeed {
     })
   }
 
-  /** Ends the feed: a part that nobody took is dropped, and who waits for one is told that there are no more. */
+  /** Ends the feed: a part that no worker took is dropped, and waiting workers learn that there are no more. */
   close (): void {
     if (this.#closed) return
     this.#closed = true
@@ -52,7 +49,7 @@ export class PartFeed {
   }
 
   /** The parts as plain bytes, for lib-storage's public path. */
-  async * bytes (): AsyncGenerator<PartBytes> {
+  async * bytes (): AsyncGenerator<Uint8Array> {
     for await (const { data } of this.numbered()) yield data
   }
 
@@ -80,8 +77,8 @@ export class PartFeed {
 type Worker = (feeder: AsyncIterable<unknown>) => Promise<void>
 
 /**
- * True where lib-storage has the worker function that {@link partUpload} feeds. It is no public API: the package's
- * version is pinned, and where the shape differs all works through the public path, at the cost of a copy of each part.
+ * Whether lib-storage has the worker function that {@link partUpload} feeds. It is not public API: the package's version is
+ * pinned, and without the function everything works through the public path, at the cost of a copy of each part.
  */
 export function feedsWorkersDirectly (): boolean {
   const worker = (Upload.prototype as unknown as { __doConcurrentUpload?: Worker }).__doConcurrentUpload
@@ -89,8 +86,8 @@ export function feedsWorkersDirectly (): boolean {
 }
 
 /**
- * An `Upload` whose parts come from `feed`. lib-storage cuts a stream into parts by concatenating every one anew; the
- * feed's parts have the right size already, so its workers get them as they are.
+ * An `Upload` whose parts come from `feed`. lib-storage would copy a stream's bytes into new parts; the feed's parts have the
+ * right size already, so the workers get them as they are.
  */
 export function partUpload (options: Omit<Options, 'params'> & { params: Omit<Options['params'], 'Body'> }, feed: PartFeed, direct = feedsWorkersDirectly()): Upload {
   const upload = new Upload({ ...options, params: { ...options.params, Body: Readable.from(feed.bytes()) } })

@@ -2,20 +2,20 @@ import type { B2Client, B2Command } from './http/client.ts'
 import type { B2ErrorCode, B2Failure, FailureWeight } from './error-codes.ts'
 import { describeRedacted } from './redact.ts'
 
-/** B2 did not do what a reader, or one who removes, asked of it. */
+/** B2 did not do what a read or a removal asked of it. */
 export class B2ReadError extends Error {
   override readonly name = 'B2ReadError'
   readonly error_code: B2ErrorCode
-  /** One sentence of ours with safe facts only, fit for answers; the message, too. */
+  /** One sentence of ours with safe facts only, for answers; it is also the message. */
   readonly detail: string
-  /** B2's or the system's own words, redacted, for the log only. */
+  /** The words of B2 or the system, redacted, for the log only. */
   readonly raw: string
   readonly weight: FailureWeight
   readonly retryable: boolean
-  /** HTTP status of B2's answer, where there was one. */
+  /** HTTP status of B2's answer, if there was one. */
   readonly status: number | undefined
 
-  // No `cause`: whoever logs it would log what the redactor took out.
+  // No `cause`: a log of it would have what the redactor removed.
   constructor (failure: B2Failure) {
     super(failure.detail)
     this.error_code = failure.error_code
@@ -27,16 +27,15 @@ export class B2ReadError extends Error {
   }
 }
 
-/** What ends one reader's requests: its own signal, the end of the store, or the reader itself. */
+/** The requests of one reader, which end with its own signal or with the store, or when the reader aborts them. */
 export interface ReadScope {
   readonly signal: AbortSignal
-  /** Ends the requests. */
-  cancel (): void
-  /** Lets go of the reader's signal. */
+  abort (): void
+  /** Stops listening to the reader's signal. */
   done (): void
 }
 
-/** The requests of readers and of those who remove: cancelled with the store, and failing with {@link B2ReadError}. */
+/** Requests that read or remove. They are aborted with the store, and fail with {@link B2ReadError}. */
 export class ReadRequests {
   readonly client: B2Client
   readonly #redact: (text: string) => string
@@ -44,7 +43,7 @@ export class ReadRequests {
   readonly #open = new Set<AbortController>()
   #closed = false
 
-  /** @param onFailure called with each failure, but that an object is not there */
+  /** @param onFailure called with each failure; a missing object is not one */
   constructor (client: B2Client, redact: (text: string) => string, onFailure: (error_code: B2ErrorCode) => void) {
     this.client = client
     this.#redact = redact
@@ -53,22 +52,22 @@ export class ReadRequests {
 
   scope (outer?: AbortSignal): ReadScope {
     const controller = new AbortController()
-    const cancel = (): void => controller.abort(outer?.reason)
+    const abort = (): void => controller.abort(outer?.reason)
     if (this.#closed) controller.abort(closed())
-    if (outer?.aborted === true) cancel()
-    outer?.addEventListener('abort', cancel)
+    if (outer?.aborted === true) abort()
+    outer?.addEventListener('abort', abort)
     this.#open.add(controller)
     return {
       signal: controller.signal,
-      cancel,
+      abort,
       done: () => {
-        outer?.removeEventListener('abort', cancel)
+        outer?.removeEventListener('abort', abort)
         this.#open.delete(controller)
       },
     }
   }
 
-  /** Runs `work` in a scope of its own. @throws {B2ReadError}; the reason of the signal where that fired. */
+  /** Runs `work` in its own scope. @throws {B2ReadError}; the reason of the signal if that fired. */
   async within<Result> (outer: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const scope = this.scope(outer)
     try {
@@ -78,7 +77,7 @@ export class ReadRequests {
     }
   }
 
-  /** @throws {B2ReadError}; the reason of `signal` where that fired. */
+  /** @throws {B2ReadError}; the reason of `signal` if that fired. */
   async send<Output extends object> (command: B2Command<Output>, signal: AbortSignal): Promise<Output> {
     return await this.#explained(signal, async () => await this.client.send(command, signal))
   }
@@ -96,13 +95,13 @@ export class ReadRequests {
   failure (error: unknown): B2ReadError {
     if (error instanceof B2ReadError) return error
     const described = describeRedacted(error, this.#redact)
-    // A page that says 404 is a proxy's or another server's, and tells nothing of the object.
+    // An HTML page that says 404 comes from a proxy or another server, and says nothing about the object.
     const failure = new B2ReadError(isPage(error) ? { ...described, status: undefined } : described)
     if (!isMissing(failure)) this.#onFailure(failure.error_code)
     return failure
   }
 
-  /** Ends all requests, and connections. */
+  /** Aborts all requests, and closes the connections. */
   close (): void {
     this.#closed = true
     for (const controller of this.#open) controller.abort(closed())
@@ -115,7 +114,7 @@ function isPage (error: unknown): boolean {
   return /^text\/html/i.test($response?.headers?.['content-type'] ?? '')
 }
 
-/** True where B2 says that the object is not there. */
+/** True if B2 says that there is no such object. */
 export function isMissing (error: unknown): boolean {
   return error instanceof B2ReadError && error.status === 404 && error.error_code !== 'bucket_not_found'
 }

@@ -14,9 +14,9 @@ export function createRedactor (secrets: readonly string[]): (text: string) => s
   }
 }
 
-/** `describeFailure` with the store's own secrets taken out of B2's words, which are cut to 500 characters. */
+/** `describeFailure` without the store's secrets in B2's words, which are cut to 500 characters. */
 export function describeRedacted (error: unknown, redact: (text: string) => string): B2Failure {
   const described = describeFailure(error)
-  // Cut last: half a secret could not be told any more.
+  // Cut last: half a secret would not be recognized.
   return { ...described, raw: redact(described.raw).slice(0, LONGEST_RAW_WORDS) }
 }

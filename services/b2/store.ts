@@ -22,25 +22,25 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   readonly partBytes?: number
   /** Parts of one upload under way at once. Default 5. */
   readonly concurrency?: number
-  /** Directory in which what is to be removed from B2 is written down until it is. Default: it is kept in memory only. */
+  /** Directory for notes of what is to be removed from B2. Default: memory only. */
   readonly leftoversDir?: string
-  /** How that directory is reached. Default: as any, without deadlines. */
+  /** How that directory is accessed. Default: without deadlines. */
   readonly leftoversDisk?: Pick<NotesOptions, 'fs' | 'mayBlock'>
-  /** Whether a key still has a file or a receipt elsewhere, so that nothing of it may be removed. Default: none has. */
+  /** Whether a key has a file or a receipt in local storage, so that nothing of it may be removed. Default: none has. */
   isWanted? (key: string): Promise<boolean>
-  /** Whether somebody may be writing the object just now, so that it is to be removed later. Default: nobody is. */
+  /** Whether a process may be writing the object now, so that it is to be removed later. Default: none is. */
   isBusy? (key: string): Promise<boolean>
-  /** Removes what is elsewhere of a file that was deleted. Default: nothing is. */
+  /** Removes a deleted file from local storage. Default: does nothing. */
   removeHere? (key: string): Promise<void>
-  /** Put before every key; old unfinished uploads of such keys are ended. Default: none are. */
+  /** The prefix of all keys; old unfinished uploads of such keys are aborted. Default: none are. */
   readonly keyPrefix?: string
   /**
-   * Milliseconds after which an unfinished multipart upload that belongs to nothing here is ended. Default 604,800,000 (7 days), at
-   * least a day; 0: never. The bucket's lifecycle rule must not be shorter.
+   * Milliseconds after which an unfinished multipart upload is aborted that no file or receipt in local storage belongs to. Default
+   * 604,800,000 (7 days), at least a day; 0: never. The bucket's lifecycle rule must not be shorter.
    */
   readonly unfinishedMaxAgeMs?: number
   readonly log?: Log
-  /** Called with what B2 failed with, whatever was asked of it, after its retries. */
+  /** Called with each failure of B2, in whatever request, after its retries. */
   onFailure? (error_code: B2ErrorCode): void
 }
 
@@ -49,49 +49,46 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   readonly partBytes: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
-  /** Removes every version of the object and of its companion, now. Nothing there is no error. @throws {B2ReadError} */
+  /** Removes every version of the object and of its companion, now. A missing object is not an error. @throws {B2ReadError} */
   remove (key: string): Promise<void>
   /**
-   * Removes every version of an object that may have been stored, and its companion, in the background, again and again
-   * until B2 did it. For readers here it is gone from the call on. Resolves with true once that is written down; with false
-   * where it could not be, and a restart forgets it. Never rejects.
-   * @param correlationId of the upload, for what is logged of it
+   * Removes every version of an object that may have been stored, and its companion, in the background, with new tries until B2
+   * does it. Readers in this process don't find it from the call on. Resolves with true once that is written down; with false
+   * if it could not be, so that a restart forgets it. Never rejects.
+   * @param correlationId of the upload, for the log, here and below
    */
   forget (key: string, correlationId?: string): Promise<boolean>
   /**
-   * The same for a file that somebody deleted: whoever has promoted it meanwhile, it is removed. While another process may be promoting
-   * it, it is remembered, and what still comes to B2 is removed, too.
-   * @param isUnclaimed whether such a process may have no claim, so that only time tells when it is over
+   * The same for a file that a client deleted: it is removed even if a process promotes it meanwhile. While another process may be
+   * promoting it, the deletion is remembered, and what still comes to B2 is removed as well.
+   * @param isUnclaimed whether such a process may have no claim, so that only time tells when it has stopped
    */
   forgetDeleted (key: string, isUnclaimed: boolean, correlationId?: string): Promise<boolean>
   /** True while a deletion is remembered because a process without a claim may be promoting the file. */
   mayReturn (key: string): boolean
   /**
-   * Says that `key` is now the stored and acknowledged object: here it is not removed from the call on, but for older
-   * versions, where it was noted or with `mayHaveDoubles`; the same of its companion. Who removes the local file or receipt
-   * of the key waits for the promise first: then it is sure for all processes and restarts. It rejects where the disk failed.
-   * @param correlationId of the upload, for what is logged of it
+   * Says that `key` is now the stored and acknowledged object. Whichever process noted that it is to be removed, it stays, and so
+   * does its companion. Older versions go if there was such a note, or with `mayHaveDoubles`. From the call on this process does
+   * not remove the object. Once the promise resolves, no other process and no restart does, so the caller must await it before
+   * it removes the local file or receipt. It rejects if the disk failed.
    */
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
-  /**
-   * Removes all versions but the newest of an object and of its companion, in the background.
-   * @param correlationId of the upload, for what is logged of it
-   */
+  /** Removes all versions but the newest of an object and of its companion, in the background. */
   removeDoubles (key: string, correlationId?: string): void
-  /** True while `key` is to be removed from B2: for readers it is gone already. */
+  /** True while `key` is to be removed from B2: readers don't find it any more. */
   isForgotten (key: string): boolean
   /**
-   * True while a multipart upload of `key`, of any process on the directory, is to be ended whose completion was sent, and may still be
-   * carried out. Never rejects.
+   * True while a multipart upload of `key`, of any process on the directory, is to be aborted whose completion was sent and may
+   * still be carried out. Never rejects.
    */
   mayComplete (key: string): Promise<boolean>
-  /** Works off what is waiting to be removed, now rather than at the next try; looks for unfinished uploads now and then. */
+  /** Removes what waits to be removed, now rather than at the next try. At most once an hour it also looks for unfinished uploads. */
   retryCleanup (): void
-  /** Ends all requests; what is still to be removed from B2 is logged. */
+  /** Aborts all requests; what is still to be removed from B2 is logged. */
   close (): Promise<void>
 }
 
-/** @throws {TypeError} for an endpoint that is no URL. */
+/** @throws {TypeError} for an endpoint that is not a URL. */
 export function createB2Store (given: B2StoreOptions): B2Store {
   const options = withDefaults('b2', given)
   const { bucket, partBytes, concurrency = MAX_CONCURRENCY, maxAttempts, unfinishedMaxAgeMs, stallTimeoutMs, ackTimeoutMs } = options

@@ -48,7 +48,7 @@ t.test('what begins an upload goes on to its answer though the upload is cancell
     let hasBegun = false
     const begun = stage.view.begun.then(() => { hasBegun = true })
     await arrived
-    stage.view.cancel()
+    stage.view.abort()
     t.equal(hasBegun, false)
     if (isClosing) stage.closing.abort()
     await begun
@@ -87,7 +87,7 @@ t.test('cancelling ends what is under way, and what would follow', async t => {
   const sending = stage.view.send(put).catch((error: unknown) => error)
   t.equal(stage.view.inFlight, 1)
   await hung
-  stage.view.cancel()
+  stage.view.abort()
   t.match(await sending, { name: 'AbortError' })
   t.match(stage.view, { inFlight: 0, attempts: 1, firstTry: false })
   await t.rejects(stage.view.send(put), { name: 'AbortError' })

@@ -46,7 +46,7 @@ function open (scripts: Script[] = [], parkMs = PARK_MS) {
       return bodyFrom(next, scripts[asked.length])
     },
     failure: cause => new B2ReadError({ error_code: 'network_error', detail: String(cause), raw: '', weight: 'soft', retryable: true }),
-    scope: { signal: controller.signal, cancel: () => controller.abort(), done () {} },
+    scope: { signal: controller.signal, abort: () => controller.abort(), done () {} },
     parkMs,
   })
   return { stream, asked, body }

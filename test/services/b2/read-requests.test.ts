@@ -95,7 +95,7 @@ t.test('a scope ends by itself, with its reader or with the store, and lets go o
   const [own, byReader, byStore, over] = [requests.scope(), requests.scope(outer.signal), requests.scope(), requests.scope(outer.signal)]
   over.done()
   t.equal(getEventListeners(outer.signal, 'abort').length, 1)
-  own.cancel()
+  own.abort()
   outer.abort('left')
   t.same([own, byReader, byStore, over].map(({ signal }) => signal.aborted), [true, true, false, false])
   t.equal(byReader.signal.reason, 'left')
