@@ -2,13 +2,13 @@
 #
 #   docker build --tag fastify-b2-uploads .
 #
-# BuildKit (Docker 23 and newer) or Buildah builds it. There is no `# syntax` line, as nothing here needs a frontend that
-# would have to be downloaded first.
+# BuildKit (Docker 23 and newer) or Buildah builds it. There is no `# syntax` line, because nothing here needs a frontend that would
+# have to be downloaded.
 
 # By its full version. By its digest, or from a mirror: --build-arg NODE_IMAGE=…
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 
-# What npm goes by: installations are made anew when one of these changes, and only then.
+# What npm reads: packages are installed again only if one of these changes.
 FROM ${NODE_IMAGE} AS manifest
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -22,7 +22,7 @@ COPY plugins plugins/
 COPY routes routes/
 COPY services services/
 COPY emulator emulator/
-# Declarations, source maps and what is for `require` are for those who build on the package. The emulator is for its own image.
+# Declarations, source maps and the files for `require` are for users of the package. The emulator has its own image.
 RUN npm run build \
   && find dist -type f ! -name '*.js' -delete \
   && mv dist/emulator emulated-b2
@@ -34,18 +34,18 @@ RUN --mount=type=cache,target=/root/.npm npm pkg delete devDependencies \
   && npm ci --ignore-scripts
 
 FROM ${NODE_IMAGE} AS runtime
-# Nothing is installed in a container any more, and what is not there needs no updates. 10001 is nobody's number on the host.
+# Nothing is installed in a running container, and what is missing needs no updates. 10001 is not a user of the host.
 RUN rm -rf /opt/yarn* /usr/local/lib/node_modules /usr/local/bin/corepack /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn /usr/local/bin/yarnpkg \
   && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/fastify-b2-uploads
 WORKDIR /app
 ENV NODE_ENV=production \
     HOST=0.0.0.0
 USER 10001:10001
-# Node.js takes signals itself as process 1, and neither program starts others: no init is needed, and no shell comes between.
+# Node.js handles signals as process 1, and neither program starts others: no init and no shell is needed.
 STOPSIGNAL SIGTERM
 ENTRYPOINT []
 
-# Stands in for B2 when compose.yaml is tried out: docker build --target emulator .
+# Stands in for B2 in compose.yaml: docker build --target emulator .
 FROM runtime AS emulator
 ENV PORT=9000
 COPY --chmod=0644 package.json LICENSE ./
@@ -56,10 +56,10 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
 CMD ["node", "emulator/serve.js"]
 
 FROM runtime AS service
-# The files that fell back are in a directory of the volume, as the root of a volume has things of its own (lost+found).
+# Files that fell back are in a directory of the volume, because the root of a volume has other things (lost+found).
 ENV PORT=3000 \
     LOCAL_STORAGE_DIR=/var/lib/fastify-b2-uploads/storage
-# Owned by root: the service can't change itself. --chmod: whoever builds may have another umask.
+# Owned by root: the service can't change itself. --chmod, because the builder's umask may differ.
 COPY --from=dependencies --chmod=0644 /app/package.json ./
 COPY --from=dependencies /app/node_modules node_modules/
 COPY --from=build /app/dist dist/

@@ -11,21 +11,21 @@ export const service = path.join(root, 'dist', 'server.js')
 const SOURCES = ['cli', 'services', 'routes', 'plugins', 'emulator']
 const BUILD_SETTINGS = ['tsconfig.json', 'tsconfig.build.json']
 
-/** Installs the peers where they are missing. */
+/** Installs the peers if they are missing. */
 export function installPeers (say) {
   if (existsSync(path.join(root, 'bench', 'node_modules'))) return
   say('installing what the service is compared with')
   run('npm', ['ci', '--prefix', 'bench', '--no-audit', '--no-fund'])
 }
 
-/** Builds the service where that is missing or older than its sources. */
+/** Builds the service if the build is missing or older than its sources. */
 export function buildService (say) {
   if (existsSync(service) && statSync(service).mtimeMs >= newestSource()) return
   say('building the service')
   run('npm', ['run', 'build'])
 }
 
-/** A throwaway certificate for 127.0.0.1, as `{ key, cert }` files in `directory`; undefined where there is no openssl. */
+/** A throwaway certificate for 127.0.0.1, as `{ key, cert }` files in `directory`; undefined without openssl. */
 export function makeCertificate (directory) {
   const key = path.join(directory, 'key.pem')
   const cert = path.join(directory, 'cert.pem')

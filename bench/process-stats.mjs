@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import process from 'node:process'
 
-/** False where the operating system doesn't show what a process used; the functions below give undefined there. */
+/** False if the operating system doesn't show what a process used; then the functions below return undefined. */
 export const isMeasurable = process.platform === 'linux'
 
 const ticksPerSecond = isMeasurable ? Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' })) : NaN

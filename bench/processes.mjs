@@ -9,7 +9,7 @@ const LOG_TAIL_CHARACTERS = 2_000
 
 const running = new Set()
 
-/** The CPU that the measured server has for itself, and the one for all the others; undefined where they can't be pinned. */
+/** The CPU that the measured server has for itself, and the one for all others; undefined if they can't be pinned. */
 export const cpus = twoCpus()
 
 function twoCpus () {
@@ -74,7 +74,7 @@ export async function ask (helper, question) {
   const exited = once(helper, 'exit', { signal: ended.signal }).then(() => { throw new Error(`${helper.spawnargs.at(-1)} ended`) })
   exited.catch(() => {})
   try {
-    helper.send(question, () => {}) // where that fails the helper has ended
+    helper.send(question, () => {}) // if this fails, the helper has ended
     const [answer] = await Promise.race([answered, exited])
     if (answer.error !== undefined) throw new Error(answer.error)
     return answer
@@ -93,7 +93,7 @@ export async function stop (child, graceMs = 5_000) {
   clearTimeout(timer)
 }
 
-/** Ends all that still runs, at once. */
+/** Kills whatever still runs. */
 export function killAll () {
   for (const child of running) child.kill('SIGKILL')
 }

@@ -44,7 +44,7 @@ export function summarize (cells) {
   })
 }
 
-/** What kept a cell from being whole, as text; undefined where every byte of every file arrived. */
+/** Why a cell is incomplete, as text; undefined if every byte of every file arrived. */
 export function troubleOf ({ error, failed, failures, arrived, files }) {
   if (error !== undefined) return error
   if (failed > 0) return `${failed} failed: ${Object.entries(failures).map(([why, count]) => `${count} × ${why}`).join(', ')}`
@@ -72,7 +72,7 @@ export function markdown (rows) {
   }))
 }
 
-/** How the slow clients fared, where there were any; else an empty text. */
+/** What happened to the slow clients; an empty text if there were none. */
 export function slowClients (cells) {
   const rows = cells.filter(cell => cell.slow !== undefined).map(({ contestant, round, slow: { clients, sending, ended }, bytes, wallSeconds }) => {
     const { '503 overloaded': refused = 0, ...others } = ended
@@ -84,7 +84,7 @@ export function slowClients (cells) {
   return rows.length === 0 ? '' : table(['server', 'round', 'slow clients', 'still sending at the end', 'ended with 503', 'ended otherwise', 'MB/s of the fast'], rows)
 }
 
-/** Memory over time, where it was watched; else an empty text. */
+/** Memory over time; an empty text if it was not watched. */
 export function memoryOverTime (cells) {
   const rows = cells.filter(cell => cell.memory !== undefined).flatMap(({ memory, contestant, files, wallSeconds }) =>
     memory.map(({ seconds, bytes }, index) => [

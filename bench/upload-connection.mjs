@@ -25,7 +25,7 @@ export class UploadConnection {
    * @param {string} upload.suffix what comes after it
    * @param {number} upload.size bytes of the file, which repeats `block`
    * @param {Buffer} upload.block
-   * @param {{ bytes: number, everyMs: number }} [upload.pace] as fast as the server reads, where it is left out
+   * @param {{ bytes: number, everyMs: number }} [upload.pace] as fast as the server reads, if left out
    * @returns {Promise<{ status: number, body: object }>}
    */
   async upload ({ head, prefix, suffix, size, block, pace }) {

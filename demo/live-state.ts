@@ -3,7 +3,7 @@ export type B2Mood = 'healthy' | 'slow' | '503s' | 'wrong-key' | 'cap-exceeded' 
 
 /** A stored file that this demo has seen. */
 export interface LiveFile {
-  /** Correlation id of its upload, or its name where an earlier upload had the same. */
+  /** Correlation id of its upload, or its name if an earlier upload had the same. */
   id: string
   /** The last segment of its key. */
   name: string

@@ -13,7 +13,7 @@ export interface Asset {
   content: Uint8Array
 }
 
-/** The page's script, style sheet and fonts by name, with all that they import, to be served below `directory`. */
+/** The page's script, style sheet and fonts by name, with everything they import, to be served below `directory`. */
 export async function bundlePage (directory: string): Promise<Map<string, Asset>> {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL('page/page.tsx', import.meta.url))],

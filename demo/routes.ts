@@ -32,7 +32,7 @@ const demoRoutes: FastifyPluginAsync<{ b2Switch: B2Switch, watch: Watch }> = asy
 
   let bundle: Promise<Map<string, Asset>> | undefined
   app.get('/demo/assets/:name', options, async (request, reply) => {
-    bundle ??= bundlePage('/demo/assets') // once somebody opens the page
+    bundle ??= bundlePage('/demo/assets') // when the page is first opened
     const asset = (await bundle).get((request.params as { name: string }).name)
     if (asset === undefined) return reply.callNotFound()
     return reply.type(asset.type).send(Buffer.from(asset.content))

@@ -4,7 +4,7 @@ import { IncomingMessage } from 'node:http'
 export const LINE_HEADER = 'x-demo-line'
 
 /**
- * Requests that come as over a slow line, where their client asks for it. From a browser on the same machine a song
+ * Requests that come as over a slow line, if their client asks for it. From a browser on the same machine a song
  * arrives at once, which leaves no time to break anything in the middle.
  */
 export class PacedRequest extends IncomingMessage {

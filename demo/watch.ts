@@ -20,7 +20,7 @@ export interface Watch {
   close (): void
 }
 
-/** Looks at the demo's state many times a second, as long as somebody listens. */
+/** Looks at the demo's state many times a second, while a page listens. */
 export function createWatch ({ b2, b2Switch, files, uploads }: Watched): Watch {
   const listeners = new Set<(state: string) => void>()
   const writes = new Set<RequestRecord>()

@@ -1,4 +1,4 @@
-// An app of your own: its users, its records of their songs, and the plugin for the files. Each user gets at their own files alone.
+// An app with its own users, its own records of their songs, and the plugin for the files. Each user can reach only their own files.
 //
 //   npx tsx examples/host-app.ts        configured by the variables of docs/configuration.md; without B2 all files stay local
 //   curl -H 'authorization: Bearer alice' -F file=@song.mp3 http://127.0.0.1:3000/media/uploads
@@ -23,12 +23,12 @@ interface Song {
 }
 
 const USERS: Record<string, string | undefined> = { 'Bearer alice': 'alice', 'Bearer bob': 'bob' }
-/** The app's own records, by the name of the file in the plugin's routes; a table of its database, say. */
+/** The app's own records, by the name of the file in the plugin's routes: in a real app, a table of its database. */
 const songs = new Map<string, Song>()
 
 const app = Fastify({ logger: true })
 
-// The app's own authentication. It is registered first, so it guards the plugin's routes, too.
+// The app's own authentication. It is registered first, so it also guards the plugin's routes.
 app.decorateRequest('user', undefined)
 app.addHook('onRequest', async (request, reply) => {
   request.user = USERS[request.headers.authorization ?? '']
@@ -39,8 +39,8 @@ await app.register(b2Uploads, {
   ...optionsFromEnv(),
   prefix: '/media',
   preHandler: onlyOwn,
-  onStored: (receipt, { request }) => record(receipt, request!.user!), // before the upload is answered, wherever the file is
-  onPromoted: receipt => record(receipt), // when a file that had fallen back is in B2; it may be told twice
+  onStored: (receipt, { request }) => record(receipt, request!.user!), // before the upload is answered, in either store
+  onPromoted: receipt => record(receipt), // when a file that fell back is in B2; it may be called twice
 })
 
 function nameOf ({ key }: Receipt['track']): string {
@@ -48,16 +48,16 @@ function nameOf ({ key }: Receipt['track']): string {
 }
 
 function record ({ storage, track }: Receipt, owner = songs.get(nameOf(track))?.owner): void {
-  if (owner === undefined) return // it has been deleted
+  if (owner === undefined) return // it was deleted
   const name = nameOf(track)
   songs.set(name, { owner, title: track.audio?.title ?? track.filename, storage, url: `/media/uploads/${name}/content` })
 }
 
-/** The plugin knows no users: whoever may use a route may use it on every file. This keeps them to their own. */
+/** The plugin knows no users: whoever may use a route may use it on every file. This restricts users to their own. */
 async function onlyOwn (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const { name } = request.params as { name?: string }
   if (name === undefined) return // an upload
-  // What is somebody else's is answered as what is not there, so that nobody can find out which is which.
+  // Another user's file is answered like a missing one, so that no one can find out which it is.
   if (songs.get(name)?.owner !== request.user) return await reply.code(404).send({ message: 'There is no such song.' })
 }
 

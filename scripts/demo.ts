@@ -26,7 +26,7 @@ async function run (): Promise<void> {
   cleanUp.unshift(close)
   const file = /^[\w./-]+$/.test(track) ? `file=@${track}` : `'file=@"${track}"'`
   console.log(`
-The service listens at ${url}, and stores in an emulated B2. Open its page, drop some songs on it and pull B2's plug:
+The service listens at ${url} and stores files in an emulated B2. Open its page, drop some songs on it and unplug B2:
 
   ${url}/demo
 
@@ -34,9 +34,8 @@ Or do the same in another terminal:
 
   curl -F ${file} ${url}/uploads
 
-The answer says "storage":"b2". Break B2, and the same command is answered with "storage":"local" and the reason. Mend
-it, and B2 is used again; within some seconds the file that fell back is moved there, too, and the log says
-"promotion.done":
+The answer says "storage":"b2". Break B2, and the same command gets "storage":"local" and the reason. Repair it, and
+B2 is used again. Within a few seconds the file that fell back moves there too, and the log says "promotion.done":
 
   curl -X POST ${url}/demo/b2/down
   curl -X POST ${url}/demo/b2/healthy

@@ -68,8 +68,8 @@ function Track ({ receipt: { track }, content, title }: { receipt: Receipt, cont
 }
 
 function whereabouts ({ storage, moving, fellBack, receipt }: Pick<StoredFile, 'storage' | 'moving' | 'fellBack' | 'receipt'>): string {
-  if (receipt === undefined) return 'Its receipt is out of reach for now.'
-  if (storage === 'b2') return fellBack ? 'Was in local storage, has moved to B2.' : 'Went straight to B2.'
+  if (receipt === undefined) return 'Its receipt can’t be read at the moment.'
+  if (storage === 'b2') return fellBack ? 'Fell back, then moved to B2.' : 'Went straight to B2.'
   if (moving) return 'Moving to B2 now.'
   const { fallback_reason: reason } = receipt
   return `Waits to move to B2.${reason === undefined ? '' : ` ${reason.detail}.`}`

@@ -4,7 +4,7 @@ import { nameOf } from './receipt.ts'
 import type { Receipt } from './receipt.ts'
 import type { Answered } from './uploads.ts'
 
-/** A stored file; where it is says its receipt. */
+/** A stored file; its receipt says where it is. */
 export interface StoredFile extends LiveFile {
   /** Undefined as long as the service could not say. */
   receipt: Receipt | undefined

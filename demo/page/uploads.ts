@@ -5,7 +5,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { SAMPLE_NAMES } from '../sample-names.ts'
 import type { Receipt } from './receipt.ts'
 
-/** Bytes per second, where the box is ticked. */
+/** Bytes per second, if the box is ticked. */
 export const SLOW_LINE = 4_000_000
 
 /** An upload that is not stored yet. */
@@ -34,7 +34,7 @@ type File = UppyFile<UploadMeta, Body>
 
 export const uppy = new Uppy<UploadMeta, Body>({
   autoProceed: true,
-  // Uppy's own id is that of the file: nobody could send a file twice.
+  // Uppy's own id is that of the file, so a file could not be sent twice.
   onBeforeFileAdded: file => ({ ...file, id: crypto.randomUUID() }),
 })
   .use(XHRUpload, {
@@ -91,7 +91,7 @@ function toSending ({ id, name, size, progress, error }: File): Sending {
   }
 }
 
-/** The service's own words, where there are some. */
+/** The service's own words, if there are any. */
 function explain ({ responseText }: XMLHttpRequest): string {
   try {
     const { error_code, detail } = JSON.parse(responseText) as { error_code: string, detail: string }

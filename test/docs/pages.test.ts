@@ -28,6 +28,7 @@ for (const page of PAGES) {
       return !existsSync(join(ROOT, file)) || (anchor !== undefined && file.endsWith('.md') && !anchorsOf(file).has(anchor))
     })
     t.same(broken, [])
+    t.notMatch(text, /^(?:<{7}|>{7}) /m, 'it has no marks of a merge')
     const named = [...text.matchAll(/npm run ([\w:-]+)/g)].map(([, script]) => script!)
     t.same(named.filter(script => scripts[script] === undefined), [])
   })
