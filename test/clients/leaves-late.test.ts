@@ -3,13 +3,13 @@ import { begin, bodyOf, send } from '../support/clients/leaving-client.ts'
 import { b2Env, bytes, inB2, sha256, startB2, startService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
-const PART = 8 * MIB
+const PART = 5 * MIB
 
 t.test('a client that leaves after its last byte has its file stored', async t => {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' })
+  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_PART_BYTES: String(PART) })
   for (const method of ['PUT', 'POST'] as const) {
-    for (const [size, operation] of [[1_000, 'PutObject'], [12 * MIB, 'CompleteMultipartUpload']] as const) {
+    for (const [size, operation] of [[1_000, 'PutObject'], [PART + MIB, 'CompleteMultipartUpload']] as const) {
       for (const how of ['destroy', 'resetAndDestroy', 'end'] as const) {
         await t.test(`${method} of ${size} bytes, by ${how}`, async t => {
           const content = bytes(size)
@@ -34,7 +34,7 @@ t.test('a client that leaves after its last byte has its file stored', async t =
 
 t.test('so it is where the service had not come to read all of it yet', async t => {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' })
+  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_PART_BYTES: String(PART) })
   for (const method of ['PUT', 'POST'] as const) {
     // Four parts are under way and a fifth is waiting, so that what is beyond them is not read for now.
     for (const beyond of [1, 1_000, 70_000]) {

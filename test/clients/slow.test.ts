@@ -8,7 +8,7 @@ import type { RawClient } from '../support/clients/raw-http.ts'
 import { b2Env, bytes, inB2, put, sha256, startB2, startService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
-const IDLE = { UPLOAD_IDLE_TIMEOUT_MS: '300', B2_STALL_TIMEOUT_MS: '10000' }
+const IDLE = { UPLOAD_IDLE_TIMEOUT_MS: '300', B2_STALL_TIMEOUT_MS: '10000', B2_PART_BYTES: String(5 * MIB) }
 
 function head (method: 'PUT' | 'POST', length: number): string {
   const type = method === 'PUT' ? 'application/octet-stream' : `multipart/form-data; boundary=${BOUNDARY}`
@@ -30,8 +30,8 @@ for (const mode of ['B2', 'local-only']) {
     const b2 = await startB2(t)
     const service = await startService(t, { ...(mode === 'B2' ? b2Env(b2) : {}), ...IDLE })
     const small = Buffer.from(bodyOf('POST', bytes(1_000)))
-    const large = Buffer.from(bodyOf('POST', bytes(12 * MIB)))
-    const raw = bytes(12 * MIB)
+    const large = Buffer.from(bodyOf('POST', bytes(6 * MIB)))
+    const raw = bytes(6 * MIB)
     const places: [name: string, method: 'PUT' | 'POST', body: Buffer, sent: number][] = [
       ['before the first byte of a body', 'PUT', raw, 0],
       ['before the first byte of a form', 'POST', small, 0],
@@ -41,9 +41,9 @@ for (const mode of ['B2', 'local-only']) {
       ['in the middle of a small file', 'POST', small, small.indexOf('octet-stream') + 500],
       ['between the file and the end of the form', 'POST', small, small.indexOf('after') - 40],
       ['in the end of the form', 'POST', small, small.byteLength - 3],
-      ['in the second part of a large body', 'PUT', raw, 9 * MIB],
-      ['one byte before the end of a large body', 'PUT', raw, 12 * MIB - 1],
-      ['in the second part of a large form', 'POST', large, 9 * MIB],
+      ['in the second part of a large body', 'PUT', raw, 5.5 * MIB],
+      ['one byte before the end of a large body', 'PUT', raw, 6 * MIB - 1],
+      ['in the second part of a large form', 'POST', large, 5.5 * MIB],
     ]
     for (const [name, method, body, sent] of places) {
       await t.test(name, async t => {
@@ -92,7 +92,7 @@ t.test('time in which B2 makes the client wait does not count', async t => {
   const b2 = await startB2(t)
   const service = await startService(t, { ...b2Env(b2), ...IDLE, UPLOAD_IDLE_TIMEOUT_MS: '500', UPLOAD_MIN_RATE: '50000' })
   for (const method of ['PUT', 'POST'] as const) {
-    const content = bytes(60 * MIB)
+    const content = bytes(40 * MIB)
     const body = bodyOf(method, content)
     // Four parts under way and one waiting: nobody reads until the answers come, much later than the client might be idle.
     b2.fault({ operation: 'UploadPart', delayMs: 2_000, times: 4 })

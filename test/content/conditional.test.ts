@@ -2,61 +2,18 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { CASES, EMPTY_CASES, SIZE, headersFor } from '../support/clients/conditional-cases.ts'
 import type { Case, Expected, Validators } from '../support/clients/conditional-cases.ts'
+import { EMPTY, METHODS, gist, gistOf, nameOf, validatorsOf } from '../support/clients/conditional-gist.ts'
 import { contentPath, download } from '../support/clients/download.ts'
 import type { Download, Server } from '../support/clients/download.ts'
 import { setEnv } from '../support/run/env.ts'
-import { findNginx, startNginx } from '../support/deploy/nginx.ts'
 import { setPromotionStage } from '../support/promotion/promotion.ts'
-import { bytes, put, sha256, startService } from '../support/service/service.ts'
+import { bytes, put, startService } from '../support/service/service.ts'
 
 const CONTENT = bytes(SIZE)
-const EMPTY = Buffer.alloc(0)
-const METHODS = ['GET', 'HEAD'] as const
-
-async function validatorsOf (server: Server, path: string): Promise<Validators> {
-  const { headers } = await download(server, path, { method: 'HEAD' })
-  return { etag: headers.etag!, date: headers['last-modified']! }
-}
-
-function statusOf (expected: Expected): number {
-  return typeof expected === 'number' ? expected : 206
-}
-
-/** What an answer is about, whatever its server says beside it. */
-function gist ({ status, headers, body, isWhole }: Download) {
-  const isFile = status === 200 || status === 206
-  return {
-    status,
-    range: headers['content-range'],
-    // Errors have documents, each server its own.
-    length: isFile ? headers['content-length'] : undefined,
-    body: isFile ? sha256(body) : undefined,
-    isWhole,
-  }
-}
-
-function gistOf (expected: Exclude<Expected, 'multipart'>, content: Buffer, method: 'GET' | 'HEAD') {
-  const [first, last] = typeof expected === 'number' ? [0, content.byteLength - 1] : expected
-  const bytes = content.subarray(first, last + 1)
-  const isFile = expected === 200 || typeof expected !== 'number'
-  const size = content.byteLength
-  return {
-    status: statusOf(expected),
-    range: typeof expected !== 'number' ? `bytes ${first}-${last}/${size}` : expected === 416 ? `bytes */${size}` : undefined,
-    length: isFile ? String(bytes.byteLength) : undefined,
-    body: isFile ? sha256(method === 'HEAD' ? EMPTY : bytes) : undefined,
-    isWhole: true,
-  }
-}
-
 /** What this service answers to a method. nginx honours `Range` on HEAD, too; RFC 9110 §14.2 defines it for GET alone. */
 function ours (expected: Case[1], method: 'GET' | 'HEAD'): Exclude<Expected, 'multipart'> {
   const isOfRange = expected === 416 || typeof expected !== 'number'
   return method === 'HEAD' && isOfRange ? 200 : expected as Exclude<Expected, 'multipart'>
-}
-
-function nameOf (method: string, headers: Readonly<Record<string, string>>): string {
-  return `${method} ${Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('; ')}`
 }
 
 /** Runs all cases against the service. */
@@ -103,21 +60,5 @@ t.test('ranges and conditions, from local storage', async t => {
     const { body } = await put(service, content)
     t.equal(body.storage, 'local')
     await runAll(t, service, contentPath(body.track.key), content, cases)
-  }
-})
-
-const nginx = findNginx()
-
-t.test('nginx answers the same, but for what is known to differ, and for Range on HEAD', nginx === undefined ? { skip: 'there is no nginx on the PATH' } : {}, async t => {
-  const server = await startNginx(t, nginx!, { file: CONTENT, empty: EMPTY }, new Date('2026-01-02T03:04:05Z'))
-  for (const [name, content, cases] of [['/file', CONTENT, CASES], ['/empty', EMPTY, EMPTY_CASES]] as const) {
-    const validators = await validatorsOf(server, name)
-    for (const [headers, usual, [expected] = [usual]] of cases) {
-      for (const method of METHODS) {
-        const answer = await download(server, name, { method, headers: headersFor(headers, validators) })
-        if (expected === 'multipart') t.match(answer, { status: 206, headers: { 'content-type': /^multipart\/byteranges/ } }, nameOf(method, headers))
-        else t.same(gist(answer), gistOf(expected, content, method), nameOf(method, headers))
-      }
-    }
   }
 })

@@ -11,7 +11,7 @@ import { isError } from '../support/clients/raw-http.ts'
 import { bytes, put, sha256 } from '../support/service/service.ts'
 import type { TestService } from '../support/service/service.ts'
 
-const SIZE = 12 * MIB
+const SIZE = 3 * MIB
 const FILE = /\.bin$/ // not the receipt beside it
 const RANGE = { headers: { range: 'bytes=1000-' } }
 const REQUESTS: readonly DownloadOptions[] = [{}, { method: 'HEAD' }, RANGE, { method: 'HEAD', ...RANGE }, { headers: { 'if-none-match': '*' } }]
@@ -66,9 +66,9 @@ t.test('what fails before the first byte is answered as an error, without a head
 })
 
 const BREAKS: Record<string, readonly Omit<Fault, 'operation'>[]> = {
-  'an answer that ends early': [{ action: 'truncate-answer', atByte: 5 * MIB }],
-  'two answers that end early, and a refusal': [{ action: 'truncate-answer', atByte: 1_000 }, { status: 503 }, { action: 'truncate-answer', atByte: 5 * MIB }],
-  'a connection that is reset before the rest': [{ action: 'truncate-answer', atByte: 5 * MIB }, { action: 'reset', at: 'after-body' }],
+  'an answer that ends early': [{ action: 'truncate-answer', atByte: MIB }],
+  'two answers that end early, and a refusal': [{ action: 'truncate-answer', atByte: 1_000 }, { status: 503 }, { action: 'truncate-answer', atByte: MIB }],
+  'a connection that is reset before the rest': [{ action: 'truncate-answer', atByte: MIB }, { action: 'reset', at: 'after-body' }],
   'an answer that stalls': [{ bytesPerSecond: 10_000 }],
 }
 
@@ -96,7 +96,7 @@ t.test('where B2 fails for good in the middle the connection is cut', async t =>
   const { path, content } = await store(t, service, 'b2')
   for (const [options, first, status] of [[{}, 0, 200], [RANGE, 1_000, 206]] as const) {
     b2.clearFaults()
-    b2.fault({ operation: 'GetObject', key: FILE, action: 'truncate-answer', atByte: 6 * MIB })
+    b2.fault({ operation: 'GetObject', key: FILE, action: 'truncate-answer', atByte: 2 * MIB })
     b2.fault({ operation: 'GetObject', key: FILE, status: 403, times: Infinity })
     const answer = await download(service, path, options)
     t.match(answer, { status, isWhole: false, headers: { 'content-length': String(SIZE - first) } })
@@ -129,10 +129,10 @@ for (const [name, damage] of Object.entries(DAMAGES)) {
 
 t.test('a local file that is lost or shrinks while it is read is never short and well-ended', async t => {
   const { service, fallBack } = await setPromotionStage(t)
-  const { key, content } = await fallBack(64 * MIB)
-  const lost = await fallBack(64 * MIB)
+  const { key, content } = await fallBack(32 * MIB)
+  const lost = await fallBack(32 * MIB)
   const [shrunken, gone] = [await request(service, contentPath(key)), await request(service, contentPath(lost.key))]
-  await truncate(join(service.dir, key), 60 * MIB)
+  await truncate(join(service.dir, key), 28 * MIB)
   await rm(join(service.dir, lost.key))
   const [cut, whole] = [await rest(shrunken), await rest(gone)]
   t.match(cut, { status: 200, isWhole: false })

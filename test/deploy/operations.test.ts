@@ -1,23 +1,17 @@
-import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { B2_ERROR_CODES } from '../../services/b2/error-codes.ts'
 import { ConfigSchema } from '../../services/config/schema.ts'
-import { codeIn, linksOf, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
+import { linksOf, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
 import { scrape } from '../support/service/metrics.ts'
-import { CALM } from '../support/promotion/promotion.ts'
 import { selectorsIn } from '../support/deploy/promql.ts'
-import { b2Env, bytes, put, startB2, startService } from '../support/service/service.ts'
+import { b2Env, startB2, startService } from '../support/service/service.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PAGE = 'docs/operations.md'
 const page = readDocument(PAGE)
-const HAS_JQ = spawnSync('jq', ['--version']).status === 0
-const run = promisify(execFile)
 
 t.test('the table of metrics has each that the service adds to prom-client\'s own, with its type and labels', async t => {
   const { text, samples } = await scrape(await startService(t, b2Env(await startB2(t))))
@@ -58,25 +52,4 @@ t.test('the variables, scripts, options, files and sections that the page names 
     t.ok(existsSync(join(ROOT, file)), file)
     if (anchor !== undefined) t.ok(sectionsOf(readDocument(file)).some(section => section.anchor === anchor), `${file}#${anchor}`)
   }
-})
-
-t.test('the questions to the log work as they stand', { skip: HAS_JQ ? false : 'no jq here' }, async t => {
-  const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), ...CALM })
-  b2.fault({ status: 503, times: Infinity })
-  const { body } = await put(service, bytes(100), 'file.bin', { 'x-correlation-id': 'qa-1' })
-  await rm(service.dir, { recursive: true })
-  await writeFile(service.dir, 'in the way')
-  t.equal((await put(service, bytes(100), 'file.bin', { 'x-correlation-id': 'qa-2' })).status, 503)
-
-  const cwd = t.testdir()
-  await writeFile(join(cwd, 'service.log'), ['> npm says something', ...service.log.lines.map(line => JSON.stringify(line))].join('\n'))
-  const answers: string[] = []
-  for (const code of codeIn(page, 'sh')) answers.push((await run('bash', ['-euo', 'pipefail', '-c', code], { cwd })).stdout)
-  const [ofUpload, reasons, words, failures, lost] = answers
-  t.same(ofUpload!.trim().split('\n').map(line => JSON.parse(line).event), ['b2.failed', 'upload.stored'])
-  t.match(reasons, /^ *1 service_unavailable\n$/)
-  t.match(words, /^\["\d{4}-\d\d-\d\dT[\d:]+Z","service_unavailable","ServiceUnavailable .*"\]\n/)
-  t.match(JSON.parse(failures!), { correlation_id: 'qa-2', error_code: 'storage_unavailable' })
-  t.equal(lost, `${body.track.key.split('/').at(-1)}\n`)
 })

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
-import { promisify } from 'node:util'
 import multipart from '@fastify/multipart'
 import Fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
@@ -319,15 +317,4 @@ t.test('one scope can have it twice, beside decorators and schemas of the host w
   t.equal(receipt.storage, 'local')
   t.equal((await filesBelow(dirs.avatars)).length, 2)
   t.equal((await filesBelow(dirs.uploads)).length, 4)
-})
-
-t.test('a process that uploads and closes its app ends by itself', async t => {
-  const b2 = await startB2(t)
-  const program = join(import.meta.dirname, '../fixtures/plugin-process.ts')
-  for (const [storage, env] of [['b2', { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' }], ['local', {}]] as const) {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', program], {
-      env: { PATH: process.env['PATH'], LOCAL_STORAGE_DIR: t.testdir(), ...env }, timeout: 60_000, killSignal: 'SIGKILL',
-    })
-    t.equal(stdout, `${`${storage}\n`.repeat(4)}closed\n`)
-  }
 })

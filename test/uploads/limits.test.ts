@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
-import { rm, writeFile } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { filePart, form, postBody, streamOf } from '../support/forms/forms.ts'
@@ -10,7 +8,6 @@ import { b2Env, bytes, put, sha256, startB2, startService } from '../support/ser
 import type { Answer, TestService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
-const run = promisify(execFile)
 
 async function putChunked (service: Pick<TestService, 'url'>, content: Uint8Array): Promise<Answer> {
   const response = await fetch(`${service.url}/uploads/a.bin`, { method: 'PUT', body: streamOf(content), duplex: 'half' } as RequestInit)
@@ -118,20 +115,6 @@ t.test('an error reaches a client that is still sending', async t => {
     isError(t, await putChunked(service, Buffer.alloc(size)), 413, 'file_too_large')
     isError(t, await putChunked(audioOnly, Buffer.alloc(size)), 415, 'unsupported_media_type')
     isError(t, await postBody(audioOnly, streamOf(form(filePart(Buffer.alloc(size))))), 415, 'unsupported_media_type')
-  })
-  const curl = await run('curl', ['--version']).then(() => true, () => false)
-  await t.test('to curl', { skip: curl ? false : 'there is no curl' }, async t => {
-    const file = join(t.testdir(), 'large')
-    await writeFile(file, Buffer.alloc(size))
-    for (const [code, ...args] of [
-      ['file_too_large', '-T', file, `${service.url}/uploads/a`],
-      ['file_too_large', '-T', file, '-H', 'Expect:', `${service.url}/uploads/a`],
-      ['unsupported_media_type', '-T', file, '-H', 'Transfer-Encoding: chunked', `${audioOnly.url}/uploads/a`],
-      ['file_too_large', '-F', `file=@${file}`, '-H', 'Expect:', `${service.url}/uploads`],
-    ] as [string, ...string[]][]) {
-      const { stdout } = await run('curl', ['-sS', '--max-time', '30', ...args])
-      t.equal(JSON.parse(stdout).error_code, code, args.join(' '))
-    }
   })
   await t.test('and the connection is closed after it', async t => {
     const client = await connect(t, service)

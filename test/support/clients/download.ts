@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
@@ -43,4 +44,11 @@ export async function rest (answer: IncomingMessage): Promise<Download> {
 
 export async function download (server: Server, path: string, options?: DownloadOptions): Promise<Download> {
   return await rest(await request(server, path, options))
+}
+
+/** Reads an answer to its end; sha256 of its body. */
+export async function hashOf (answer: IncomingMessage): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of answer) hash.update(chunk as Buffer)
+  return hash.digest('hex')
 }
