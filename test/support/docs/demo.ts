@@ -65,7 +65,7 @@ export async function startDemo (t: Test, env: Record<string, string> = {}): Pro
   })
   const output = outputOf(child)
   await output.until(/The service's log follows/)
-  const [, url] = await output.until(/listens at (http:\S+?),/)
+  const [, url] = await output.until(/listens at (http:[^\s,]+)[\s,]/)
   const [, text] = await output.until(/^([\s\S]*)The service's log follows/)
   return {
     url: url!,
