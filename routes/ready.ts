@@ -13,7 +13,7 @@ const ReadySchema = Type.Object({
   })),
   local: Type.Optional(Type.Object({ writable: Type.Boolean(), free_bytes: Type.Number() })),
   pending_promotions: Type.Optional(Type.Integer()),
-}, { $id: 'B2UploadsReadiness', description: 'Without a valid API key, where the service asks for one, the status alone.' })
+}, { $id: 'B2UploadsReadiness', description: 'Only the status, if the service asks for an API key and the request has no valid one.' })
 
 const answer = { description: 'How the stores are.', content: { 'application/json': { schema: { $ref: 'B2UploadsReadiness#' } } } }
 

@@ -33,7 +33,7 @@ const answers = {
   ...errorAnswers({ 400: true, 401: true, 403: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
-/** Requests that have begun an upload, which has a closing line of its own. */
+/** Requests that have begun an upload, which writes its own closing line. */
 const begun = new WeakSet<IncomingMessage>()
 
 /** `POST /uploads` and `PUT /uploads/{name}`. */
@@ -50,7 +50,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
 
   app.addHook('preParsing', async (request, _reply, payload) => {
     if (payload === request.raw) return payload
-    throw new UploadError('internal_error', 'A preParsing hook of the app puts another stream in the place of the request\'s body: keep such hooks away from the upload routes.')
+    throw new UploadError('internal_error', 'A preParsing hook of the app replaces the request\'s body: keep such hooks away from the upload routes.')
   })
 
   await app.register(async scope => {
@@ -143,7 +143,7 @@ function assertUnconditional ({ headers }: FastifyRequest): void {
   })
 }
 
-/** The prefix that the routes were registered under, as it stands in this request's URL where it has parameters. */
+/** The prefix that the routes were registered under, as it stands in this request's URL if it has parameters. */
 function prefixOf ({ server, url }: FastifyRequest): string {
   const prefix = server.prefix.replace(/\/+$/, '')
   return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix

@@ -11,7 +11,7 @@ const EXTENSION = /\.[a-zA-Z0-9]{1,8}$/
 
 /**
  * The base name of what a client calls its file: no folders of any system, no control characters, Unicode kept, at most
- * 255 characters, of which the last are its extension; `file` where nothing is left.
+ * 255 characters, of which the last are its extension; `file` if nothing is left.
  */
 export function baseName (clientName: string | undefined): string {
   const last = (clientName ?? '').split(/[/\\]/).at(-1)!
@@ -23,7 +23,7 @@ export function baseName (clientName: string | undefined): string {
   return characters.slice(0, MOST_CHARACTERS - extension.length).join('') + extension
 }
 
-/** The key of a new file: prefix, id, and the client's extension where it is harmless. Nothing else of its name is in it. */
+/** The key of a new file: prefix, id, and the client's extension if it is harmless. Nothing else of its name is in it. */
 export function newKey (prefix: string, id: string, filename: string): string {
   const extension = /\.([a-z0-9]{1,8})$/.exec(filename.toLowerCase())?.[1]
   return extension === undefined ? `${prefix}${id}` : `${prefix}${id}.${extension}`
@@ -42,8 +42,8 @@ export function isKey (prefix: string, key: string): boolean {
 const UUID_7_OR_8 = new RegExp(`^${NAME_PATTERN.replace('-7', '-[78]')}$`)
 
 /**
- * Whether a service with this prefix can have begun the upload of this key, one of a later version included, which makes ids of version 8, too
- * (RFC 9562 §5.8). Beside it, under the same prefix, other programs may have uploads of their own.
+ * Whether a service with this prefix can have begun the upload of this key. A later version also makes ids of version 8 (RFC 9562 §5.8).
+ * Other programs may have their own uploads under the same prefix.
  */
 export function mayBeOwnUpload (prefix: string, key: string): boolean {
   return key.startsWith(prefix) && UUID_7_OR_8.test(key.slice(prefix.length))
@@ -58,7 +58,7 @@ export function timeOfName (name: string): number | undefined {
 const MOST_PREFIX_BYTES = 900
 // With the id, the extension and what local storage adds it is a file name, of at most 255 bytes.
 const MOST_SEGMENT_BYTES = 180
-// It is part of the name in URLs, of which routers take 100 characters where nothing else is said.
+// It is part of the name in URLs, of which routers take 100 characters by default.
 const MOST_NAME_BYTES = 50
 
 /**
@@ -86,6 +86,6 @@ export function keyPrefixFault (prefix: string): string | undefined {
   if (found !== undefined) return `a relative prefix such as tracks/, without ${found}`
   if (Buffer.byteLength(prefix) > MOST_PREFIX_BYTES) return `at most ${MOST_PREFIX_BYTES} UTF-8 bytes long, not ${Buffer.byteLength(prefix)}`
   if (folders.some(segment => Buffer.byteLength(segment) > MOST_SEGMENT_BYTES)) return `made of segments of at most ${MOST_SEGMENT_BYTES} UTF-8 bytes`
-  if (Buffer.byteLength(last) > MOST_NAME_BYTES) return `followed by a / where its last segment is longer than ${MOST_NAME_BYTES} UTF-8 bytes`
+  if (Buffer.byteLength(last) > MOST_NAME_BYTES) return `followed by a / if its last segment is longer than ${MOST_NAME_BYTES} UTF-8 bytes`
   return undefined
 }

@@ -19,7 +19,7 @@ export interface StoredFile {
   readonly receipt: Receipt
   /**
    * Its bytes, or those of a range, from whichever store has them by then, at the reader's pace. Whoever asked for the stream
-   * reads or destroys it; `signal` does that, too. It ends well only after its last byte, else with an error, an UploadError.
+   * reads or destroys it; `signal` does that, too. It ends without an error only after its last byte; its errors are UploadErrors.
    * @throws {@link UploadError} `range_not_satisfiable`, `not_found`, `storage_unavailable`
    */
   open (range?: ByteRange, signal?: AbortSignal): Promise<Readable>
@@ -39,12 +39,12 @@ export interface StoredContent {
 export interface StoredFiles {
   /**
    * @param signal ends the request to B2
-   * @throws {UploadError} `not_found`; `storage_unavailable` where it is not here, or can't be read here, and B2 can't be asked
+   * @throws {UploadError} `not_found`; `storage_unavailable` if it is not here, or can't be read here, and B2 can't be asked
    */
   find (name: string, signal?: AbortSignal): Promise<StoredFile>
   /**
    * Where a file is now, and what it is. Its name is the last segment of its key.
-   * @throws {@link UploadError} `not_found`; `storage_unavailable` where B2 has to be asked and can't be
+   * @throws {@link UploadError} `not_found`; `storage_unavailable` if B2 has to be asked and can't be
    */
   receipt (name: string): Promise<Receipt>
   /**
@@ -53,15 +53,15 @@ export interface StoredFiles {
    */
   content (name: string, range?: ByteRange, signal?: AbortSignal): Promise<StoredContent>
   /**
-   * Removes a file from both stores, with all its versions, its receipt and a promotion. It resolves, too, where there is no
-   * such file (any more), and where a file that is here could not be removed from B2 yet: that is written down.
+   * Removes a file from both stores, with all its versions, its receipt and a promotion. It also resolves if there is no
+   * such file (any more), and if a file that is here could not be removed from B2 yet: that is written down.
    * @param correlationId of who asks for it, for what is logged of it later
-   * @param allows asked about the file right before, undefined: there is none; if it says no, nothing is removed. A file's content never
-   * changes, so what it says stays true
-   * @throws {@link UploadError} `not_found` for what is no name of a file; `precondition_failed`; `storage_unavailable` where it may still be stored
+   * @param allows asked about the file right before (undefined if there is none); if it says no, nothing is removed. A file's content never
+   * changes, so its answer stays true
+   * @throws {@link UploadError} `not_found` if `name` can't be the name of a file; `precondition_failed`; `storage_unavailable` if it may still be stored
    */
   remove (name: string, correlationId?: string, allows?: (track: Track | undefined) => boolean): Promise<void>
-  /** Gives the streams being read `graceMs` to end, and ends the rest. */
+  /** Gives the streams being read `graceMs` to end, and aborts the rest. */
   close (graceMs: number): Promise<void>
 }
 
@@ -98,7 +98,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
 
   /**
    * Asks local storage, then B2, then local storage once more: a file on its way from one to the other is found at each moment.
-   * One that can't be read here may be in B2, too; where it is not, that it was here counts.
+   * One that can't be read here may be in B2, too; if it is not, the failure here counts.
    */
   async function fromEither<Found extends object> (
     key: string, here: () => Promise<Found | undefined>, there: (b2: ReadableB2) => Promise<Found | undefined>
@@ -159,7 +159,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       // A receipt that can't be read is one.
       const isHere = await local.find(key).then(found => found !== undefined, () => true)
       // The file first: what is still here would be promoted, and must not be removed from B2. Its receipt stays until the deletion is
-      // written down, should that be necessary, so that a kill in between is no end.
+      // written down, if that is necessary, so that a kill in between loses nothing.
       const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
       const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
       await local.remove(key)
@@ -206,7 +206,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     },
 
     async close (graceMs) {
-      await streams.drain(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file had not been read to its end.')))
+      await streams.drain(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file was not read to its end.')))
     },
   }
 }
@@ -219,7 +219,7 @@ function notFound (): UploadError {
   return new UploadError('not_found', 'There is no file of this name.', { hints: ['Check the name: it is the last segment of the key in the answer to the upload.'] })
 }
 
-/** What a store's failure means for one who reads or removes; what is no store's is passed on. */
+/** What a store's failure means for a reader or a deletion; other errors are passed on. */
 function unavailable (error: unknown): Error {
   if (error instanceof B2ReadError) return out(`B2 could not be asked for it. ${error.detail}.`, error)
   if (!(error instanceof LocalStoreError) && errnoOf(error) === undefined) return error as Error
@@ -235,7 +235,10 @@ function out (detail: string, cause: Error): UploadError {
   })
 }
 
-/** Has a stream fail with what `explain` makes of its errors; a stream that `signal` ended fails, too. Without another stream there is nothing that could hold bytes. */
+/**
+ * Lets a stream fail with what `explain` makes of its errors; a stream that `signal` aborted fails, too. This needs no second stream, which would
+ * hold bytes.
+ */
 function explainErrors (stream: Readable, explain: (error: Error) => Error, signal?: AbortSignal): void {
   const destroy = stream._destroy.bind(stream)
   stream._destroy = (error, done) => destroy(error, failed => {

@@ -4,7 +4,7 @@ import type { AudioTags } from './audio/tags.ts'
 import { B2_ERROR_CODES } from './b2/error-codes.ts'
 import { stringEnum } from './config/string-enum.ts'
 
-// The ids are those of shared schemas in a Fastify app that may have others of its own.
+// The ids are those of shared schemas in a Fastify app, which may have its own.
 
 /** A schema by its id, typed as what it describes. */
 function ref<Described> (id: string) {
@@ -59,7 +59,7 @@ export const StoredInB2Schema = Type.Object({
 export const StoredLocallySchema = Type.Object({
   storage: Type.Literal('local', { description: 'Which store has the file.' }),
   location: Type.String({ description: 'The path of the file: the local directory and the key.' }),
-  fallback_from_b2: Type.Optional(Type.Literal(true, { description: 'B2 should have had it. Absent where the service has no B2.' })),
+  fallback_from_b2: Type.Optional(Type.Literal(true, { description: 'The file was meant for B2. Absent if the service has no B2.' })),
   fallback_reason: Type.Optional(ref<FallbackReason>('B2UploadsFallbackReason')),
   track,
 }, { $id: 'B2UploadsStoredLocally', description: 'The receipt of a file that is in local storage, until it is moved to B2.' })
@@ -73,7 +73,7 @@ export type StoredLocally = Static<typeof StoredLocallySchema>
 /** Where a file is, and what it is: the body of the answer to its upload. `storage` tells which of the two it is. */
 export type Receipt = StoredInB2 | StoredLocally
 
-/** Why a file is in local storage; undefined where it is in B2, or where there is no B2. */
+/** Why a file is in local storage; undefined if it is in B2, or if there is no B2. */
 export function fallbackReason (receipt: Receipt): FallbackReason | undefined {
   return receipt.storage === 'local' ? receipt.fallback_reason : undefined
 }

@@ -1,5 +1,5 @@
 /**
- * The errors that an upload or a read of one can end with, by the stable `error_code` that answers and logs carry.
+ * The errors of uploads, reads and deletions, by the stable `error_code` that answers and logs carry.
  */
 
 interface Kind {
@@ -19,7 +19,7 @@ const KINDS = {
   too_many_files: {
     status: 400,
     error: 'The request has more than one file.',
-    hints: ['Send each file in a request of its own.'],
+    hints: ['Send each file in a separate request.'],
   },
   malformed_upload: {
     status: 400,
@@ -29,7 +29,7 @@ const KINDS = {
   invalid_request: {
     status: 400,
     error: 'The request is not valid.',
-    hints: ['Change what the detail names, and send the request again.'],
+    hints: ['Correct what the detail names, then send the request again.'],
   },
   unauthorized: {
     status: 401,
@@ -39,7 +39,7 @@ const KINDS = {
   forbidden: {
     status: 403,
     error: 'The API key does not allow this.',
-    hints: ['Use a key that has the scope which the detail names, or have it added to this one in API_KEYS.'],
+    hints: ['Use a key with the scope that the detail names, or ask the operators to add it to this key in API_KEYS.'],
   },
   not_found: {
     status: 404,
@@ -48,28 +48,28 @@ const KINDS = {
   },
   upload_stalled: {
     status: 408,
-    error: 'The upload came too slowly and was ended.',
-    hints: ['Check the connection and upload again.'],
+    error: 'The upload was too slow and was stopped.',
+    hints: ['Check the connection, then upload the file again.'],
   },
   precondition_failed: {
     status: 412,
-    error: 'A condition of the request does not hold.',
-    hints: ['Read what is there now, and decide anew.'],
+    error: 'A condition of the request is not met.',
+    hints: ['Read the file\'s present state, then send a request with conditions that match it.'],
   },
   file_too_large: {
     status: 413,
     error: 'The file is too large.',
-    hints: ['Send a smaller file, or have UPLOAD_MAX_BYTES raised.'],
+    hints: ['Send a smaller file, or ask the operators to raise UPLOAD_MAX_BYTES.'],
   },
   unsupported_media_type: {
     status: 415,
-    error: 'This kind of content is not accepted.',
+    error: 'This type of content is not accepted.',
     hints: ['POST /uploads takes multipart/form-data; for a plain body use PUT /uploads/{name}. The service may also accept certain file types only.'],
   },
   range_not_satisfiable: {
     status: 416,
-    error: 'The file has no such range.',
-    hints: ['Ask for bytes that are within the file.'],
+    error: 'The requested range is not in the file.',
+    hints: ['Request bytes that are within the file.'],
   },
   too_many_requests: {
     status: 429,
@@ -79,32 +79,32 @@ const KINDS = {
   },
   storage_unavailable: {
     status: 503,
-    error: 'No store could take the file.',
-    hints: ['Upload again later; nothing of this upload was kept.'],
+    error: 'Neither store could take the file.',
+    hints: ['Upload the file again later; nothing of this upload was kept.'],
     retryAfter: 10,
   },
   fallback_impossible: {
     status: 503,
     error: 'B2 failed in the middle of a large upload.',
-    hints: ['Upload again now: the next attempt goes to a store that works. Nothing of this upload was kept.'],
+    hints: ['Upload the file again now: it will go to a store that works. Nothing of this upload was kept.'],
     retryAfter: 1,
   },
   overloaded: {
     status: 503,
-    error: 'The service has too many uploads at once.',
-    hints: ['Upload again after the time in Retry-After.'],
+    error: 'The service is busy with too many uploads.',
+    hints: ['Upload the file again after the time in Retry-After.'],
     retryAfter: 5,
   },
   shutting_down: {
     status: 503,
     error: 'The service is shutting down.',
-    hints: ['Upload again after the time in Retry-After; another instance or the restarted service answers then.'],
+    hints: ['Upload the file again after the time in Retry-After: another instance or the restarted service will take it.'],
     retryAfter: 5,
   },
   internal_error: {
     status: 500,
     error: 'Something went wrong inside the service.',
-    hints: ['Tell the operators the correlation id.'],
+    hints: ['Report the correlation id to the operators.'],
   },
 } as const satisfies Record<string, Kind>
 
@@ -119,7 +119,7 @@ export function codesOf (status: number): UploadErrorCode[] {
   return UPLOAD_ERROR_CODES.filter(code => KINDS[code].status === status)
 }
 
-/** An error with an answer of its own. `message` is the detail: what happened, in words fit for the client. @hideconstructor */
+/** An error that is answered as it is. `message` is the detail: what happened, in words fit for the client. @hideconstructor */
 export class UploadError extends Error {
   override readonly name = 'UploadError'
   /** For programs. */
@@ -135,7 +135,7 @@ export class UploadError extends Error {
 
   /**
    * @param options.statusCode another 4xx of the framework, which then carries `invalid_request`
-   * @param options.error the sentence, where the code's own is not the right one
+   * @param options.error another sentence than the code's own
    */
   constructor (error_code: UploadErrorCode, detail: string, options: { cause?: unknown, error?: string, hints?: readonly string[], statusCode?: number } = {}) {
     super(detail, 'cause' in options ? { cause: options.cause } : {})
@@ -147,11 +147,11 @@ export class UploadError extends Error {
     this.retryAfter = kind.retryAfter
   }
 
-  /** True where the client is to blame, which the log reports as a warning. */
+  /** Whether the client is to blame, which the log reports as a warning. */
   get isClientFault (): boolean { return this.statusCode < 500 }
 }
 
-/** The client went away before its last byte; there is nobody to answer. @hideconstructor */
+/** The client went away before its last byte, so nobody is answered. @hideconstructor */
 export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError'
 }

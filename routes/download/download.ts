@@ -12,7 +12,7 @@ import type { ReaderWatch } from './reader-watch.ts'
 export interface Download {
   /** The file was found. */
   found (receipt: Receipt): void
-  /** It can't be answered with what was asked for, or not to its end. */
+  /** It can't be answered as asked, or not to its end. */
   failed (error: unknown): void
   /** The bytes are on their way: the reader has to take them. */
   sending (): void
@@ -76,7 +76,7 @@ export function beginDownload (request: FastifyRequest, reply: FastifyReply, dow
 
 const WORDS = { served: 'a file was read', aborted: 'the reader went away', refused: 'a file was not read' }
 
-/** HTTP/2 calls it finished, too, if the client gave the stream up. */
+/** HTTP/2 also calls it finished if the client gave the stream up. */
 function isWhole (raw: ServerResponse): boolean {
   const { stream } = raw as unknown as Partial<Http2ServerResponse>
   return stream === undefined || (stream.writableFinished && stream.rstCode === 0)

@@ -55,7 +55,7 @@ export function unreadableHead (): UploadError {
 }
 
 /**
- * The first header of each name. What follows a line that is no header says nothing: so it is for the form parser, too
+ * The first header of each name. Everything after a line that is not a header is ignored, as in the form parser
  * (`HeaderParser` of @fastify/busboy), and both must find the same parts.
  */
 function headersOf (head: string): Map<string, string> {

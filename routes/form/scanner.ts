@@ -15,7 +15,7 @@ const MAX_HEADS = 256
 const MOST_CHARACTERS = 1_024
 
 /**
- * The boundary that a content type gives; undefined where it has none that can be used. Quotes, backslashes and what is not
+ * The boundary that a content type gives; undefined if it has none that can be used. Quotes, backslashes and what is not
  * printable US-ASCII are in no boundary (RFC 2046 §5.1.1), and parsers differ about them. Its 70 characters are not insisted on.
  */
 export function boundaryOf (contentType: string): string | undefined {
@@ -71,7 +71,7 @@ export class FormScanner {
       return undefined
     }
     if (bytes[end] !== CR || bytes[end + 1] !== LF) {
-      throw new UploadError('malformed_upload', 'The boundary of the form is not alone in its line, or it is in the file, too.')
+      throw new UploadError('malformed_upload', 'The boundary of the form is not alone on its line, or the file contains it.')
     }
     this.#state = 'head'
     return end

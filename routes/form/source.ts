@@ -12,10 +12,10 @@ import { contentLength, explainFailure, receivedBytes } from '../http/request-bo
 import { unreadableHead } from './part-head.ts'
 import type { PartHead } from './part-head.ts'
 
-// One file; but browsers send a part for each file input in which nothing was chosen, too.
+// One file; but browsers also send a part for each file input in which nothing was chosen.
 const MAX_FILE_PARTS = 9
 
-/** @throws {UploadError} for what is no form, or was read already */
+/** @throws {UploadError} if the request is not a form, or was read already */
 export function assertForm (request: FastifyRequest): void {
   if (!request.isMultipart()) {
     throw new UploadError('unsupported_media_type', `The content type is ${request.headers['content-type'] ?? 'missing'}, not multipart/form-data.`)

@@ -4,9 +4,9 @@ const POSITION = /^\d{0,19}$/
 
 /**
  * The bytes that a `Range` header asks for, as nginx reads it (with `max_ranges 1`): a single range, or the only one of several
- * that the file has, is honoured; undefined is the whole file, also for several ranges and for units other than bytes. What
- * can't be read is `unsatisfiable`, too, rather than ignored (RFC 9110 §14.2 leaves the choice): who gets the whole file for the
- * middle of it may take it for that.
+ * that the file has, is honoured; undefined is the whole file, also for several ranges and for units other than bytes. A header
+ * that can't be read is `unsatisfiable`, too, rather than ignored (RFC 9110 §14.2 allows both): a client could take the whole file
+ * for the range.
  *
  * @param size bytes of the file
  */
@@ -27,7 +27,7 @@ export function rangeOf (header: string | undefined, size: number): ByteRange | 
   return found ?? 'unsatisfiable'
 }
 
-/** Without spaces around it, and in linear time, whatever a client sends. */
+/** In linear time, whatever a client sends. */
 function withoutSpaces (text: string): string {
   let [start, end] = [0, text.length]
   while (text[start] === ' ') start++

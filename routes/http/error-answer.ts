@@ -38,7 +38,7 @@ const BY_STATUS: Record<number, 'unauthorized' | 'forbidden' | 'not_found' | 'up
   429: 'too_many_requests',
 }
 
-/** Any error as one with an answer of its own; what is not known to be the client's fault is an `internal_error`, and tells nothing. */
+/** Any error as one that can be answered. If it is not known to be the client's fault, it is an `internal_error` and tells nothing. */
 export function toUploadError (error: unknown): UploadError {
   if (error instanceof UploadError) return error
   const { statusCode, message } = Object(error) as { statusCode?: unknown, message?: unknown } // anything can be thrown, null as well

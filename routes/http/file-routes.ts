@@ -22,7 +22,7 @@ export function commonOptions ({ preHandler, uploads }: RoutesOptions) {
       if (!(error instanceof ClientGoneError)) uploads.observer?.refused(toUploadError(error).error_code)
       answerError(error, request, reply)
     },
-    // Bodies are streams that nobody may read before the handler does, and names that are none are not found; the schemas only describe.
+    // The schemas only describe: nothing may read a body before the handler does, and a bad name is simply not found.
     validatorCompiler: () => () => true,
     serializerCompiler: () => (answer: unknown) => JSON.stringify(answer),
   }
@@ -35,7 +35,7 @@ function isOurs (error: unknown): boolean {
 }
 
 export const NameParams = Type.Object({
-  name: Type.String({ description: 'The last segment of the file\'s key: its id, and the extension where it has one.' }),
+  name: Type.String({ description: 'The last segment of the file\'s key: its id, and the extension if it has one.' }),
 })
 
 /** The name in the URL. */

@@ -22,9 +22,8 @@ export interface Conditions {
 }
 
 /**
- * What the conditions of a request come to: `failed` is 412, `not_modified` 304. As nginx has it for a static file, where
- * `If-Modified-Since` has to be the very date that the file had; but where the ETags are asked for, the dates are not looked
- * at (RFC 9110 §13.2.2).
+ * What the conditions of a request come to: `failed` is 412, `not_modified` 304. As in nginx for a static file,
+ * `If-Modified-Since` has to be exactly the file's date; but dates are ignored if ETags are given (RFC 9110 §13.2.2).
  */
 export function checkConditions (conditions: Conditions, validators: Validators): 'met' | 'not_modified' | 'failed' {
   const { 'if-none-match': noneMatch, 'if-modified-since': modified } = conditions
@@ -37,7 +36,7 @@ export function checkConditions (conditions: Conditions, validators: Validators)
 }
 
 /**
- * Whether the conditions of a request that changes something let it go on (RFC 9110 §13.1); `If-Modified-Since` is none for these.
+ * Whether the conditions of a request that changes something allow it (RFC 9110 §13.1); `If-Modified-Since` does not count for these.
  *
  * @param validators of what is at its target now; undefined: nothing is
  */
@@ -72,7 +71,7 @@ const TIME = String.raw`\d\d:\d\d:\d\d`
 const HTTP_DATE = new RegExp(`^(?:[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} ${TIME} GMT|[A-Z][a-z]+day, \\d\\d-[A-Z][a-z]{2}-\\d\\d ${TIME} GMT|` +
   `[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d ${TIME} \\d{4})$`)
 
-/** Any of the three forms of RFC 9110 §5.6.7; NaN for anything else, which is no date that a file ever had. */
+/** Any of the three forms of RFC 9110 §5.6.7; NaN for anything else, which equals no file's date. */
 function httpDate (text: string): number {
   if (!HTTP_DATE.test(text)) return NaN
   const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)

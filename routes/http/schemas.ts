@@ -5,7 +5,7 @@ import { ErrorSchema } from './error-answer.ts'
 
 const SCHEMAS = [AudioTagsSchema, TrackSchema, FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, ReceiptSchema, ErrorSchema]
 
-/** Adds the schemas that the routes' own refer to, where a scope around this one has not. */
+/** Adds the schemas that the routes' own refer to, unless a scope around this one has done so. */
 export function addSchemas (app: FastifyInstance): void {
   for (const schema of SCHEMAS) if (app.getSchema(schema.$id!) === undefined) app.addSchema(schema)
 }

@@ -22,8 +22,8 @@ function assertDelimited ({ headers, raw }: FastifyRequest, reply: FastifyReply)
 }
 
 /**
- * What is wrong with an upload of HTTP/1.0 that has no length; undefined for any other request. Its body is none for a parser, which
- * takes what follows for the next request (RFC 9112 §6.3).
+ * What is wrong with an upload of HTTP/1.0 that has no length; undefined for any other request. A parser takes its
+ * body for the next request (RFC 9112 §6.3).
  */
 export function lengthMissing ({ method, httpVersion, headers }: IncomingMessage): UploadError | undefined {
   const hasBody = method === 'PUT' || method === 'POST'
@@ -62,7 +62,7 @@ function assertWhole ({ headers }: FastifyRequest): void {
 
 /**
  * A body with a content coding is not the file but a packed form of it (RFC 9110 §8.4). Stored as it came, it would be read back
- * as another file than its type says; and nobody unpacks it here.
+ * as a file of another type; and it is not unpacked here.
  */
 function assertNotCoded ({ headers }: FastifyRequest, reply: FastifyReply): void {
   const coding = headers['content-encoding'] ?? ''

@@ -7,7 +7,7 @@ const OPUS_RATE = 48_000
 
 /**
  * The duration in seconds of a whole Ogg file with one Vorbis, Opus or Speex stream, out of its first and its last page: walking all pages
- * would cost far more. Undefined for other codecs, for chained files, and where the pages don't say.
+ * would cost far more. Undefined for other codecs, for chained files, and if the pages don't say.
  *
  * @param parts the whole file
  */

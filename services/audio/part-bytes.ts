@@ -3,7 +3,7 @@ export function partsLength (parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, part) => sum + part.length, 0)
 }
 
-/** A copy of the bytes from `start` to `end` of consecutive parts; shorter where they end earlier. */
+/** A copy of the bytes from `start` to `end` of consecutive parts; shorter if they end earlier. */
 export function copyOut (parts: readonly Uint8Array[], start: number, end: number): Buffer {
   return Buffer.concat(dropBefore(parts, start, end))
 }

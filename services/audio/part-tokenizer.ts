@@ -28,7 +28,7 @@ export class PartTokenizer extends AbstractTokenizer {
   #reads = 0
   #bytes = 0
 
-  /** @param fileInfo `size`: of the whole file; left out where it is unknown */
+  /** @param fileInfo `size`: of the whole file; left out if it is unknown */
   constructor (parts: readonly Uint8Array[], fileInfo: IFileInfo, budget: ReadBudget) {
     super({ maxBufferSize: budget.readBytes })
     this.#parts = parts

@@ -21,7 +21,7 @@ export const AudioTagsSchema = Type.Object({
   container: text('Container format, such as `WAVE`, `MPEG`, `FLAC`, `Ogg` or the brands of an MP4 file'),
   codec: text('Codec, such as `PCM`, `MPEG 1 Layer 3` or `Opus`'),
   duration_seconds: orNull(Type.Number({ minimum: 0, description: 'Duration in seconds, to the millisecond' })),
-  bitrate_bps: count('Bits per second, averaged where the format varies'),
+  bitrate_bps: count('Bits per second, averaged if the rate varies'),
   sample_rate_hz: count('Samples per second'),
   channels: count('Number of channels'),
   title: text('Title of the track'),
@@ -37,11 +37,11 @@ export type AudioTags = Static<typeof AudioTagsSchema>
 
 /** What is known about the file besides its bytes. */
 export interface AudioFileInfo {
-  /** The media type that was sniffed or, where nothing could be sniffed, declared. */
+  /** The media type that was sniffed or, if nothing could be sniffed, declared. */
   contentType: string
   /** Size of the whole file in bytes. Unknown: the parts are taken for its beginning only. */
   size?: number | undefined
-  /** The client's file name; its extension chooses the parser where the type doesn't. */
+  /** The client's file name; its extension chooses the parser if the type doesn't. */
   filename?: string
 }
 
@@ -134,7 +134,7 @@ function budgetOf (contentType: string): ReadBudget {
   return /^(audio|video)\/mp4$|^audio\/(x-)?m4a$|^video\/quicktime$/.test(contentType) ? MP4_BUDGET : BUDGET
 }
 
-/** Duration and bitrate, where the parser alone says too little or too much. */
+/** Duration and bitrate, if the parser alone says too little or too much. */
 function measure (format: IFormat, parts: readonly Uint8Array[], size: number | undefined, whole: boolean): { seconds?: number | undefined, bitrate?: number | undefined } {
   const { container = '', codec, codecProfile, duration } = format
   if (container === 'Ogg' && codec !== 'FLAC') {
@@ -144,7 +144,7 @@ function measure (format: IFormat, parts: readonly Uint8Array[], size: number | 
     return { seconds, bitrate: nominal || average(size, seconds) }
   }
   if (/^(MPEG|ADTS)/.test(container) && duration === undefined) {
-    // The parser stops after a few frames, so what it saw of a variable bitrate says nothing about the file. Where the bitrate is
+    // The parser stops after a few frames, so what it saw of a variable bitrate says nothing about the file. If the bitrate is
     // constant, a file without tags whose end is out of reach is left without a duration all the same.
     return codecProfile === 'CBR' ? { seconds: average(size, format.bitrate), bitrate: format.bitrate } : {}
   }

@@ -15,7 +15,7 @@ export interface Span {
 
 /**
  * Bytes of a file at the pace of a reader who may stand still for long. They are handed on one chunk at a time, in small pieces at first. After a
- * while without one of them whatever else is held is let go, to be fetched again when the reader goes on.
+ * while without one of them whatever else is held is dropped, to be fetched again when the reader goes on.
  *
  * It ends well only after the last byte.
  */

@@ -123,7 +123,7 @@ export class Intake implements Borrower {
   /** Bytes per second of its client; see {@link ClientPace.rate}. */
   rate (): number | undefined { return this.#pace.rate() }
 
-  /** Ends it for others, whom its slow client keeps waiting. */
+  /** Fails because its client is slow and others wait for its memory. */
   end (): void {
     this.fail(new UploadError('overloaded', 'The upload was slow while others waited for its memory.'))
   }
@@ -149,7 +149,7 @@ export class Intake implements Borrower {
   /** sha256 of all bytes, hex; to be asked for once, at the end. */
   digest (): string { return this.#hash.digest('hex') }
 
-  /** Ends the intake with an error; the first one counts. */
+  /** Makes the intake fail; the first error counts. */
   readonly fail = (error: unknown): void => {
     if (this.#error !== undefined) return
     this.#error = error ?? new Error('The source failed.')
@@ -255,7 +255,7 @@ export class Intake implements Borrower {
   close (): void {
     this.#pace.stop()
     if (this.#lease === undefined) return // it was never opened
-    // 'error' stays: a source may still fail, and nobody else listens.
+    // 'error' stays: the source may still fail, and nothing else listens.
     this.#source.stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
     this.release(this.takePart())
     this.#pending = []

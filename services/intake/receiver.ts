@@ -41,17 +41,17 @@ export interface Receiver {
   refuse (context: Pick<UploadContext, 'log'>, error: UploadError, durationMs: number): void
   /** Uploads under way. */
   readonly inFlight: number
-  /** Takes no more uploads, gives those under way `graceMs` to end, and ends the rest. */
+  /** Accepts no more uploads, gives those under way `graceMs` to complete, and aborts the rest. */
   close (graceMs: number): Promise<void>
 }
 
-/** Milliseconds that the host's callback has for a file that was stored when the grace was over. */
+/** Milliseconds that the host's callback has for a file that was stored after the grace was over. */
 const HOOK_GRACE_MS = 1_000
 
 interface Running {
-  /** Fails if not all of the request has come: after that nothing but the stores has a say. */
+  /** Can fail until all of the request has come; then only the stores decide. */
   readonly intake: Intake
-  /** Fires when B2 and the host are not waited for any longer. */
+  /** Fires when nobody waits for B2 and the host any longer. */
   readonly abort: AbortController
 }
 
@@ -63,7 +63,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
   /** @throws {UploadError} `overloaded` or `shutting_down`. */
   function assertAccepting (): void {
-    if (isClosed) throw new UploadError('shutting_down', 'The service takes no new uploads.')
+    if (isClosed) throw new UploadError('shutting_down', 'The service accepts no new uploads.')
     if (running.size >= maxConcurrent) throw new UploadError('overloaded', `${maxConcurrent} uploads are under way already.`)
   }
 
@@ -100,7 +100,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     }
   }
 
-  /** Before the answer, so that the host knows of a file by the time that its client does. What is stored is, whatever the host says. */
+  /** Before the answer, so that the host knows of a file no later than its client. The file stays stored, whatever the host says. */
   async function tellHost (receipt: Receipt, { log, hostRequest }: UploadRequest, signal: AbortSignal): Promise<void> {
     const end = new AbortController()
     let timer: NodeJS.Timeout | undefined
@@ -111,7 +111,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       await untilAborted(onStored(receipt, { request: hostRequest }), end.signal)
     } catch (err) {
       log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err },
-        end.signal.aborted ? 'the host\'s onStored had not ended when the app had to close' : 'the host\'s onStored failed')
+        end.signal.aborted ? 'the host\'s onStored was still running when the app had to close' : 'the host\'s onStored failed')
     } finally {
       signal.removeEventListener('abort', onAbort)
       clearTimeout(timer)
@@ -130,7 +130,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     async close (graceMs) {
       isClosed = true
       await running.drain(graceMs, ({ intake, abort }) => {
-        const error = new UploadError('shutting_down', 'The service is shutting down and the upload had not come to its end.')
+        const error = new UploadError('shutting_down', 'The service is shutting down and the upload was not complete.')
         intake.fail(error)
         abort.abort(error)
       })

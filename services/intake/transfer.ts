@@ -30,7 +30,7 @@ export interface TransferStores {
 const LOCAL_WRITE_BYTES = 1_048_576 // 1 MiB
 
 // What B2 made of it is not known then.
-const ABORTED = { error_code: 'timeout', detail: 'B2 had not answered when the service had to end', raw: 'The request was ended.', mayBeStored: true } as const
+const ABORTED = { error_code: 'timeout', detail: 'B2 had not answered when the service had to stop', raw: 'The request was aborted.', mayBeStored: true } as const
 
 type Reason = FallbackReason | undefined
 

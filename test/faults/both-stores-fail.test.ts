@@ -12,7 +12,7 @@ function checkUnavailable (t: Test, { status, headers, body }: Answer, b2Code: s
     status: 503,
     body: {
       error_code: 'storage_unavailable',
-      error: 'No store could take the file.',
+      error: 'Neither store could take the file.',
       detail: new RegExp(`^B2: ${b2Code} \\(.+\\); local storage: ${localCode} \\(.+\\)$`),
       correlation_id: headers.get('x-correlation-id'),
     },

@@ -36,7 +36,7 @@ const HOOKS: Record<string, [(app: FastifyInstance) => void, RegExp]> = {
   }, /hook of the app has read/],
   'puts another stream in the place of the body': [app => app.addHook('preParsing', async (_request, _reply, payload) => {
     return payload.pipe(new Transform({ transform (chunk, _encoding, done) { done(null, chunk) } }))
-  }), /preParsing hook of the app puts another stream/],
+  }), /preParsing hook of the app replaces the request/],
 }
 
 for (const [what, [prepare, detail]] of Object.entries(HOOKS)) {

@@ -105,7 +105,7 @@ t.test('an app that closes waits for an onStored that never ends no longer than 
   const { status, body } = await storing
   t.equal(status, 201)
   t.ok(b2.read(body.location))
-  t.match(log.of('hook.failed'), [{ hook: 'onStored', msg: /had not ended when the app had to close/, err: { message: /shutting down/ } }])
+  t.match(log.of('hook.failed'), [{ hook: 'onStored', msg: /was still running when the app had to close/, err: { message: /shutting down/ } }])
 })
 
 t.test('onPromoted gets the new receipt while the file is still in local storage too', async t => {

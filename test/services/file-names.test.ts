@@ -79,6 +79,6 @@ t.test('a prefix is a relative path that S3, a directory and a URL can have', as
     ['a relative prefix such as tracks/, without a control character', 'a\0/', 'a\x85b'],
     ['at most 900 UTF-8 bytes long, not 901', `${'é'.repeat(89)}/`.repeat(5) + 'a/bc/d', `${'a'.repeat(179)}/`.repeat(5) + 'b'],
     ['made of segments of at most 180 UTF-8 bytes', `${'é'.repeat(90)}a/`, `a/${'é'.repeat(91)}/b`],
-    ['followed by a / where its last segment is longer than 50 UTF-8 bytes', 'a'.repeat(51), `tracks/${'é'.repeat(26)}`],
+    ['followed by a / if its last segment is longer than 50 UTF-8 bytes', 'a'.repeat(51), `tracks/${'é'.repeat(26)}`],
   ] as const) for (const prefix of prefixes) t.equal(keyPrefixFault(prefix), fault, JSON.stringify(prefix))
 })

@@ -190,7 +190,7 @@ t.test('bad values are refused, with what would be right', async t => {
     ['B2_KEY_PREFIX', 'a/.h', /a segment that begins with a dot/],
     ['B2_KEY_PREFIX', `${'é'.repeat(90)}/`.repeat(4) + `${'é'.repeat(88)}/`, /at most 900 UTF-8 bytes long, not 901/],
     ['B2_KEY_PREFIX', `${'é'.repeat(90)}a/`, /segments of at most 180 UTF-8 bytes/],
-    ['B2_KEY_PREFIX', `${'é'.repeat(25)}a`, /followed by a \/ where its last segment is longer than 50/],
+    ['B2_KEY_PREFIX', `${'é'.repeat(25)}a`, /followed by a \/ if its last segment is longer than 50/],
     ...['audio', 'audio/', '*/*', '*', 'any', 'audio/mpeg; charset=x', 'audio/mp*', ','].map((text): BadRow =>
       ['UPLOAD_ALLOWED_TYPES', text, /must/]),
     ...['1.2.3', '10.0.0.0/33', '10.0.0.0/0', '::1/129', '::/0', '10.0.0.0/8/8', '10.0.0.0/', 'localhost', '-1', '1.5', '1,2', ',']

@@ -71,7 +71,7 @@ t.test('at the end uploads are refused, those under way have their time, and wha
   t.match(await good.receipt, { storage: 'local' })
   t.equal(stage.receiver.inFlight, 2)
   clock.advance(1)
-  for (const receipt of [bad.receipt, unopened]) await t.rejects(receipt, { name: 'UploadError', error_code: 'shutting_down', message: /had not come to its end/ })
+  for (const receipt of [bad.receipt, unopened]) await t.rejects(receipt, { name: 'UploadError', error_code: 'shutting_down', message: /was not complete/ })
   await closed
   t.same([stage.receiver.inFlight, stage.account.heldBytes], [0, 0])
 })
@@ -112,7 +112,7 @@ for (const moment of ['is told', 'will be told']) {
     clock.advance(1)
     const found = await receipt
     t.same(told, [found], 'it is stored, and that is answered')
-    t.match(stage.lines.at(-1), { level: 'error', event: 'hook.failed', location: found.location, message: /had not ended when the app had to close/ })
+    t.match(stage.lines.at(-1), { level: 'error', event: 'hook.failed', location: found.location, message: /was still running when the app had to close/ })
     await closed
     stage.pool.clear()
     await until(() => clock.timers === 0) // the disk may still be read

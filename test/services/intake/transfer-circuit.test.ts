@@ -96,7 +96,7 @@ for (const moment of ['before', 'while']) {
         end.abort(new UploadError('shutting_down', 'The end.'))
       }
       const found = await receipt
-      t.match(found, { storage: 'local', fallback_reason: { error_code: 'timeout', detail: /had to end/ }, track: { sha256: sha256(content) } })
+      t.match(found, { storage: 'local', fallback_reason: { error_code: 'timeout', detail: /had to stop/ }, track: { sha256: sha256(content) } })
       t.match(failures, [{ error_code: 'timeout', attempts: UNAVAILABLE.attempts }])
       t.ok((await storedLocally(stage)).content.equals(content))
       t.same(stage.b2.uploads.map(({ isAborted }) => isAborted), size > PART ? [true] : [])
