@@ -17,4 +17,4 @@ b2.on('response', ({ operation, key, partNumber, status, errorCode, outcome }) =
 })
 console.log(`Emulated B2 listening at ${b2.endpoint}, bucket ${b2.bucket}, region ${b2.region}; its files are in memory only`)
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, async () => { await b2.close() })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void b2.close() })

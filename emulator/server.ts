@@ -102,9 +102,9 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
     clockOffsetMs: () => clockOffsetMs,
     isEnding: () => isEnding,
   }
-  server.on('request', (request, response) => serveRequest(context, request, response, false))
+  server.on('request', (request, response) => { void serveRequest(context, request, response, false) })
   // Held back until the body is read, so that a fault can come before it.
-  server.on('checkContinue', (request, response) => serveRequest(context, request, response, true))
+  server.on('checkContinue', (request, response) => { void serveRequest(context, request, response, true) })
   server.on('clientError', (_error, socket) => {
     socket.on('error', () => {})
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')

@@ -1,8 +1,9 @@
+import type nodeFs from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errnoOf } from './errors.ts'
 
 /** The part of Node that all work on the disk is done with; tests pass faulty ones. */
-export type FileSystem = typeof import('node:fs/promises')
+export type FileSystem = typeof nodeFs
 
 /** What file systems without directory fsync (FUSE, SMB) answer: there is nothing to wait for. */
 const NOT_SUPPORTED = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])

@@ -112,9 +112,9 @@ export class DiskSlots {
         if (settle === undefined) return
         if (isPatient || undo === undefined) settle()
         else undo(result).then(settle, settle)
-      }, (error: unknown) => {
+      }, (error: Error) => {
         returned()
-        reject(error as Error)
+        reject(error)
         settle?.()
       })
     })

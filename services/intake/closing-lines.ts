@@ -2,7 +2,8 @@ import type { Log } from '../log.ts'
 import type { Observer } from '../observer.ts'
 import { fallbackReason } from '../track.ts'
 import type { Receipt } from '../track.ts'
-import { ClientGoneError, UploadError } from '../upload-errors.ts'
+import { ClientGoneError } from '../upload-errors.ts'
+import type { UploadError } from '../upload-errors.ts'
 
 /** Says how an upload ended: one line in the log, and once to the observer. */
 export interface ClosingLines {

@@ -87,7 +87,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
     const pass = current = new PromotionPass({ stores: { ...options, b2, memory }, queue, log, observer, onPromoted, concurrency }, how)
     try {
       const report = await pass.run()
-      local.measure()
+      void local.measure()
       return { ...report, pending: local.waiting().files }
     } finally {
       current = undefined
@@ -131,7 +131,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
     start () {
       if (b2 === undefined) return
       inBackground(() => inTurn(look))
-      local.measure() // which the store ends
+      void local.measure() // which the store stops
       schedule(b2)
     },
 

@@ -46,6 +46,5 @@ function begin ({ program, args, env }: Order & { order: 'begin' }): void {
   watchDisk(env['LOCAL_STORAGE_DIR']!, env['CAMPAIGN_JOURNAL']!)
   // The program alone says when it ends.
   process.channel?.unref()
-  if (program === 'server') import('../../server.ts')
-  else import('../../cli/promote.ts')
+  void import(program === 'server' ? '../../server.ts' : '../../cli/promote.ts')
 }

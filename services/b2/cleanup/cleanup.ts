@@ -79,7 +79,7 @@ export class B2Cleanup {
    */
   add (leftover: Exclude<Leftover, { kind: 'object' }>): void {
     const entry = this.#queue.add(leftover)
-    if (this.#closed) this.#queue.write(entry)
+    if (this.#closed) void this.#queue.write(entry)
     else this.#begin()
   }
 

@@ -34,8 +34,8 @@ export function createHeartbeat ({ announce, touch }: HeartbeatOptions): Heartbe
   let timer: NodeJS.Timeout | undefined
 
   function beat (): void {
-    touch()
-    for (const file of files.values()) file.touch()
+    void touch()
+    for (const file of files.values()) void file.touch()
   }
 
   /** Once there is none, this process may be taken for a dead one. */

@@ -117,7 +117,7 @@ export class Services {
       : atMoment(b2, end.moment, () => {
         tally.count(`${end.signal} of a promotion`)
         if (end.signal === 'SIGTERM') command.terminate()
-        else command.kill()
+        else void command.kill()
       })
     await command.begin('promote', { ...env, CAMPAIGN_JOURNAL: this.#journal }, args)
     const ended = await Promise.race([command.exited, delay(PROMOTE_MS, undefined, { ref: false })])

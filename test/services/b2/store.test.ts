@@ -141,7 +141,7 @@ t.test('an object that may be stored is told, and removed with all its versions 
   t.match(await putBytes(store, bytes(10)), { ok: false, error_code: 'network_error', mayBeStored: true })
   await putBytes(store, bytes(10))
   t.equal(b2.versions().length, 2)
-  store.forget(INFO.key)
+  void store.forget(INFO.key)
   await settled(b2, () => b2.versions().length === 0)
 })
 

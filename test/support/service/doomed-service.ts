@@ -12,7 +12,7 @@ import { silentLog as log } from '../../../services/log.ts'
 const TAKE_OVER_MS = 200
 
 process.send?.('ready')
-process.once('message', start)
+process.once('message', () => { void start() })
 process.on('disconnect', () => process.exit())
 
 async function start (): Promise<void> {

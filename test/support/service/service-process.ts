@@ -45,5 +45,5 @@ function report (): void {
 }
 
 process.on('message', report)
-process.on('disconnect', () => app.close())
+process.on('disconnect', () => { void app.close() })
 report()

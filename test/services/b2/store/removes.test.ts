@@ -80,7 +80,7 @@ t.test('forget takes the companion, too', async t => {
   const { b2, store } = stage
   await fill(stage)
   const gone = b2.waitFor('response', () => b2.versions().length === 2)
-  store.forget(KEY)
+  void store.forget(KEY)
   await gone
   t.same(b2.versions().map(({ key }) => key), ['tracks/son', 'tracks/song.mp3'])
 })

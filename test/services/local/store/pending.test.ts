@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs'
-import nodeFs from 'node:fs/promises'
+import type nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { all, build, dirOf, filesBelow, newKey, newReceipt, put, refusing, storeFile } from '../../../fixtures/local-files.ts'
