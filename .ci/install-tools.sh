@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets the programs that tests look with and that are missing here: curl, a browser, nginx, promtool. Debian's packages, as
-# root. Tests that find one missing say that they are skipped, so nothing that goes wrong here fails a build.
+# Gets the programs that tests look with and that are missing here: curl, jq, a browser, nginx, promtool. Debian's packages, as
+# root. Nothing that goes wrong here ends the build: tests that find one missing are skipped, and .ci/count-tests.mjs counts that.
 #
 #   .ci/install-tools.sh DIRECTORY
 #
@@ -35,7 +35,7 @@ unpack () { # PACKAGE PROGRAM, its path in the package
 }
 
 missing=()
-for tool in curl chromium nginx promtool; do has "$tool" || missing+=("$tool"); done
+for tool in curl jq chromium nginx promtool; do has "$tool" || missing+=("$tool"); done
 if [ ${#missing[@]} -eq 0 ]; then exit; fi
 echo "missing: ${missing[*]}"
 if ! has apt-get || [ "$(id -u)" -ne 0 ]; then echo 'they can only be had as root on Debian'; exit; fi
