@@ -108,7 +108,7 @@ t.test('there is one instance, as those with volumes of their own do not know of
   const shared = (statefulSet.spec.template.spec.volumes ?? []).some(({ persistentVolumeClaim }: Manifest) => persistentVolumeClaim !== undefined)
   t.ok(statefulSet.spec.replicas === 1 || shared)
   const page = readDocument('docs/deployment.md')
-  t.match(page, /\*\*One instance\*\*, because those with volumes of their own don't know of each other's files/)
+  t.match(page, /\*\*One instance\*\*, because [^]*?\]\(#one-shared-volume\)/, 'the page says why, and what several need')
   t.match(page, `storage-uploads-${statefulSet.spec.replicas}`)
 })
 
