@@ -1,7 +1,10 @@
+import type { FastifyInstance } from 'fastify'
+import { AudioTagsSchema } from '../../services/audio/tags.ts'
 import { codesOf, UploadError } from '../../services/upload-errors.ts'
 import type { UploadErrorCode } from '../../services/upload-errors.ts'
+import { FallbackReasonSchema, ReceiptSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../../services/track.ts'
 import type { Receipt, Track } from '../../services/track.ts'
-import { errorBody } from './error-answer.ts'
+import { errorBody, ErrorSchema } from './error-answer.ts'
 
 /** Headers of an answer, by name, for the OpenAPI document. */
 type Headers = Record<string, { type: string, description: string }>
@@ -104,4 +107,11 @@ export function emptyAnswer (description: string, headers: Headers = {}): object
 export function fileAnswer (description: string, headers: Headers, hasBody: boolean): object {
   if (!hasBody) return emptyAnswer(description, headers)
   return { description, headers: { ...EVERY, ...headers }, content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } }
+}
+
+/** Adds the schemas that these answers refer to, unless a scope around this one has done so. */
+export function addSchemas (app: FastifyInstance): void {
+  for (const schema of [AudioTagsSchema, TrackSchema, FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, ReceiptSchema, ErrorSchema]) {
+    if (app.getSchema(schema.$id!) === undefined) app.addSchema(schema)
+  }
 }

@@ -1,7 +1,7 @@
 import type { Track } from '../../services/track.ts'
 
 /** What tells one content of a file from another. */
-export interface Validators {
+interface Validators {
   /** A strong one, in quotes. */
   readonly etag: string
   /** Milliseconds since 1970, whole seconds: HTTP's dates have no more. */
@@ -12,14 +12,8 @@ export function validatorsOf ({ sha256, uploaded_at: uploadedAt }: Track): Valid
   return { etag: `"${sha256}"`, modifiedAt: Math.floor(Date.parse(uploadedAt) / 1_000) * 1_000 }
 }
 
-/** The headers of a conditional request, names in lower case. */
-export interface Conditions {
-  readonly 'if-match'?: string | undefined
-  readonly 'if-none-match'?: string | undefined
-  readonly 'if-modified-since'?: string | undefined
-  readonly 'if-unmodified-since'?: string | undefined
-  readonly 'if-range'?: string | undefined
-}
+/** The headers of a conditional request. */
+type Conditions = Partial<Record<'if-match' | 'if-none-match' | 'if-modified-since' | 'if-unmodified-since' | 'if-range', string | undefined>>
 
 /**
  * What the conditions of a request come to: `failed` is 412, `not_modified` 304. As in nginx for a static file,

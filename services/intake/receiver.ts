@@ -1,5 +1,5 @@
 import { declaredContentType } from './content-type.ts'
-import { createClosingLines } from './closing-lines.ts'
+import { logNotStored, logStored } from './closing-lines.ts'
 import { Intake, SourceError } from './intake.ts'
 import type { IntakeOptions, Source } from './intake.ts'
 import { Transfer } from './transfer.ts'
@@ -58,7 +58,6 @@ interface Running {
 export function createReceiver (options: ReceiverOptions): Receiver {
   const { stores, observer, keyPrefix, maxConcurrent, onStored } = options
   const running = new UnderWay<Running>()
-  const closing = createClosingLines(observer)
   let isClosed = false
 
   /** @throws {UploadError} `overloaded` or `shutting_down`. */
@@ -75,12 +74,12 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       assertAccepting()
       running.add(upload)
       const receipt = await store(upload, source, request)
-      closing.stored(request.log, receipt, elapsedMs())
+      logStored(request.log, observer, receipt, elapsedMs())
       await tellHost(receipt, request, upload.abort.signal)
       return receipt
     } catch (caught) {
       const error = explain(caught, source)
-      closing.notStored(request.log, error, elapsedMs(), upload.intake.received)
+      logNotStored(request.log, observer, error, elapsedMs(), upload.intake.received)
       throw error
     } finally {
       running.done(upload)
@@ -122,7 +121,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     receive,
 
     refuse ({ log }, error, durationMs) {
-      closing.notStored(log, error, durationMs, 0)
+      logNotStored(log, observer, error, durationMs, 0)
     },
 
     get inFlight () { return running.size },

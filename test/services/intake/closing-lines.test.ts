@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createClosingLines } from '../../../services/intake/closing-lines.ts'
+import { logNotStored, logStored } from '../../../services/intake/closing-lines.ts'
 import type { Log } from '../../../services/log.ts'
 import type { Observer } from '../../../services/observer.ts'
 import type { Receipt, Track } from '../../../services/track.ts'
@@ -38,7 +38,7 @@ const RECEIPTS: [receipt: Receipt, level: string, fields: object][] = [
 for (const [receipt, level, fields] of RECEIPTS) {
   t.test(`a file that is stored is one line and is counted: ${level} for ${receipt.storage}`, async t => {
     const { lines, told, log, observer } = book()
-    createClosingLines(observer).stored(log, receipt, 1_234.5)
+    logStored(log, observer, receipt, 1_234.5)
     t.same(lines.map(([level, fields]) => [level, fields]), [[level, fields]])
     t.ok(lines[0]![2])
     t.same(told, [['stored', receipt, 1.2345]])
@@ -59,7 +59,7 @@ const ERRORS: [name: string, error: UploadError | ClientGoneError, level: string
 for (const [name, error, level, fields, counted] of ERRORS) {
   t.test(`an upload that is not stored is one line and is counted: ${name}`, async t => {
     const { lines, told, log, observer } = book()
-    createClosingLines(observer).notStored(log, error, 1_234.5, 7)
+    logNotStored(log, observer, error, 1_234.5, 7)
     t.strictSame(lines.map(([level, fields]) => [level, fields]), [[level, { event: 'upload.failed', duration_ms: 1_235, size_bytes: 7, ...fields }]])
     t.ok(lines[0]![2])
     t.same(told, [counted])
@@ -68,8 +68,7 @@ for (const [name, error, level, fields, counted] of ERRORS) {
 
 t.test('without an observer there is the line alone', async t => {
   const { lines, log } = book()
-  const closing = createClosingLines(undefined)
-  closing.stored(log, RECEIPTS[0]![0], 1)
-  for (const [, error] of ERRORS) closing.notStored(log, error, 1, 0)
+  logStored(log, undefined, RECEIPTS[0]![0], 1)
+  for (const [, error] of ERRORS) logNotStored(log, undefined, error, 1, 0)
   t.equal(lines.length, 1 + ERRORS.length)
 })
