@@ -13,11 +13,11 @@ import { checkOptions } from './services/config/check-options.ts'
 import { parseConfig } from './services/config/config.ts'
 import type { Environment } from './services/config/config.ts'
 import { createEngine } from './services/engine/engine.ts'
-import type { B2Options, EngineOptions } from './services/engine/engine.ts'
+import type { B2Options } from './services/engine/engine.ts'
 import type { MetricsOptions } from './services/metrics.ts'
 import { optionsFromConfig, withDefaults } from './services/config/options.ts'
 import type { Receipt } from './services/track.ts'
-import type { Uploads } from './services/uploads.ts'
+import type { Uploads, UploadSettings } from './services/uploads.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,7 +27,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends Omit<EngineOptions, 'log' | 'isDryRun' | 'local' | 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<UploadSettings, 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */

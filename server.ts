@@ -3,6 +3,7 @@ import Fastify from 'fastify'
 import pino from 'pino'
 import service, { serverOptions } from './app.ts'
 import { loadDotEnv } from './cli/dot-env.ts'
+import { silenceSdkWarning } from './cli/sdk-warning.ts'
 import { diskSlots } from './plugins/local-store.ts'
 import { ConfigError } from './services/config/errors.ts'
 import { isProduction, parseConfig } from './services/config/config.ts'
@@ -19,6 +20,7 @@ const HANGS_AFTER_MS = 1_000
 tuneGarbageCollection()
 endDespiteHangingDisk(() => diskSlots.running > 0)
 
+silenceSdkWarning()
 loadDotEnv()
 const env = process.env
 

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 // The package as it would be published, installed in an empty project, for each kind of project.
 const root = fileURLToPath(new URL('../', import.meta.url))
-const { devDependencies: versions, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { version, devDependencies: versions, peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 // The compiler that is written anew, beside the one that the project is built with.
 const NATIVE_TYPESCRIPT = 'typescript-7@npm:typescript@^7.0.2'
 const project = mkdtempSync(join(tmpdir(), 'fastify-b2-uploads-consumer-'))
@@ -23,6 +24,7 @@ try {
   install(peerDependencies.fastify.replace('^', ''))
   check('ESM, with the oldest Fastify', ['upload.mjs'])
   install(peerDependencies.fastify)
+  await checkCommands()
   check('ESM', ['upload.mjs'])
   check('CommonJS', ['upload.cjs'])
   cpSync(join(project, 'upload.ts'), join(project, 'upload.mts'))
@@ -36,6 +38,26 @@ try {
   compile('for a bundler', ['upload.ts', ...base, '--module', 'esnext', '--moduleResolution', 'bundler'])
 } finally {
   rmSync(project, { recursive: true, force: true })
+}
+
+/** As `npx` runs them, though the service without it, as a shell of npm's would keep the signal. */
+async function checkCommands () {
+  const npx = (...args) => run('npx', ['--no', '--', ...args])
+  assert.equal(npx('fastify-b2-uploads', '--version'), `${version}\n`)
+  assert.match(npx('fastify-b2-uploads', 'promote', '--help'), /^Usage: fastify-b2-uploads promote /)
+  assert.match(npx('fastify-b2-uploads-promote', '--help'), /^Usage: fastify-b2-uploads promote /)
+  const log = join(project, 'log')
+  const child = spawn(join(project, 'node_modules/.bin/fastify-b2-uploads'), {
+    cwd: project, env: { PATH: process.env.PATH, PORT: '0', LOCAL_STORAGE_DIR: join(project, 'commands') }, stdio: ['ignore', openSync(log, 'w'), 'inherit'],
+  })
+  const ended = once(child, 'exit')
+  try {
+    run(process.execPath, [join(root, '.ci/check-start.mjs'), log])
+  } finally {
+    child.kill('SIGTERM')
+  }
+  assert.deepEqual(await ended, [0, null])
+  console.log('commands: ok')
 }
 
 function check (kind, [program]) {

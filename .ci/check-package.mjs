@@ -8,7 +8,7 @@ const [{ files, name }] = JSON.parse(output.slice(output.indexOf('[')))
 const paths = files.map(({ path }) => path)
 for (const needed of [
   'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'openapi.json', '.env.example',
-  'dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/server.js', 'dist/cli/promote.js',
+  'dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/server.js', 'dist/cli/command.js', 'dist/cli/promote.js',
   'dist/emulator/index.js', 'dist/emulator/index.cjs', 'dist/emulator/index.d.ts', 'dist/emulator/index.d.cts',
 ]) assert.ok(paths.includes(needed), `${needed} is not in the package`)
 const allowed = /^(dist\/.+\.(js|cjs|d\.c?ts|js\.map)|package\.json|openapi\.json|README\.md|LICENSE|CHANGELOG\.md|\.env\.example)$/

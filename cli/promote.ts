@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { loadDotEnv } from './dot-env.ts'
 import { createPromotionOutput } from './promote-output.ts'
+import { silenceSdkWarning } from './sdk-warning.ts'
 import { ConfigError } from '../services/config/errors.ts'
 import { missingB2, parseConfig } from '../services/config/config.ts'
 import type { Config } from '../services/config/schema.ts'
@@ -19,7 +20,7 @@ import { optionsFromConfig } from '../services/config/options.ts'
 import type { PromotionReport } from '../services/promotion/promoter.ts'
 import { NOTHING_DONE } from '../services/promotion/report.ts'
 
-const HELP = `Usage: fastify-b2-uploads-promote [options]
+const HELP = `Usage: fastify-b2-uploads promote [options]
 
 Moves files that fell back to local storage to B2, in one pass.
 
@@ -55,8 +56,7 @@ interface Options {
   readonly help: boolean
 }
 
-// Standard error is for what the operator has to see to. The SDK's opinion of Node versions to come, in each run, is not.
-process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true'
+silenceSdkWarning()
 
 // Who reads what is said may go before the end, as `head` does; the files are promoted all the same.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})

@@ -4,8 +4,11 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { silenceSdkWarning } from '../cli/sdk-warning.ts'
 import { sampleTrack } from '../demo/sample-tracks.ts'
 import { startDemo } from '../demo/start.ts'
+
+silenceSdkWarning()
 
 const WANTED_PORT = Number(process.env['PORT'] || 3000)
 

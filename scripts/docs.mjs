@@ -76,7 +76,7 @@ app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
   }
 
   for (const [name, codes] of Object.entries(CODES)) retype(named(name), literals(codes))
-  retype(named('UploadError').getChildByName('error_code'), referenceTo('UploadErrorCode'))
+  for (const name of ['error_code', 'code']) retype(named('UploadError').getChildByName(name), referenceTo('UploadErrorCode'))
   retype(named(['UploadsStatus', 'b2']).type.declaration.getChildByName('last_error'), new UnionType([referenceTo('FallbackReason'), new IntrinsicType('null')]))
   // All that Fastify's generic types may come to is longer than this page.
   retype(named('B2UploadsOptions').getChildByName('preHandler'), new UnknownType("RouteShorthandOptions['preHandler']"))

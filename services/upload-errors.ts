@@ -124,6 +124,8 @@ export class UploadError extends Error {
   override readonly name = 'UploadError'
   /** For programs. */
   readonly error_code: UploadErrorCode
+  /** The same, under the name that Fastify's own errors have it under. */
+  readonly code: UploadErrorCode
   /** HTTP status of the answer. */
   readonly statusCode: number
   /** One sentence for a person. */
@@ -140,7 +142,7 @@ export class UploadError extends Error {
   constructor (error_code: UploadErrorCode, detail: string, options: { cause?: unknown, error?: string, hints?: readonly string[], statusCode?: number } = {}) {
     super(detail, 'cause' in options ? { cause: options.cause } : {})
     const kind: Kind = KINDS[error_code]
-    this.error_code = error_code
+    this.error_code = this.code = error_code
     this.statusCode = options.statusCode ?? kind.status
     this.error = options.error ?? kind.error
     this.hints = options.hints ?? kind.hints

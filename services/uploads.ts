@@ -27,13 +27,7 @@ import { UploadError } from './upload-errors.ts'
 
 export type { FileInfo }
 
-export interface UploadsOptions {
-  /** The primary store; undefined for local-only mode. */
-  readonly b2: B2Store | undefined
-  readonly local: LocalStore
-  readonly log: Log
-  /** Is told of what is counted. */
-  readonly observer?: Observer | undefined
+export interface UploadSettings {
   /** Put before every key. Default `tracks/`. */
   readonly keyPrefix?: string | undefined
   /** Largest accepted file, bytes. Default 1 GiB. */
@@ -75,6 +69,15 @@ export interface UploadsOptions {
    * least once. The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
    */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
+}
+
+export interface UploadsOptions extends UploadSettings {
+  /** The primary store; undefined for local-only mode. */
+  readonly b2: B2Store | undefined
+  readonly local: LocalStore
+  readonly log: Log
+  /** Is told of what is counted. */
+  readonly observer?: Observer | undefined
   /** Rejects if the directory's files must not go to this bucket: then nothing is promoted. */
   readonly beforePass?: (() => Promise<unknown>) | undefined
 }

@@ -4,16 +4,18 @@ import { createB2Store } from '../b2/store.ts'
 import type { B2Store, B2StoreOptions } from '../b2/store.ts'
 import { createLocalStore } from '../local/store.ts'
 import type { LocalStore, LocalStoreOptions } from '../local/store.ts'
+import type { Log } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
 import type { Metrics, MetricsOptions } from '../metrics.ts'
 import { openLocalStore } from './open-local-store.ts'
 import { createUploads } from '../uploads.ts'
-import type { UploadService, UploadsOptions } from '../uploads.ts'
+import type { UploadService, UploadSettings } from '../uploads.ts'
 
 /** The bucket and how to reach it. @interface */
 export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'removeHere' | 'keyPrefix' | 'onFailure'>
 
-export interface EngineOptions extends Omit<UploadsOptions, 'b2' | 'local' | 'observer' | 'beforePass'> {
+export interface EngineOptions extends UploadSettings {
+  readonly log: Log
   /** Undefined for local-only mode. */
   readonly b2?: B2Options | undefined
   /** Variables that `b2` would need and that are not set, for the log. */

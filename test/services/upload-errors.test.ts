@@ -25,8 +25,8 @@ const STATUSES = {
 t.test('each code has its status, a sentence, and hints', async t => {
   t.same(UPLOAD_ERROR_CODES, Object.keys(STATUSES))
   for (const code of UPLOAD_ERROR_CODES) {
-    const { error_code, statusCode, error, hints, message, isClientFault } = new UploadError(code, 'What happened.')
-    t.same([error_code, statusCode, message, isClientFault], [code, STATUSES[code], 'What happened.', STATUSES[code] < 500])
+    const { error_code, code: same, statusCode, error, hints, message, isClientFault } = new UploadError(code, 'What happened.')
+    t.same([error_code, same, statusCode, message, isClientFault], [code, code, STATUSES[code], 'What happened.', STATUSES[code] < 500])
     t.match(error, /^[A-Z].+\.$/, code)
     t.ok(hints.length > 0 && hints.every(hint => /^[A-Z]/.test(hint)), code)
   }
