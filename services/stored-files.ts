@@ -83,7 +83,7 @@ export interface StoredFilesOptions {
   readonly local: Pick<LocalStore, 'find' | 'openFile' | 'remove' | 'removeFile' | 'isClaimedElsewhere'>
   /** Put before every name. */
   readonly keyPrefix: string
-  readonly promoter: Pick<Promoter, 'release'>
+  readonly promoter: Pick<Promoter, 'stopWriting'>
 }
 
 export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFilesOptions): StoredFiles {
@@ -163,7 +163,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
       const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
       await local.remove(key)
-      await promoter.release(key)
+      await promoter.stopWriting(key)
       if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, correlationId })
     } catch (error) {
       throw unavailable(error)

@@ -112,7 +112,7 @@ export interface LocalStore {
   /** Whether there is a receipt of this key, for a quick look. @throws LocalStoreError */
   has (key: string): Promise<boolean>
   /** Says that a file that came from {@link pending} is here no more. */
-  gone (key: string): void
+  markGone (key: string): void
   /**
    * The receipt of a file that is whole here, or one that was kept for an object in B2; undefined where there is neither.
    * @throws LocalStoreError, also for a receipt that is damaged (`io_error`): its file is here all the same
@@ -379,7 +379,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     count: async stop => await work(() => pending.count(stop)),
     measure,
     waiting: () => tally.waiting,
-    gone: key => tally.gone(key),
+    markGone: key => tally.markGone(key),
     find: receipts.find,
     has: receipts.has,
     openFile: async key => await openDataFile(reading, placeOf(root, key).data),

@@ -9,44 +9,44 @@ import type { PromotionStores } from './upload.ts'
 import type { Receipt, Track } from '../track.ts'
 import { untilAborted } from '../tasks/until-aborted.ts'
 
-/** Between two looks whether a file that is promoted without a claim is still here. */
+/** Between two checks whether a file that is promoted without a claim is still here. */
 const LOOK_INTERVAL_MS = 1_000
 
 export interface PromotedFileOptions {
   readonly key: string
-  /** Tries it although it was set aside. */
+  /** Whether to try it although it was set aside. */
   readonly takeUp: boolean
-  /** Called with the new receipt; the local file goes once it resolved. */
+  /** Called with the new receipt; the local file is removed once it has resolved. */
   readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
   readonly log: Log
-  /** Whether to wait until it is known if another process that has claimed it still lives, which takes seconds. */
+  /** Whether to find out, which takes seconds, if another process that has claimed it still lives. */
   readonly waitsForOwner: boolean
-  /** Called once it is claimed: waits for a free place among the promotions, and gives what leaves it. */
+  /** Called once it is claimed: waits for a free place among the promotions. Returns the function that leaves it. */
   enter (signal: AbortSignal): Promise<() => void>
-  /** Called with the bytes that B2 has so far. */
+  /** Called with the number of bytes that B2 has so far. */
   onBytes (bytes: number): void
 }
 
 /**
- * The promotion of one file. Whatever ends it, a kill included, the file stays in local storage until B2 has it for sure,
- * and every step can be repeated.
+ * The promotion of one file. Whatever ends it, even a kill, the file stays in local storage until B2 certainly has it, and every
+ * step can be repeated.
  */
 export class PromotedFile {
   readonly key: string
   readonly #stores: PromotionStores
   readonly #options: PromotedFileOptions
   readonly #stop = new AbortController()
-  readonly #cut = new AbortController()
+  readonly #abort = new AbortController()
   readonly #writesEnded: Promise<void>
   #endWrites: () => void = () => {}
   #isBegun = false
-  /** Whether B2 has it for sure: from then on it removes the file itself. */
+  /** Whether B2 certainly has it: from then on the promotion itself removes the file. */
   #isSettled = false
-  /** Whether the file was here when the claim was had: only then may B2 have got anything from here. */
+  /** Whether the file was here after it was claimed: only then may B2 have anything from this promotion. */
   #wasHere = false
-  /** Of the file; 0 until it is known. */
+  /** Bytes of the file; 0 until known. */
   size = 0
-  /** Of its upload; undefined until it is known, or where nobody knows it any more. */
+  /** Its upload; undefined until known, or if the receipt does not name it. */
   context: UploadContext | undefined
 
   constructor (stores: PromotionStores, options: PromotedFileOptions) {
@@ -58,24 +58,24 @@ export class PromotedFile {
 
   get isStopped (): boolean { return this.#stop.signal.aborted }
 
-  /** Ends it at the next safe point: a write that may store the object at any moment is waited for. */
+  /** Stops at the next safe point: a write that may store the object at any moment is waited for. */
   stop (): void {
     this.#stop.abort()
   }
 
-  /** Ends it now, wherever it is. */
-  cut (): void {
+  /** Stops at once, at any point. */
+  abort (): void {
     this.#stop.abort()
-    this.#cut.abort()
+    this.#abort.abort()
   }
 
-  /** Ends it at the next safe point, and resolves when it can't write to B2 any more; it may still wait for the host's callback. */
-  async release (): Promise<void> {
+  /** Stops at the next safe point, and resolves when nothing more is written to B2. It may still wait for the host's callback. */
+  async stopWriting (): Promise<void> {
     this.stop()
     if (this.#isBegun) await this.#writesEnded
   }
 
-  /** Whether it is (still) here; then its size is known. @throws {LocalStoreError} */
+  /** Whether it is (still) here; if so, its size is known then. @throws {LocalStoreError} */
   async exists (): Promise<boolean> {
     const found = await this.#stores.local.find(this.key)
     this.size = found?.receipt.track.size_bytes ?? 0
@@ -97,10 +97,10 @@ export class PromotedFile {
         leave = await this.#options.enter(this.#stop.signal)
         this.#stop.signal.throwIfAborted()
         this.#isBegun = true
-        if (!claim.isKnown) stopWatching = this.#endWithFile()
+        if (!claim.isKnown) stopWatching = this.#stopWithFile()
         return await this.#promote()
       } catch (error) {
-        // Then that is why, or makes no difference.
+        // If the file is gone, that is the reason, or the error does not matter.
         if (await this.#isGone()) return { kind: 'gone' }
         if (!(error instanceof DamagedFile)) throw error
         await local.setAside(this.key, error.message)
@@ -118,16 +118,16 @@ export class PromotedFile {
   }
 
   /**
-   * Ends it soon after the file is gone. Without a claim that others know nobody who deletes it waits for this; the deletion is remembered
-   * for a time instead.
+   * Stops soon after the file is gone. Other processes can't see that it is being promoted, so a deletion does not wait for this; it
+   * is remembered for a time instead.
    */
-  #endWithFile (): () => void {
+  #stopWithFile (): () => void {
     let isLooking = false
     const timer = setInterval(() => {
       if (isLooking) return
       isLooking = true
       this.#stores.local.find(this.key)
-        .then(found => { if (found === undefined && !this.#isSettled) this.cut() }, () => {}) // what can't be told now is told later
+        .then(found => { if (found === undefined && !this.#isSettled) this.abort() }, () => {}) // after a failure the next check tells
         .finally(() => { isLooking = false })
     }, LOOK_INTERVAL_MS)
     return () => clearInterval(timer)
@@ -146,7 +146,7 @@ export class PromotedFile {
       await local.takeUp(this.key)
     }
     if (!breaker.canAcquire(true)) throw new CircuitOpen()
-    // B2 may stand still with its completion, and carry that out later: over what is promoted now, and without a receipt.
+    // B2 may carry out its completion late: over what is promoted now, and without a receipt.
     if (await b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)
     return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
@@ -161,7 +161,7 @@ export class PromotedFile {
       const file = await local.openFile(this.key)
       if (file === undefined) return { kind: 'gone' }
       if (!await upload.store(file)) mayHaveDoubles = true
-      if (!isSame(await b2.head(this.key, this.#cut.signal), track)) throw new Unverified()
+      if (!isSame(await b2.head(this.key, this.#abort.signal), track)) throw new Unverified()
     } else if (needsCompanion(objectMetadata(track)) && await b2.track(this.key, this.#stop.signal) === undefined) {
       await upload.storeReceipt()
     }
@@ -175,11 +175,11 @@ export class PromotedFile {
   async #storeReceipt (track: Track): Promise<PromotionOutcome> {
     const { b2, local } = this.#stores
     const head = await b2.head(this.key, this.#stop.signal)
-    if (head === undefined) await b2.track(this.key, this.#stop.signal) // which tells a missing bucket from a missing object
+    if (head === undefined) await b2.track(this.key, this.#stop.signal) // this tells a missing bucket from a missing object
     if (head === undefined) throw new Unverified('B2 does not have the object that this receipt was kept for')
     if (head.size !== track.size_bytes) throw new DamagedFile(`The object in B2 has ${head.size} bytes, its receipt says ${track.size_bytes}`)
     await this.#upload(track).storeReceipt()
-    // It is here because a request that was to store it failed. That one may have been carried out all the same.
+    // The receipt is here because storing it in B2 failed, though B2 may have stored it.
     if (!await this.#settle(true)) return { kind: 'gone' }
     await local.remove(this.key)
     return { kind: 'promoted' }
@@ -190,12 +190,12 @@ export class PromotedFile {
       track,
       context: this.context,
       stop: this.#stop.signal,
-      cut: this.#cut.signal,
+      abort: this.#abort.signal,
       onBytes: this.#options.onBytes,
     })
   }
 
-  /** Makes sure that nobody removes the object from now on. False where the file is gone. */
+  /** Makes sure that no clean-up removes the object from now on. False if the file is gone. */
   async #settle (mayHaveDoubles: boolean): Promise<boolean> {
     const isGone = await this.#isGone()
     if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
@@ -205,9 +205,8 @@ export class PromotedFile {
   }
 
   /**
-   * Whether the file is here no more. Whoever deleted it sees to it that B2 has nothing of it once this is over. But another
-   * owner of the claim may have promoted it (see `LocalStore.claim`), and nothing tells which of the two it was: so what is
-   * in B2 stays, and only once.
+   * Whether the file is gone. Either it was deleted: then the deletion removes it from B2 after this. Or another owner of the claim
+   * has promoted it (see `LocalStore.claim`). Nothing tells the two apart, so the newest version in B2 stays.
    */
   async #isGone (): Promise<boolean> {
     const { b2, local } = this.#stores
@@ -216,12 +215,12 @@ export class PromotedFile {
     return true
   }
 
-  /** Whatever the host does with it, and however long: the file stays here until then. */
+  /** However long the host takes: the file stays here until its callback has resolved. */
   async #tellHost (receipt: Receipt): Promise<void> {
     const { onPromoted } = this.#options
     if (onPromoted === undefined) return
     try {
-      await untilAborted(onPromoted(receipt), this.#cut.signal)
+      await untilAborted(onPromoted(receipt), this.#abort.signal)
     } catch (cause) {
       throw new HookFailed(cause)
     }

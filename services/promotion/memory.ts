@@ -2,12 +2,12 @@ import type { MemoryAccount, MemoryLease } from '../memory/account.ts'
 import { Places } from '../tasks/places.ts'
 import { untilAborted } from '../tasks/until-aborted.ts'
 
-/** Part of the budget that promotions may hold together, if there is more than one. */
+/** Share of the budget that all promotions may hold together, if there is more than one. */
 const SHARE = 1 / 4
 
 /**
- * Pays for the buffers of promotions, so that live uploads come first: of all promotions no more than one waits in the
- * account's queue, and together they hold no more than their share.
+ * Takes the memory for promotions' buffers, so that live uploads come first: at most one promotion waits in the account's queue,
+ * and together they hold no more than their share.
  */
 export class PromotionMemory {
   readonly #account: MemoryAccount
@@ -21,7 +21,7 @@ export class PromotionMemory {
     this.#limit = account.budgetBytes * SHARE
   }
 
-  /** Waits for the bytes, and gives what pays them back. @throws the reason of `signal` */
+  /** Waits for the bytes. Returns the function that gives them back. @throws the reason of `signal` */
   async take (bytes: number, signal: AbortSignal): Promise<() => void> {
     const leave = await this.#turn.enter(signal)
     try {
@@ -35,7 +35,7 @@ export class PromotionMemory {
   }
 
   async #takeNow (bytes: number, signal: AbortSignal): Promise<() => void> {
-    // No client is at its other end: it waits for those that have one, and is never ended for being slow.
+    // No client waits for it: it comes after those that have one, and is never aborted for being slow.
     const lease = this.#account.open({ need: bytes, isBackground: true, rate: () => undefined, end: () => {} })
     try {
       await taken(lease, bytes, signal)

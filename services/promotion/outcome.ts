@@ -8,17 +8,17 @@ import type { LocalErrorCode } from '../local/errors.ts'
 /** How the promotion of one file ended. */
 export type PromotionOutcome =
   | { readonly kind: 'promoted' }
-  /** It was removed meanwhile, or another process has promoted it. */
+  /** It was deleted meanwhile, or another process has promoted it. */
   | { readonly kind: 'gone' }
-  /** It is for a later pass. */
+  /** It is left to a later pass. */
   | { readonly kind: 'skipped', readonly detail: string }
-  /** Another process has it. */
+  /** Another process is promoting it. */
   | { readonly kind: 'elsewhere' }
-  /** It was ended from outside, and can go on later. */
+  /** It was stopped, and can continue later. */
   | { readonly kind: 'stopped' }
-  /** The circuit is open: none can be promoted now. */
+  /** The circuit is open: no file can be promoted now. */
   | { readonly kind: 'blocked' }
-  /** No pass tries it any more; with a code where that was found out just now. */
+  /** No pass tries it any more. It has a code if this pass set it aside. */
   | { readonly kind: 'set_aside', readonly detail: string, readonly error_code?: PromotionErrorCode, readonly more?: object }
   | PromotionFailed
 
@@ -26,7 +26,7 @@ export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed'
 
 export interface PromotionFailed {
   readonly kind: 'failed'
-  /** Whose failure it is: B2's ends the pass, the file's own is counted, the host's, and that of a disk that hangs, is tried again in each pass. */
+  /** Whose failure it is. B2's ends the pass, the file's own is counted; after the host's, or that of a disk that hangs, each pass tries again. */
   readonly fault: 'b2' | 'file' | 'host' | 'disk'
   readonly error_code: PromotionErrorCode
   /** One sentence of ours. */
@@ -38,10 +38,10 @@ export interface PromotionFailed {
 /** The circuit is open. */
 export class CircuitOpen extends Error {}
 
-/** What is here is not what was acknowledged: promoting it would make the damage look right. */
+/** The file is not what was acknowledged to the client: promoting it would hide the damage. */
 export class DamagedFile extends Error {}
 
-/** B2 acknowledged the file, and shows another one, or none: perhaps not yet. */
+/** B2 acknowledged the file, but shows another one, or none, perhaps not yet. */
 export class Unverified extends Error {
   constructor (message = 'B2 took the file, but does not show it with the right size and sha256') {
     super(message)
@@ -65,7 +65,7 @@ export class WriteFailed extends Error {
   }
 }
 
-/** What an error of a promotion comes to. */
+/** The outcome of a promotion that ended with this error. */
 export function outcomeOf (error: unknown): PromotionOutcome {
   if (error instanceof CircuitOpen) return { kind: 'blocked' }
   if (error instanceof DamagedFile) return { kind: 'set_aside', detail: error.message, error_code: 'checksum_mismatch' }

@@ -6,17 +6,17 @@ import type { OpenFile } from '../local/store.ts'
 import type { PromotionMemory } from './memory.ts'
 
 export interface PromotionPartsOptions {
-  /** The one that reads it closes it. */
+  /** Closed by {@link PromotionParts}. */
   readonly file: OpenFile
-  /** Most bytes of a part. */
+  /** Largest part, bytes. */
   readonly partBytes: number
   readonly memory: PromotionMemory
   readonly pool: BufferPool
-  /** Ends the waiting for memory. */
+  /** Aborts the waiting for memory. */
   readonly signal: AbortSignal
 }
 
-/** Reads a local file part by part into one buffer, which the account of all uploads pays for, and hashes what it reads. */
+/** Reads a local file part by part into one buffer, whose memory the account of all uploads grants, and hashes what it reads. */
 export class PromotionParts {
   readonly #payBack: () => void
   readonly #pool: BufferPool
@@ -50,7 +50,7 @@ export class PromotionParts {
 
   get bytesRead (): number { return this.#bytesRead }
 
-  /** The next part, shorter than `length` only at the end of the file. It is overwritten by the next one. @throws what the file system threw */
+  /** The next part, shorter than `length` only at the end of the file. The next call overwrites it. @throws what the file system threw */
   async next (length: number): Promise<Uint8Array> {
     let filled = 0
     while (filled < length) {
@@ -69,19 +69,19 @@ export class PromotionParts {
     return this.#buffer.subarray(0, filled)
   }
 
-  /** The sha256 (hex) of all that was read; to be asked for once, at the end. */
+  /** The sha256 (hex) of all that was read. Call it once, at the end. */
   digest (): string {
     return this.#hash.digest('hex')
   }
 
-  /** Somebody may still read the buffer (a socket, say): the next part gets another one. */
+  /** Gives the next part another buffer, as a socket, say, may still read this one. */
   dropBuffer (): void {
     const size = this.#buffer.byteLength
     this.#pool.takeBack(this.#buffer, false)
     this.#buffer = this.#pool.lend(size)
   }
 
-  /** `reuse` says that nobody reads the buffer any more. */
+  /** @param reuse whether nothing reads the buffer any more */
   close (reuse: boolean): void {
     this.#stream.on('error', () => {}).destroy()
     this.#pool.takeBack(this.#buffer, reuse)

@@ -6,34 +6,32 @@ import { Places } from '../tasks/places.ts'
 import { outcomeOf } from './outcome.ts'
 import type { PromotionFailed, PromotionOutcome } from './outcome.ts'
 import type { PromotionQueue } from './queue.ts'
-import { NOTHING_DONE } from './report.ts'
-import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
+import { logOutcome, NOTHING_DONE, progressOf } from './report.ts'
+import type { PassOutcome, PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
 import type { PromotionStores } from './upload.ts'
 import type { Receipt } from '../track.ts'
 
-/** What a pass works with. */
+/** What a pass needs. */
 export interface PassTools {
   readonly stores: PromotionStores
   readonly queue: PromotionQueue
   readonly log: Log
   readonly observer: Observer | undefined
-  /** Called with the new receipt before the local file goes. */
+  /** Called with the new receipt before the local file is removed. */
   readonly onPromoted: ((receipt: Receipt) => unknown) | undefined
   /** Files at once. */
   readonly concurrency: number
 }
 
-type Outcome = PromotionOutcome | { readonly kind: 'pending' }
-
-/** Files of other processes that are remembered, to see at the end of the pass what became of them; more are left to these. */
+/** Files of other processes that are remembered, to check them again at the end of the pass; more are left to those processes. */
 const MOST_ELSEWHERE = 10_000
 
-/** Claims of other processes that are watched at once: that takes seconds, and costs nothing. */
+/** Claims of other processes that are watched at once: each takes seconds, but next to no work. */
 const WATCHED_AT_ONCE = 32
 
 /**
- * Takes files to B2, a few at once. Those that other processes have claimed are passed over, and looked at again at the
- * end: their owner may have died.
+ * Promotes files, a few at once. Files that other processes have claimed are passed over, and checked again at the end: their
+ * owner may have died.
  */
 export class PromotionPass {
   readonly #tools: PassTools
@@ -43,14 +41,14 @@ export class PromotionPass {
   readonly #underWay = new Set<PromotedFile>()
   readonly #elsewhere: PendingFile[] = []
   readonly #stop = new AbortController()
-  readonly #cut = new AbortController()
-  /** No other file is begun. */
+  readonly #abort = new AbortController()
+  /** Whether no other file begins. */
   #isEnded = false
-  /** Whether another process is at work on the directory: then files vanish. */
+  /** Whether another process promotes files of this directory: then files vanish. */
   #hasCompany = false
   #done = 0
   #total = 0
-  /** Ends when the file that tries B2 while the circuit is not closed has ended, or the circuit is closed. */
+  /** The file that tries B2 while the circuit is not closed; the others wait for its end, or until the circuit closes. */
   #probe: { readonly ended: Promise<void>, end (): void } | undefined
 
   constructor (tools: PassTools, options: PromoteOptions) {
@@ -59,31 +57,31 @@ export class PromotionPass {
     this.#places = new Places(tools.concurrency)
   }
 
-  /** Ends it at the next safe point. */
+  /** Stops at the next safe point. */
   stop (): void {
     this.#isEnded = true
     this.#stop.abort()
     for (const file of this.#underWay) file.stop()
   }
 
-  /** Ends it now. */
-  cut (): void {
+  /** Stops at once. */
+  abort (): void {
     this.stop()
-    this.#cut.abort()
-    for (const file of this.#underWay) file.cut()
+    this.#abort.abort()
+    for (const file of this.#underWay) file.abort()
   }
 
-  /** The circuit is closed. */
-  goOn (): void {
+  /** Lets all files go on, as the circuit has closed. */
+  resume (): void {
     this.#probe?.end()
   }
 
-  /** Ends what is under way with `key`; resolves when that can't write to B2 any more. */
-  async release (key: string): Promise<void> {
-    for (const file of this.#underWay) if (file.key === key) await file.release()
+  /** Stops the promotion of `key`; resolves when it writes nothing more to B2. */
+  async stopWriting (key: string): Promise<void> {
+    for (const file of this.#underWay) if (file.key === key) await file.stopWriting()
   }
 
-  /** The report says all but how many are pending. @throws {LocalStoreError} */
+  /** Reports all but how many are pending. @throws {LocalStoreError} */
   async run (): Promise<PromotionReport> {
     const { signal, dryRun = false } = this.#options
     const { queue, stores: { local } } = this.#tools
@@ -96,8 +94,8 @@ export class PromotionPass {
       await this.#work(concurrency, async () => (await files.next()).value ?? undefined, false)
       await files.return(undefined)
       await this.#work(Math.max(concurrency, WATCHED_AT_ONCE), async () => this.#elsewhere.shift(), true)
-      // What others have done is known only by looking.
-      if (this.#hasCompany || (this.#total === 0 && this.#stop.signal.aborted)) await local.count(this.#cut.signal).catch(error => { if (!this.#cut.signal.aborted) throw error })
+      // Only a count tells what other processes have done.
+      if (this.#hasCompany || (this.#total === 0 && this.#stop.signal.aborted)) await local.count(this.#abort.signal).catch(error => { if (!this.#abort.signal.aborted) throw error })
       return this.#report
     } finally {
       signal?.removeEventListener('abort', stop)
@@ -139,11 +137,11 @@ export class PromotionPass {
 
   async #take ({ key, setAside }: PendingFile, waitsForOwner: boolean): Promise<void> {
     const { onProgress, retrySetAside = false } = this.#options
-    const { stores, onPromoted, log } = this.#tools
+    const { stores, onPromoted, log, observer } = this.#tools
     if (this.#total === 0) this.#total = stores.local.waiting().files
     let bytes = 0
     const tell = (progress: Partial<PromotionProgress>): void => {
-      // Others may have come meanwhile.
+      // New files may have come meanwhile.
       this.#total = Math.max(this.#total, this.#done)
       onProgress?.({ total: this.#total, done: this.#done, key, bytes, size_bytes: file.size, ...progress })
     }
@@ -167,23 +165,23 @@ export class PromotionPass {
       return
     }
     if (outcome.kind === 'blocked' || (outcome.kind === 'failed' && outcome.fault === 'b2')) this.#isEnded = true
-    // Stopped: by whoever removes this file, or the pass is stopped, too.
+    // Stopped: the file is being deleted, or the whole pass stops.
     if (outcome.kind === 'blocked' || outcome.kind === 'stopped') return
     if (outcome.kind === 'promoted') bytes = file.size
     this.#count(file, outcome)
-    this.#tell(file, outcome, Math.round(performance.now() - started))
+    logOutcome(file, outcome, Math.round(performance.now() - started), log, observer)
     this.#done++
     tell(progressOf(outcome))
   }
 
-  async #try (file: PromotedFile, setAside: string | undefined): Promise<Outcome> {
+  async #try (file: PromotedFile, setAside: string | undefined): Promise<PassOutcome> {
     const { dryRun = false, retrySetAside = false } = this.#options
     const { queue, stores: { local } } = this.#tools
     if (setAside !== undefined && !retrySetAside) return { kind: 'set_aside', detail: setAside }
     if (dryRun) return await file.exists().then(exists => ({ kind: exists ? 'pending' : 'gone' }), outcomeOf)
     if (retrySetAside) queue.forgive(file.key)
     if (queue.isLeftOut(file.key)) return { kind: 'skipped', detail: 'It failed lately' }
-    // A claim of each file that is gone would cost ten times as much.
+    // Claiming each file that is gone would take ten times as long.
     if (this.#hasCompany && !await local.has(file.key).catch(() => true)) return { kind: 'gone' }
     this.#underWay.add(file)
     const outcome = await file.run()
@@ -196,8 +194,8 @@ export class PromotionPass {
   async #failed (key: string, outcome: PromotionFailed): Promise<PromotionOutcome> {
     const { queue, stores } = this.#tools
     const { fault, error_code, detail, more = {} } = outcome
-    if (fault === 'b2') queue.failedByB2(key)
-    if (fault !== 'file' || !queue.failed(key)) return outcome
+    if (fault === 'b2') queue.moveToEnd(key)
+    if (fault !== 'file' || !queue.countFailure(key)) return outcome
     try {
       await stores.local.setAside(key, detail)
       return { kind: 'set_aside', error_code, detail, more }
@@ -206,45 +204,13 @@ export class PromotionPass {
     }
   }
 
-  #count ({ key, size }: PromotedFile, { kind }: Outcome): void {
+  #count ({ key, size }: PromotedFile, { kind }: PassOutcome): void {
     const report = this.#report
     if (kind === 'promoted' || kind === 'failed' || kind === 'set_aside' || kind === 'skipped') report[kind]++
     if (kind === 'promoted' || kind === 'pending') report.bytes += size
-    if (kind === 'gone') this.#tools.stores.local.gone(key)
+    if (kind === 'gone') this.#tools.stores.local.markGone(key)
     if (kind !== 'elsewhere') return
     report.skipped++
     report.elsewhere++
-  }
-
-  #tell ({ key, size, context }: PromotedFile, outcome: Outcome, duration: number): void {
-    const { observer } = this.#tools
-    const log = context?.log ?? this.#tools.log
-    const line = { key, duration_ms: duration, size_bytes: size }
-    if (outcome.kind === 'promoted') {
-      log.info({ event: 'promotion.done', ...line }, 'a file that had fallen back to local storage is in B2')
-      observer?.promotionEnded('promoted')
-    } else if (outcome.kind === 'failed') {
-      const { fault, error_code, detail, more } = outcome
-      if (fault === 'host') log.error({ event: 'hook.failed', hook: 'onPromoted', key, ...more }, 'the host\'s onPromoted failed; it is called again')
-      log.warn({ event: 'promotion.failed', ...line, error_code, detail, ...(fault === 'host' ? {} : more) }, 'a file stays in local storage for now')
-      observer?.promotionEnded('failed')
-    } else if (outcome.kind === 'set_aside' && outcome.error_code !== undefined) {
-      const { error_code, detail, more } = outcome
-      log.error({ event: 'promotion.failed', set_aside: true, ...line, error_code, detail, ...more },
-        'a file stays in local storage until somebody has looked at it: it is not tried again by itself')
-      observer?.promotionEnded('set_aside')
-    }
-  }
-}
-
-function progressOf (outcome: Outcome): Pick<PromotionProgress, 'outcome' | 'error_code' | 'detail'> {
-  switch (outcome.kind) {
-    case 'failed': return { outcome: 'failed', error_code: outcome.error_code, detail: outcome.detail }
-    case 'set_aside': return { outcome: 'set_aside', detail: outcome.detail, ...(outcome.error_code === undefined ? {} : { error_code: outcome.error_code }) }
-    case 'skipped': return { outcome: 'skipped', detail: outcome.detail }
-    case 'promoted': return { outcome: 'promoted' }
-    case 'pending': return { outcome: 'pending' }
-    case 'elsewhere': return { outcome: 'skipped', detail: 'Another process has it' }
-    default: return { outcome: 'gone' }
   }
 }

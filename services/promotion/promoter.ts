@@ -20,18 +20,18 @@ export interface PromoterOptions {
   readonly b2: B2Store | undefined
   readonly local: LocalStore
   readonly breaker: CircuitBreaker
-  /** Pays for the buffers that promotions read into. */
+  /** Grants the memory for promotions' buffers. */
   readonly account: MemoryAccount
   readonly pool: BufferPool
   readonly log: Log
   readonly observer?: Observer | undefined
-  /** Milliseconds of pause between two passes. 0: nothing is promoted but by a call; B2 is still cleaned up each minute. */
+  /** Milliseconds between two passes. 0: only calls promote; B2 is still cleaned up each minute. */
   readonly intervalMs: number
   /** Files that are promoted at once. */
   readonly concurrency: number
-  /** Failures in a row, for reasons of its own, after which a file is set aside. Default 5. */
+  /** Failures in a row after which a file is set aside; B2's don't count. Default 5. */
   readonly maxFailures?: number
-  /** Called with the new receipt once B2 has the file for sure; the local file goes only after it resolved. */
+  /** Called with the new receipt once B2 certainly has the file; the local file is removed only after it has resolved. */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
   /** Rejects if the directory's files must not go to this bucket: then there is no pass. */
   readonly beforePass?: (() => Promise<unknown>) | undefined
@@ -40,26 +40,27 @@ export interface PromoterOptions {
 /** Moves files that fell back to local storage to B2, oldest first, a few at a time. */
 export interface Promoter {
   /**
-   * One pass over all files. Passes don't overlap: a call during one gets a pass that begins after it. Once closed it does
+   * One pass over all files. Passes don't overlap: a call during one gets a pass that begins after it. After `close` it does
    * nothing.
-   * @throws {LocalStoreError} where the directory can't be read; {WrongBucketError} if it belongs to another bucket
+   * @throws {LocalStoreError} if the directory can't be read; {WrongBucketError} if it belongs to another bucket
    */
   promote (options?: PromoteOptions): Promise<PromotionReport>
-  /** Begins to work by itself. */
+  /** Begins to promote in the background. */
   start (): void
-  /** Begins a pass soon, unless promotion is off: B2 is well again. */
+  /** Begins a pass soon, as B2 has recovered, unless promotion is off. */
   wake (): void
   /**
-   * Ends a promotion of this key that is under way in this process, and resolves when it can't write to B2 any more. To be called once the local file is removed: then no other promotion can begin.
+   * Stops a promotion of this key in this process, and resolves when it writes nothing more to B2. Call it once the local file is
+   * removed: then no other promotion can begin.
    */
-  release (key: string): Promise<void>
+  stopWriting (key: string): Promise<void>
   /** What is to be promoted, files set aside included; nothing in local-only mode. */
   readonly waiting: Waiting
-  /** Stops at a safe point, after `graceMs` anywhere; what was under way begins again at the next start. Default 0. */
+  /** Stops at a safe point, or after `graceMs` at any point. What was under way begins again at the next start. Default 0. */
   close (graceMs?: number): Promise<void>
 }
 
-/** How often B2 is cleaned up where promotion is off. */
+/** How often B2 is cleaned up if promotion is off. */
 const CLEANUP_INTERVAL_MS = 60_000
 
 const NOTHING_WAITS: Waiting = { files: 0, bytes: 0, oldest: undefined, isCounted: true }
@@ -68,7 +69,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   const { b2, local, log, observer, intervalMs, concurrency, maxFailures = 5, onPromoted, beforePass } = options
   const queue = new PromotionQueue(maxFailures)
   const memory = new PromotionMemory(options.account)
-  /** What runs of its own accord; none of them rejects. */
+  /** Background work; none of it rejects. */
   const background = new Set<Promise<void>>()
   /** Passes and counts don't overlap: a file that is promoted during a count would be pending after it. */
   const inTurn = oneAtATime()
@@ -106,7 +107,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   }
 
   function wake (): void {
-    current?.goOn()
+    current?.resume()
     if (intervalMs === 0 || b2 === undefined || isWoken || closing.signal.aborted) return
     isWoken = true
     inBackground(() => inTurn(async () => { isWoken = false }).then(() => promote()))
@@ -135,8 +136,8 @@ export function createPromoter (options: PromoterOptions): Promoter {
       schedule(b2)
     },
 
-    async release (key) {
-      await current?.release(key)
+    async stopWriting (key) {
+      await current?.stopWriting(key)
     },
 
     get waiting () { return b2 === undefined ? NOTHING_WAITS : local.waiting() },
@@ -145,10 +146,10 @@ export function createPromoter (options: PromoterOptions): Promoter {
       closing.abort()
       clearTimeout(timer)
       current?.stop()
-      const cut = setTimeout(() => current?.cut(), graceMs)
+      const abortTimer = setTimeout(() => current?.abort(), graceMs)
       await inTurn(async () => {})
       await Promise.all(background)
-      clearTimeout(cut)
+      clearTimeout(abortTimer)
     },
   }
 }

@@ -6,12 +6,12 @@ interface Failures {
   readonly nextPass: number
 }
 
-/** Should ever more fail, the first ones are tried sooner than they need be. */
+/** If ever more files fail, the first ones are tried sooner than necessary. */
 const MOST_REMEMBERED = 10_000
 
 /**
- * In which order a pass takes files, and which it leaves out: one that fails must hold up no other. What B2 failed goes
- * to the end of the next passes; what fails for reasons of its own is left out of one pass, then two, then four and so on.
+ * The order in which a pass takes files, and which it leaves out: a file that fails must not hold up others. If B2 failed, the
+ * file goes to the end of the next passes. A file that fails for other reasons is left out of one pass, then two, then four and so on.
  */
 export class PromotionQueue {
   readonly #maxFailures: number
@@ -23,7 +23,7 @@ export class PromotionQueue {
     this.#maxFailures = maxFailures
   }
 
-  /** Begins a pass: gives its files (which come oldest first) in the order in which to take them. */
+  /** Begins a pass: yields its files (which come oldest first) in the order in which to take them. */
   async * begin (files: AsyncIterable<PendingFile>): AsyncGenerator<PendingFile> {
     this.#pass++
     const last: PendingFile[] = []
@@ -37,26 +37,26 @@ export class PromotionQueue {
     yield * last
   }
 
-  /** True where the file failed lately and this pass leaves it out. */
+  /** Whether this pass leaves the file out, as it failed lately. */
   isLeftOut (key: string): boolean {
     return this.#pass < (this.#failures.get(key)?.nextPass ?? 0)
   }
 
-  /** B2 failed the file, though perhaps not because of it. */
-  failedByB2 (key: string): void {
+  /** Lets the next passes take the file last: B2 failed it, perhaps not because of the file. */
+  moveToEnd (key: string): void {
     this.#last.add(key)
     if (this.#last.size > MOST_REMEMBERED) this.#last.delete(this.#last.values().next().value!)
   }
 
-  /** The file failed for a reason of its own. True where that was once too often. */
-  failed (key: string): boolean {
+  /** Counts a failure of the file itself. @returns whether it was one too many */
+  countFailure (key: string): boolean {
     const count = (this.#failures.get(key)?.count ?? 0) + 1
     this.#failures.set(key, { count, nextPass: this.#pass + 1 + 2 ** (count - 1) })
     if (this.#failures.size > MOST_REMEMBERED) this.#failures.delete(this.#failures.keys().next().value!)
     return count >= this.#maxFailures
   }
 
-  /** Nothing is held against the file any more. */
+  /** Forgets the file's failures. */
   forgive (key: string): void {
     this.#failures.delete(key)
     this.#last.delete(key)

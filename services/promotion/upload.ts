@@ -9,7 +9,7 @@ import type { PromotionMemory } from './memory.ts'
 import { PromotionParts } from './parts.ts'
 import type { Track } from '../track.ts'
 
-/** What files are promoted with. */
+/** What a promotion needs. */
 export interface PromotionStores {
   readonly b2: B2Store
   readonly local: LocalStore
@@ -20,17 +20,17 @@ export interface PromotionStores {
 
 export interface PromotionUploadOptions {
   readonly track: Track
-  /** Of the file's upload, for what is logged. */
+  /** The file's upload, for the log. */
   readonly context: UploadContext | undefined
-  /** Ends it at the next safe point: what may store the object at any moment is waited for. */
+  /** Stops it at the next safe point: a request that may store the object at any moment is waited for. */
   readonly stop: AbortSignal
-  /** Ends it now; `stop` has fired, too. */
-  readonly cut: AbortSignal
-  /** Called with the bytes that B2 has so far. */
+  /** Stops it at once; `stop` has fired before. */
+  readonly abort: AbortSignal
+  /** Called with the number of bytes that B2 has so far. */
   onBytes (bytes: number): void
 }
 
-/** Takes a local file to B2, from one part-sized buffer, and makes sure that it is the file that was acknowledged. */
+/** Sends a local file to B2, through one buffer of a part's size, and makes sure that it is the file that was acknowledged. */
 export class PromotionUpload {
   readonly #stores: PromotionStores
   readonly #options: PromotionUploadOptions
@@ -43,7 +43,7 @@ export class PromotionUpload {
     this.#object = { key, contentType, metadata: objectMetadata(options.track), ...(context === undefined ? {} : { context }) }
   }
 
-  /** Stores the file, which it closes, with its receipt. False where B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
+  /** Stores the file with its receipt, and closes it. False if B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
   async store (file: OpenFile): Promise<boolean> {
     const { b2, memory, pool } = this.#stores
     const { track, stop } = this.#options
@@ -69,17 +69,17 @@ export class PromotionUpload {
 
   async #putWhole (parts: PromotionParts): Promise<boolean> {
     const { b2 } = this.#stores
-    const { track, cut } = this.#options
+    const { track, abort } = this.#options
     const bytes = await parts.next(track.size_bytes)
     this.#assertWhole(parts)
     return await this.#write(async permit => {
       await this.#putReceiptWhereNeeded(permit)
-      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: cut, isPatient: true }))
+      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: abort, isPatient: true }))
     })
   }
 
   async #putParts (parts: PromotionParts): Promise<boolean> {
-    // Read before the circuit is asked: a slow disk must not keep others from B2.
+    // Read before the circuit gives a permit: a slow disk must not keep others from B2.
     const first = await parts.next(this.#stores.b2.partBytes)
     return await this.#write(async permit => {
       let onStored: (isFirst: boolean) => void = () => {}
@@ -93,7 +93,7 @@ export class PromotionUpload {
         },
       })
       upload.failed.addEventListener('abort', () => onStored(true))
-      this.#options.cut.addEventListener('abort', () => upload.abort())
+      this.#options.abort.addEventListener('abort', () => upload.abort())
       try {
         await this.#feed(first, parts, upload, permit, () => new Promise(resolve => { onStored = resolve }))
       } catch (error) {
@@ -105,7 +105,7 @@ export class PromotionUpload {
     })
   }
 
-  /** Gives B2 all parts, each when it has the one before: live uploads come first. Returns early where B2 failed. */
+  /** Sends all parts, each once B2 has the one before: live uploads come first. Returns early if B2 failed. */
   async #feed (first: Uint8Array, parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
     const { track, stop, onBytes } = this.#options
     const { partBytes } = this.#stores.b2
@@ -119,7 +119,7 @@ export class PromotionUpload {
       }
       const stored = nextStored()
       await upload.push(bytes, isLast)
-      // It may have failed while the file was read: nobody acknowledges this part then.
+      // If it failed while the file was read, no answer to this part will come.
       if (isLast || upload.failed.aborted) return
       if (!await stored) parts.dropBuffer()
       onBytes(parts.bytesRead)
@@ -140,11 +140,11 @@ export class PromotionUpload {
   }
 
   async #putReceipt (permit: Permit): Promise<boolean> {
-    const { track, cut, context } = this.#options
-    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: cut, isPatient: true, ...(context === undefined ? {} : { context }) }))
+    const { track, abort, context } = this.#options
+    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: abort, isPatient: true, ...(context === undefined ? {} : { context }) }))
   }
 
-  /** Writes with the circuit's leave; what comes of it is a verdict on B2, unless it was ended from here. */
+  /** Writes with a permit; the outcome is a verdict on B2, unless the promotion was stopped. */
   async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
     this.#options.stop.throwIfAborted()
     const permit = this.#stores.breaker.tryAcquire(true, this.#options.context?.log)
@@ -163,7 +163,7 @@ export class PromotionUpload {
       permit.acknowledge()
       return result.firstTry
     }
-    this.#options.cut.throwIfAborted()
+    this.#options.abort.throwIfAborted()
     permit.fail(result)
     throw new WriteFailed(result)
   }

@@ -5,12 +5,12 @@ t.test('a file is removed here first, then its promotion, then from B2', async t
   const { files, asked } = setStores({ local: { find: async () => HERE } })
   await files.remove(NAME, 'me')
   t.same(asked, [
-    ['local.find', KEY], ['local.removeFile', KEY], ['b2.mayReturn', KEY], ['local.remove', KEY], ['promoter.release', KEY],
+    ['local.find', KEY], ['local.removeFile', KEY], ['b2.mayReturn', KEY], ['local.remove', KEY], ['promoter.stopWriting', KEY],
     ['local.isClaimedElsewhere', KEY], ['b2.remove', KEY],
   ])
   const alone = setStores({ b2: false })
   await alone.files.remove(NAME)
-  t.same(alone.calls(), ['local.find', 'local.removeFile', 'local.remove', 'promoter.release'])
+  t.same(alone.calls(), ['local.find', 'local.removeFile', 'local.remove', 'promoter.stopWriting'])
 })
 
 t.test('where another process may bring it to B2 just now, that is written down before', async t => {
@@ -25,12 +25,12 @@ t.test('where another process may do so without a claim, that is written down be
   for (const unclaimed of [{ local: { removeFile: async () => true } }, { b2: { mayReturn: () => true } }]) {
     const { files, asked } = setStores(unclaimed)
     await files.remove(NAME, 'me')
-    t.same(asked.slice(-4), [['b2.forgetDeleted', KEY, true, 'me'], ['local.remove', KEY], ['promoter.release', KEY], ['b2.remove', KEY]])
+    t.same(asked.slice(-4), [['b2.forgetDeleted', KEY, true, 'me'], ['local.remove', KEY], ['promoter.stopWriting', KEY], ['b2.remove', KEY]])
   }
   let tries = 0
   const full = setStores({ local: { removeFile: async () => true }, b2: { forgetDeleted: async () => ++tries > 1 } })
   await full.files.remove(NAME)
-  t.same(full.calls().slice(-5), ['b2.forgetDeleted', 'local.remove', 'promoter.release', 'b2.forgetDeleted', 'b2.remove'])
+  t.same(full.calls().slice(-5), ['b2.forgetDeleted', 'local.remove', 'promoter.stopWriting', 'b2.forgetDeleted', 'b2.remove'])
   const fuller = setStores({ local: { removeFile: async () => true }, b2: { forgetDeleted: async () => false } })
   await t.rejects(fuller.files.remove(NAME), isError('storage_unavailable'))
   t.notOk(fuller.calls().includes('b2.remove'))

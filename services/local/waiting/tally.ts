@@ -101,7 +101,7 @@ export class Tally {
   }
 
   /** A file of the last count is here no more; whoever removed it may have been another process. */
-  gone (key: string): void {
+  markGone (key: string): void {
     if (!this.#oldest.has(key) && key !== this.#passed) return // or this one, which has counted it
     this.#bytes -= Math.round(this.#bytes / Math.max(1, this.#files)) // until they are measured again
     this.#forget(key)

@@ -75,7 +75,7 @@ t.test('at the end and for a removal nobody waits for another owner', async t =>
   const { add, stage, promoter } = setPromoter()
   const key = add()
   stage.isClaimedElsewhere = true
-  for (const end of [() => promoter.release(key), () => promoter.close(60_000)]) {
+  for (const end of [() => promoter.stopWriting(key), () => promoter.close(60_000)]) {
     const promoting = promoter.promote()
     await settled()
     await end()

@@ -96,9 +96,9 @@ t.test('a promotion under way is ended for who removes the file', async t => {
   stage.claiming = opened
   const promoting = promoter.promote()
   await settled()
-  await promoter.release(newKey())
+  await promoter.stopWriting(newKey())
   files.delete(first)
-  await promoter.release(first)
+  await promoter.stopWriting(first)
   open()
   t.match(await promoting, { promoted: 1, pending: 0 })
   t.same(done, ['search', `claim ${first}`, `claim ${second}`, `remove ${second}`])

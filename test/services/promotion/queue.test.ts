@@ -12,8 +12,8 @@ const keysOf = async (files: AsyncIterable<PendingFile>): Promise<string[]> => (
 t.test('what B2 failed comes last, until it is forgiven or gone', async t => {
   const queue = new PromotionQueue(5)
   t.same(await keysOf(queue.begin(filesOf('a', 'b', 'c', 'd'))), ['a', 'b', 'c', 'd'])
-  queue.failedByB2('a')
-  queue.failedByB2('c')
+  queue.moveToEnd('a')
+  queue.moveToEnd('c')
   t.same(await keysOf(queue.begin(filesOf('a', 'b', 'c', 'd'))), ['b', 'd', 'a', 'c'])
   t.notOk(queue.isLeftOut('a'), 'but it is taken')
   queue.forgive('a')
@@ -31,7 +31,7 @@ t.test('what fails for reasons of its own is left out of one pass, then of two, 
     t.notOk(queue.isLeftOut('b'))
     if (queue.isLeftOut('a')) continue
     failures.push(pass)
-    isGivenUp = queue.failed('a')
+    isGivenUp = queue.countFailure('a')
   }
   t.same(failures, [1, 3, 6, 11, 20])
 })
@@ -40,10 +40,10 @@ t.test('nothing is held against a file that was forgiven, or that was away', asy
   for (const forget of [(queue: PromotionQueue) => { queue.forgive('a') }, async (queue: PromotionQueue) => { await keysOf(queue.begin(filesOf('b'))) }]) {
     const queue = new PromotionQueue(2)
     await keysOf(queue.begin(filesOf('a', 'b')))
-    t.notOk(queue.failed('a'))
+    t.notOk(queue.countFailure('a'))
     await forget(queue)
     await keysOf(queue.begin(filesOf('a', 'b')))
     t.notOk(queue.isLeftOut('a'))
-    t.notOk(queue.failed('a'), 'it is the first time again')
+    t.notOk(queue.countFailure('a'), 'it is the first time again')
   }
 })

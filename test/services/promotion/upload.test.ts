@@ -29,7 +29,7 @@ for (const [name, end] of [
     const file: OpenFile = { size: 3 * PART, stream: () => disk, streamForReader: () => disk, close: async () => {} }
     const { track } = newReceipt(newKey())
     const upload = new PromotionUpload(stores as never, {
-      track: { ...track, size_bytes: file.size }, context: undefined, stop: stop.signal, cut: cut.signal, onBytes () {},
+      track: { ...track, size_bytes: file.size }, context: undefined, stop: stop.signal, abort: cut.signal, onBytes () {},
     } satisfies PromotionUploadOptions)
 
     const stored = t.rejects(upload.store(file))

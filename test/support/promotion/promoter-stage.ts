@@ -44,7 +44,7 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
     async measure () {},
     waiting: (): Waiting => ({ files: files.size, bytes: 0, oldest: undefined, isCounted: true }),
     has: async (key: string) => files.has(key),
-    gone () {},
+    markGone () {},
     async claim (key: string, stop: AbortSignal) {
       done.push(`claim ${key}`)
       if (stage.isClaimedElsewhere) return await once(stop, 'abort').then(() => undefined)

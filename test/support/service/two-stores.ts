@@ -51,7 +51,7 @@ export function setStores ({ b2, local, keyPrefix = 'tracks/' }: { b2?: Partial<
       isClaimedElsewhere: async () => false,
       ...local,
     }),
-    promoter: told('promoter', { release: async () => {} }),
+    promoter: told('promoter', { stopWriting: async () => {} }),
   })
   return { files, asked, calls: () => asked.map(([name]) => name) }
 }
