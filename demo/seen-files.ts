@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import type { Receipt } from '../services/track.ts'
+import type { Receipt } from '../services/receipt.ts'
 import type { Uploads } from '../services/uploads.ts'
 
 interface SeenFile {

@@ -6,7 +6,7 @@ import { Application, Comment, Converter, IntrinsicType, LiteralType, ReferenceT
 import { MarkdownTheme, MarkdownThemeContext } from 'typedoc-plugin-markdown'
 import { AudioTagsSchema } from '../services/audio/tags.ts'
 import { B2_ERROR_CODES } from '../services/b2/error-codes.ts'
-import { FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../services/track.ts'
+import { FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../services/receipt.ts'
 import { UPLOAD_ERROR_CODES } from '../services/upload-errors.ts'
 
 // Writes docs/plugin-api.md from the docstrings of what index.ts exports; with --check it only says whether that is up to date.

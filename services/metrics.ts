@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Registry } from 'prom-client'
 import { B2_ERROR_CODES } from './b2/error-codes.ts'
 import type { Observer } from './observer.ts'
-import { fallbackReason } from './track.ts'
+import { fallbackReason } from './receipt.ts'
 import { UPLOAD_ERROR_CODES } from './upload-errors.ts'
 import type { UploadService, Uploads, UploadsStatus } from './uploads.ts'
 

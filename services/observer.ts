@@ -1,5 +1,5 @@
 import type { B2ErrorCode } from './b2/error-codes.ts'
-import type { Receipt } from './track.ts'
+import type { Receipt } from './receipt.ts'
 import type { UploadErrorCode } from './upload-errors.ts'
 
 /**

@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { AudioTagsSchema } from '../../services/audio/tags.ts'
 import { codesOf, UploadError } from '../../services/upload-errors.ts'
 import type { UploadErrorCode } from '../../services/upload-errors.ts'
-import { FallbackReasonSchema, ReceiptSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../../services/track.ts'
-import type { Receipt, Track } from '../../services/track.ts'
+import { FallbackReasonSchema, ReceiptSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../../services/receipt.ts'
+import type { Receipt, Track } from '../../services/receipt.ts'
 import { errorBody, ErrorSchema } from './error-answer.ts'
 
 /** Headers of an answer, by name, for the OpenAPI document. */

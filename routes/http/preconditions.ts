@@ -1,4 +1,4 @@
-import type { Track } from '../../services/track.ts'
+import type { Track } from '../../services/receipt.ts'
 
 /** What tells one content of a file from another. */
 interface Validators {

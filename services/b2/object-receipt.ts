@@ -1,5 +1,5 @@
-import { isTrack } from '../track.ts'
-import type { Track } from '../track.ts'
+import { isTrack } from '../receipt.ts'
+import type { Track } from '../receipt.ts'
 
 /**
  * What is known of a file is kept with the file: in the object's metadata if it fits, else in a small companion object beside

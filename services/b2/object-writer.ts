@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Log, UploadContext } from '../log.ts'
-import type { Track } from '../track.ts'
+import type { Track } from '../receipt.ts'
 import { watchAcknowledgements } from './acknowledgements.ts'
 import type { B2Cleanup } from './cleanup/cleanup.ts'
 import type { B2Client, KnownHashes } from './http/client.ts'

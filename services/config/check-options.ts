@@ -1,5 +1,5 @@
 import type { IntegerOptions, TSchema } from '@sinclair/typebox'
-import { keyPrefixFault } from '../file-names.ts'
+import { keyPrefixFault } from '../keys.ts'
 import { badOption } from './errors.ts'
 import { schemasOf, withDefaults } from './options.ts'
 import type { Group } from './options.ts'

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { TSchema } from '@sinclair/typebox'
 import { parseApiKeys } from './api-keys.ts'
-import { keyPrefixFault } from '../file-names.ts'
+import { keyPrefixFault } from '../keys.ts'
 import { InvalidValue } from './errors.ts'
 
 const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal']

@@ -1,7 +1,7 @@
 import type { Log } from '../log.ts'
 import type { Observer } from '../observer.ts'
-import { fallbackReason } from '../track.ts'
-import type { Receipt } from '../track.ts'
+import { fallbackReason } from '../receipt.ts'
+import type { Receipt } from '../receipt.ts'
 import { ClientGoneError } from '../upload-errors.ts'
 import type { UploadError } from '../upload-errors.ts'
 

@@ -1,7 +1,7 @@
 import { tagsEnd } from '../audio/id3.ts'
 import { readAudioTags } from '../audio/tags.ts'
 import type { AudioTags } from '../audio/tags.ts'
-import type { Track } from '../track.ts'
+import type { Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
 import { contentTypeOf, isAllowedType } from './content-type.ts'
 import type { Intake } from './intake.ts'

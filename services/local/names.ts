@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { NAME_PATTERN } from '../file-names.ts'
+import { NAME_PATTERN } from '../keys.ts'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
 // What stands before the id is the end of a key prefix that does not end in a slash.

@@ -5,7 +5,7 @@ import { LocalStoreError, toLocalStoreError } from './errors.ts'
 import { placeOf, temporaryName, type LocalPlace } from './names.ts'
 import type { Heartbeat } from './writing/heartbeat.ts'
 import type { Log, UploadContext } from '../log.ts'
-import { isTrack, type Receipt } from '../track.ts'
+import { isTrack, type Receipt } from '../receipt.ts'
 
 /** What the store knows of a key. */
 export interface FoundFile {

@@ -21,7 +21,7 @@ import { createStatus, type LocalStoreStatus } from './status.ts'
 import { survey, type Survey } from './waiting/survey.ts'
 import { SWEEP_DELAY_MS, sweepLeftovers, sweepUndecided, type RemovedLeftovers } from './owners/sweep.ts'
 import { Tally, type Waiting } from './waiting/tally.ts'
-import type { Receipt } from '../track.ts'
+import type { Receipt } from '../receipt.ts'
 
 /** Twice the usual time for which a client may be silent, and a minute. */
 const DEFAULT_PATIENCE_MS = 120_000

@@ -6,7 +6,7 @@ import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './o
 import type { PromotionOutcome } from './outcome.ts'
 import { PromotionUpload } from './upload.ts'
 import type { PromotionStores } from './upload.ts'
-import type { Receipt, Track } from '../track.ts'
+import type { Receipt, Track } from '../receipt.ts'
 import { untilAborted } from '../tasks/until-aborted.ts'
 
 /** Between two checks whether a file that is promoted without a claim is still here. */

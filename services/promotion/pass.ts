@@ -9,7 +9,7 @@ import type { PromotionQueue } from './queue.ts'
 import { logOutcome, NOTHING_DONE, progressOf } from './report.ts'
 import type { PassOutcome, PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
 import type { PromotionStores } from './upload.ts'
-import type { Receipt } from '../track.ts'
+import type { Receipt } from '../receipt.ts'
 
 /** What a pass needs. */
 export interface PassTools {

@@ -11,7 +11,7 @@ import { PromotionQueue } from './queue.ts'
 import { NOTHING_DONE } from './report.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
 import { oneAtATime } from '../tasks/one-at-a-time.ts'
-import type { Receipt } from '../track.ts'
+import type { Receipt } from '../receipt.ts'
 
 export type { PromoteOptions, PromotionProgress, PromotionReport }
 

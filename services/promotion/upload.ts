@@ -7,7 +7,7 @@ import type { UploadContext } from '../log.ts'
 import { CircuitOpen, DamagedFile, WriteFailed } from './outcome.ts'
 import type { PromotionMemory } from './memory.ts'
 import { PromotionParts } from './parts.ts'
-import type { Track } from '../track.ts'
+import type { Track } from '../receipt.ts'
 
 /** What a promotion needs. */
 export interface PromotionStores {

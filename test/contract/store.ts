@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { objectMetadata } from '../../services/b2/object-receipt.ts'
 import type { B2Store } from '../../services/b2/store.ts'
-import type { Track } from '../../services/track.ts'
+import type { Track } from '../../services/receipt.ts'
 import { bytes, sha256 } from '../support/service/service.ts'
 import { codeOfMissingBucket } from './differences.ts'
 import { PART, scene } from './scene.ts'

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { launchBrowser, NO_BROWSER } from '../../scripts/chromium.ts'
-import type { Receipt } from '../../services/track.ts'
+import type { Receipt } from '../../services/receipt.ts'
 import { b2Env, bytes, inB2, sha256, startB2, startService } from '../support/service/service.ts'
 
 t.test('an upload can be tried on the documentation page', { skip: NO_BROWSER }, async t => {

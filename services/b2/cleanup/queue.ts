@@ -1,4 +1,4 @@
-import { uuidv7 } from '../../file-names.ts'
+import { uuidv7 } from '../../keys.ts'
 import type { B2ErrorCode } from '../error-codes.ts'
 import type { Leftover, Notes, Note } from './notes.ts'
 import { companionKey } from '../object-receipt.ts'

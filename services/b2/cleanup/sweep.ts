@@ -1,4 +1,4 @@
-import { mayBeOwnUpload } from '../../file-names.ts'
+import { mayBeOwnUpload } from '../../keys.ts'
 import { describeFailure } from '../error-codes.ts'
 import type { Remover, UnfinishedUpload } from './remover.ts'
 import type { Log } from '../../log.ts'

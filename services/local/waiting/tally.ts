@@ -1,4 +1,4 @@
-import { timeOfName } from '../../file-names.ts'
+import { timeOfName } from '../../keys.ts'
 
 /** How much waits in the directory for promotion. Until it has been counted once, it is what was counted so far. */
 export interface Waiting {

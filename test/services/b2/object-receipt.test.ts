@@ -1,6 +1,6 @@
 import t from 'tap'
 import { companionBody, companionKey, needsCompanion, objectMetadata, sha256Of, trackFromCompanion, trackFromMetadata } from '../../../services/b2/object-receipt.ts'
-import type { Track } from '../../../services/track.ts'
+import type { Track } from '../../../services/receipt.ts'
 
 const ID = '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001'
 const HASH = 'ab'.repeat(32)

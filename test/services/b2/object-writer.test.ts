@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events'
 import t from 'tap'
 import type { Fault } from '../../../emulator/index.ts'
 import { companionBody } from '../../../services/b2/object-receipt.ts'
-import type { Track } from '../../../services/track.ts'
+import type { Track } from '../../../services/receipt.ts'
 import { BODY, INFO, KEY, PARTS, setUpWriter } from '../../support/b2/object-writer.ts'
 import { sha256 } from '../../support/service/service.ts'
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { logNotStored, logStored } from '../../../services/intake/closing-lines.ts'
 import type { Log } from '../../../services/log.ts'
 import type { Observer } from '../../../services/observer.ts'
-import type { Receipt, Track } from '../../../services/track.ts'
+import type { Receipt, Track } from '../../../services/receipt.ts'
 import { ClientGoneError, UploadError } from '../../../services/upload-errors.ts'
 
 /** What was said: lines as level, fields and words, and what the observer was told. */

@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import type { Receipt } from '../../../services/track.ts'
+import type { Receipt } from '../../../services/receipt.ts'
 import { bytes } from '../../support/run/bytes.ts'
 import { fakeClock } from '../../support/run/fake-clock.ts'
 import { setReceiverStage } from '../../support/intake/receiver-stage.ts'

@@ -1,6 +1,6 @@
 import type { B2ObjectInfo, B2PartsUpload, B2Result, B2Store, B2UploadFailure, PartsOptions, PutOptions } from '../../../services/b2/store.ts'
 import type { UploadContext } from '../../../services/log.ts'
-import type { Track } from '../../../services/track.ts'
+import type { Track } from '../../../services/receipt.ts'
 
 /** A failure of B2 that says nothing against another try. */
 export const UNAVAILABLE: B2UploadFailure = {

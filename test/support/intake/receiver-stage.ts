@@ -8,7 +8,7 @@ import { MemoryAccount } from '../../../services/memory/account.ts'
 import { createReceiver } from '../../../services/intake/receiver.ts'
 import type { Source } from '../../../services/intake/intake.ts'
 import type { Receiver, ReceiverOptions } from '../../../services/intake/receiver.ts'
-import type { Receipt } from '../../../services/track.ts'
+import type { Receipt } from '../../../services/receipt.ts'
 import { PART } from './intake-stage.ts'
 import { ScriptedB2 } from '../b2/scripted-b2.ts'
 

@@ -9,7 +9,7 @@ import type { LocalStore, LocalStoreOptions } from '../../../services/local/stor
 import type { Source } from '../../../services/intake/intake.ts'
 import { silentLog } from '../../../services/log.ts'
 import type { Log } from '../../../services/log.ts'
-import type { Receipt } from '../../../services/track.ts'
+import type { Receipt } from '../../../services/receipt.ts'
 import { Transfer } from '../../../services/intake/transfer.ts'
 import type { TransferStores } from '../../../services/intake/transfer.ts'
 import { chunks, setIntake } from './intake-stage.ts'

@@ -2,7 +2,7 @@ import nodeFs from 'node:fs/promises'
 import t from 'tap'
 import { Notes } from '../../../../services/b2/cleanup/notes.ts'
 import type { Leftover } from '../../../../services/b2/cleanup/notes.ts'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { deadClient, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { DELETION_HOLD_MS } from '../../../../services/b2/cleanup/cleanup.ts'
 import { Notes } from '../../../../services/b2/cleanup/notes.ts'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { COMPANION, deadClient, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Notes } from '../../../../services/b2/cleanup/notes.ts'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import { settled } from '../../../support/faults/fault-matrix.ts'
 import { clientTo, COMPANION, inPagesOfOne, KEY, setUp, workedOff } from '../../../support/b2/cleanup-stage.ts'
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { Notes } from '../../../../services/b2/cleanup/notes.ts'
 import type { NotesOptions, Note } from '../../../../services/b2/cleanup/notes.ts'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 
 interface Stage { dir: string, list: Notes, told: object[] }
 

@@ -6,7 +6,7 @@ import { CleanupQueue } from '../../../../services/b2/cleanup/queue.ts'
 import { Notes } from '../../../../services/b2/cleanup/notes.ts'
 import type { Leftover } from '../../../../services/b2/cleanup/notes.ts'
 import { companionKey } from '../../../../services/b2/object-receipt.ts'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import type { FileSystem } from '../../../../services/disk/file-system.ts'
 
 const KEY = 'a.mp3'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import { KIB, setPromotionStage } from '../../../support/promotion/promotion.ts'
 import { startB2 } from '../../../support/service/service.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { uuidv7 } from '../../../../services/file-names.ts'
+import { uuidv7 } from '../../../../services/keys.ts'
 import { clientTo, DAY, inPagesOfOne, setUp, withPast } from '../../../support/b2/cleanup-stage.ts'
 
 /** A key as the service makes them, in the order of `number`. */

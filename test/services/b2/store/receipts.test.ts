@@ -1,6 +1,6 @@
 import t from 'tap'
 import { companionKey, needsCompanion, objectMetadata, trackFromCompanion, trackFromMetadata } from '../../../../services/b2/object-receipt.ts'
-import type { Track } from '../../../../services/track.ts'
+import type { Track } from '../../../../services/receipt.ts'
 import { putObject, setB2Stage, storeOn } from '../../../support/b2/stage.ts'
 import { b2Env, bytes, post, sha256, startB2, startService } from '../../../support/service/service.ts'
 

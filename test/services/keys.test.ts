@@ -1,5 +1,5 @@
 import t from 'tap'
-import { baseName, isKey, keyPrefixFault, newKey, uuidv7 } from '../../services/file-names.ts'
+import { baseName, isKey, keyPrefixFault, newKey, uuidv7 } from '../../services/keys.ts'
 
 const ID = '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { fallbackReason, isTrack } from '../../services/track.ts'
-import type { Track } from '../../services/track.ts'
+import { fallbackReason, isTrack } from '../../services/receipt.ts'
+import type { Track } from '../../services/receipt.ts'
 
 const track: Track = {
   id: '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001',
