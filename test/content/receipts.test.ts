@@ -17,7 +17,7 @@ interface Kept {
 
 /** Files in one request and in several parts, with receipts in metadata and beside the object. */
 async function store (service: TestService): Promise<Kept[]> {
-  const [song, long, none] = [mp3(TAGS), wav({ ...TAGS, minBytes: 12 * MIB }), bytes(0)]
+  const [song, long, none] = [mp3(TAGS), wav({ ...TAGS, minBytes: 6 * MIB }), bytes(0)]
   return [
     { content: song, answer: await post(service, song, 'Lied ☂ 夢 & 100 %.MP3', { before: FIELDS }) },
     { content: song, answer: await post(service, song, 'song.mp3', { after: LONG }) },

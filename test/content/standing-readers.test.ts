@@ -14,7 +14,7 @@ import type { TestService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
 const IDLE_MS = 800
-const CONTENT = bytes(40 * MIB) // more than sockets can hold
+const CONTENT = bytes(32 * MIB) // more than sockets can hold
 
 async function start (t: Test, storage: 'b2' | 'local', env: Record<string, string> = {}): Promise<{ service: TestService, path: string }> {
   const service = await startService(t, { ...(storage === 'b2' ? b2Env(await startB2(t)) : {}), LOG_LEVEL: 'debug', DOWNLOAD_IDLE_TIMEOUT_MS: String(IDLE_MS), ...env })

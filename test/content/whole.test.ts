@@ -13,7 +13,7 @@ const FILES: readonly [content: Uint8Array, name: string, type: string][] = [
   [SONG, 'Lied ☂ 夢.wav', 'audio/wav'],
   [bytes(0), 'nothing', 'application/octet-stream'],
   [bytes(PART), 'a part.bin', 'application/octet-stream'],
-  [wav({ seconds: 1, title: 'Long', minBytes: 12 * MIB }), 'long.wav', 'audio/wav'],
+  [wav({ seconds: 1, title: 'Long', minBytes: 6 * MIB }), 'long.wav', 'audio/wav'],
 ]
 
 /** Headers that every answer has. */

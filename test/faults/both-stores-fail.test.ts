@@ -29,10 +29,12 @@ function checkOneLine (t: Test, service: TestService, correlationId: string): vo
   t.equal(told.length, 2)
 }
 
-for (const size of [100 * KIB, 12 * MIB, 40 * MIB]) {
+for (const size of [100 * KIB, 6 * MIB, 14 * MIB]) {
   t.test(`B2 is down and the local directory is gone for ${size} bytes; either one coming back is enough`, async t => {
     const b2 = await startB2(t)
-    const service = await startService(t, { ...b2Env(b2), B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000', BREAKER_THRESHOLD: '3' })
+    const service = await startService(t, {
+      ...b2Env(b2), B2_PART_BYTES: String(5 * MIB), REPLAY_WINDOW_BYTES: String(16 * MIB), B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000', BREAKER_THRESHOLD: '3',
+    })
     const content = bytes(size)
     await b2.refuseConnections()
     await rm(service.dir, { recursive: true })

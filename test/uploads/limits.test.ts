@@ -91,7 +91,7 @@ t.test('more than UPLOAD_MAX_CONCURRENT uploads are overloaded, and the place of
 t.test('an error reaches a client that is still sending', async t => {
   const service = await startService(t, { UPLOAD_MAX_BYTES: '1000' })
   const audioOnly = await startService(t, { UPLOAD_ALLOWED_TYPES: 'audio/*' })
-  const size = 40 * MIB
+  const size = 24 * MIB
   const heads: [name: string, head: string, status: number, code: string][] = [
     ['too large by its length', `PUT /uploads/a HTTP/1.1\r\ncontent-length: ${size}`, 413, 'file_too_large'],
     ['an unknown route', `PUT /nowhere HTTP/1.1\r\ncontent-length: ${size}`, 404, 'not_found'],

@@ -106,7 +106,7 @@ t.test('a damaged receipt counts as set aside, is told once, and comes back when
 
 t.test('a long directory is read without receipts, and others have their turns meanwhile', async t => {
   const key = newKey('')
-  const names = Array.from({ length: 50_000 }, (_, n) => `${n.toString(16).padStart(8, '0')}${key.slice(15)}`).flatMap(name => [name, `${name}.receipt.json`])
+  const names = Array.from({ length: 10_000 }, (_, n) => `${n.toString(16).padStart(8, '0')}${key.slice(15)}`).flatMap(name => [name, `${name}.receipt.json`])
   const opendir = dirOf(names)
   let reads = 0
   const readFile = (async () => { reads++; throw new Error('not needed') }) as unknown as typeof nodeFs.readFile
@@ -118,11 +118,11 @@ t.test('a long directory is read without receipts, and others have their turns m
   counting = setImmediate(count)
   const pending = await all(store.pending())
   clearImmediate(counting)
-  t.equal(pending.length, 50_000)
+  t.equal(pending.length, 10_000)
   t.equal(pending.at(0)?.key, names.at(0))
   t.equal(pending.at(-1)?.key, names.at(-2))
   t.equal(reads, 0)
-  t.ok(turns >= 150, `${turns} turns`)
+  t.ok(turns >= 30, `${turns} turns`)
 })
 
 t.test('a directory that may not be read is passed over and told once; the store\'s own is an error', async t => {
