@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { B2Store } from '../services/b2/store.ts'
-import type { Engine } from '../services/engine/engine.ts'
+import type { Engine } from '../services/engine.ts'
 
 /** The decorator's name, which no host's own can collide with. */
 export const kB2 = Symbol('fastify-b2-uploads.b2')

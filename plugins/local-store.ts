@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { DiskSlots } from '../services/disk/slots.ts'
-import type { Engine } from '../services/engine/engine.ts'
+import type { Engine } from '../services/engine.ts'
 import type { LocalStore } from '../services/local/store.ts'
 
 /** The decorator's name, which no host's own can collide with. */

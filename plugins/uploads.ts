@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Engine } from '../services/engine/engine.ts'
+import type { Engine } from '../services/engine.ts'
 import type { UploadService } from '../services/uploads.ts'
 
 /** The decorator's name, which no host's own can collide with. */

@@ -168,7 +168,7 @@ export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refu
 
 /** @throws {TypeError} where the memory budget can't hold one window and two parts, or `keyPrefix` is no relative path. */
 export function createUploads (options: UploadsOptions & Settings<''>): UploadService {
-  const { b2, local, log, observer, onPromoted, beforePass, keyPrefix, windowBytes, memoryBudgetBytes: budgetBytes } = options
+  const { b2, local, log, observer, keyPrefix, windowBytes, memoryBudgetBytes: budgetBytes } = options
   const fault = keyPrefixFault(keyPrefix)
   if (fault !== undefined) throw badOption('keyPrefix', fault)
   const partBytes = b2?.partBytes ?? 1_048_576
@@ -178,23 +178,14 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
 
   const pool = new BufferPool(budgetBytes)
   const account = new MemoryAccount({ budgetBytes, windowBytes, partBytes })
-  const breaker = new CircuitBreaker({
-    threshold: options.breakerThreshold,
-    resetMs: options.breakerResetMs,
-    onChange: onCircuitChange,
-  })
-  const promoter = createPromoter({ b2, local, breaker, account, pool, log, observer, intervalMs: options.promoteIntervalMs, concurrency: options.promoteConcurrency, onPromoted, beforePass })
+  const breaker = new CircuitBreaker({ threshold: options.breakerThreshold, resetMs: options.breakerResetMs, onChange: onCircuitChange })
+  const promoter = createPromoter({ ...options, breaker, account, pool, intervalMs: options.promoteIntervalMs, concurrency: options.promoteConcurrency })
   const receiver = createReceiver({
+    ...options,
     stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes },
     account,
     pool,
-    observer,
     partBytes,
-    keyPrefix,
-    maxBytes: options.maxBytes,
-    maxConcurrent: options.maxConcurrent,
-    idleTimeoutMs: options.idleTimeoutMs,
-    minRate: options.minRate,
     async onStored (receipt, context) { await options.onStored?.(receipt, context) },
   })
   const stored = createStoredFiles({ b2, local, keyPrefix, promoter })

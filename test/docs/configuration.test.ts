@@ -20,6 +20,7 @@ function rangeOf ({ unit, minimum, maximum, anyOf }: Property): string {
 }
 
 t.test('the page has every variable with its default and its range, in the order of the schema', async t => {
+  for (const [name, , , meaning] of rows) t.match(meaning, /\w/, name!)
   const ofPage = rows.map(([name, value, range]) => [quoted(name!)[0], quoted(value!)[0] ?? '', range])
   t.same(ofPage, properties.map(([name, property]) => [name, [property.default ?? ''].flat().join(), rangeOf(property)]))
 })

@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import uploadRoutes from '../../../routes/uploads.ts'
 import { parseConfig } from '../../../services/config/config.ts'
 import { optionsFromConfig } from '../../../services/config/options.ts'
-import { createEngine } from '../../../services/engine/engine.ts'
+import { createEngine } from '../../../services/engine.ts'
 import { silentLog as log } from '../../../services/log.ts'
 
 /**

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path'
 import { badOption } from '../config/errors.ts'
-import type { Destination } from '../local/bucket.ts'
-import { LocalStoreError } from '../local/errors.ts'
-import { createLocalStore } from '../local/store.ts'
-import type { LocalStore, LocalStoreOptions } from '../local/store.ts'
+import type { Destination } from './bucket.ts'
+import { LocalStoreError } from './errors.ts'
+import { createLocalStore } from './store.ts'
+import type { LocalStore, LocalStoreOptions } from './store.ts'
 import type { Log } from '../log.ts'
 
 export interface OpenLocalStoreOptions extends LocalStoreOptions {
