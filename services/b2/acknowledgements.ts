@@ -11,17 +11,17 @@ const LONGEST_LOOK_MS = 1_000
 export function watchAcknowledgements (
   own: ClientView, { ackTimeoutMs, stallTimeoutMs }: Pick<Settings<'b2'>, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
 ): { allCame (): void, acknowledged (): void, stop (): void } {
-  let last = 0
+  let last = Infinity
   let timer: NodeJS.Timeout | undefined
   let isOver = false
+  own.movement.givesUpAt(() => ackTimeoutMs > 0 && mayFallBack() ? last + ackTimeoutMs : Infinity)
   const look = (): void => {
     const now = performance.now()
     if (own.inFlight === 0) last = now
-    if (!mayFallBack()) return
-    const waited = now - last
+    const timeLeft = own.movement.deadline - now
     // Soon enough to see what moves in the end.
-    if (waited < ackTimeoutMs) {
-      if (waited > ackTimeoutMs / 4) own.movement.look().catch(() => {})
+    if (timeLeft > 0) {
+      if (timeLeft < ackTimeoutMs * 3 / 4) own.movement.look().catch(() => {})
       return
     }
     const isMoving = own.movement.within(Math.min(stallTimeoutMs, ackTimeoutMs / 2))
@@ -32,7 +32,7 @@ export function watchAcknowledgements (
       last = performance.now()
       if (ackTimeoutMs > 0 && !isOver) timer = setInterval(look, Math.min(LONGEST_LOOK_MS, ackTimeoutMs / MOST_LOOKS))
     },
-    acknowledged () { last = performance.now() },
+    acknowledged () { if (last < Infinity) last = performance.now() },
     stop () {
       isOver = true
       clearInterval(timer)

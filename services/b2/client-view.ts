@@ -60,7 +60,7 @@ export class ClientView {
 
   constructor (options: ClientViewOptions) {
     this.config = options.client.config
-    this.movement = new Movement(options.client.turns)
+    this.movement = new Movement(options.client.turns, options.isBackground)
     this.#options = options
     this.failed = new Promise((_resolve, reject) => { this.#reject = reject })
     this.failed.catch(() => {})
@@ -174,7 +174,7 @@ export class ClientView {
 
   async #request<Output extends object> (command: B2Command<Output>, tries: Tries, signal = this.#cancel.signal): Promise<Output & { $metadata: { attempts?: number } }> {
     try {
-      const output = await this.#options.client.send(command, signal, { movement: this.movement, isBackground: this.#options.isBackground ?? false })
+      const output = await this.#options.client.send(command, signal, { movement: this.movement })
       tries.count += output.$metadata.attempts ?? 1
       if (tries.count > 1) this.firstTry = false
       return output

@@ -102,7 +102,9 @@ async function perform (actors: Actors, step: Step, settleMs: number): Promise<v
     case 'stop': return await services.stop(step.name)
     case 'wait': return await reach(actors, step.moment)
     case 'fault': return trouble.add(step.fault)
-    case 'throttle': return trouble.throttle(step.bytesPerSecond, step.latencyMs, step.isShared)
+    case 'throttle':
+      tally.count(step.isShared === true ? 'full lines' : 'slow connections')
+      return trouble.throttle(step.bytesPerSecond, step.latencyMs, step.isShared)
     case 'refuse': return await trouble.refuse()
     case 'lift': return await trouble.lift()
     case 'promote':

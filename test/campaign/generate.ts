@@ -35,6 +35,7 @@ export function generate (seed: number, length = 60): Script {
   const env = {
     B2_PART_BYTES: String(PART_BYTES),
     B2_STALL_TIMEOUT_MS: String(random.pick([500, 1_000, 2_000])),
+    B2_ACK_TIMEOUT_MS: String(random.pick([1_000, 4_000, 45_000])),
     B2_CONNECT_TIMEOUT_MS: '1000',
     B2_MAX_ATTEMPTS: String(random.pick([1, 2, 4])),
     REPLAY_WINDOW_BYTES: String(windowBytes),
@@ -57,7 +58,7 @@ export function generate (seed: number, length = 60): Script {
     ...(random.chance(0.6) ? { operation: random.pick(OPERATIONS) } : {}),
     count: random.between(1, 4),
   })
-  const upload = (): Step => ({ do: 'upload', upload: someUpload(random, `u${++uploads}`, name(), windowBytes, Number(env.UPLOAD_MAX_BYTES)) })
+  const upload = (): UploadStep => ({ do: 'upload', upload: someUpload(random, `u${++uploads}`, name(), windowBytes, Number(env.UPLOAD_MAX_BYTES)) })
 
   const steps: Step[] = names.map(name => ({ do: 'start', name }))
   const add = (...more: Step[]): void => { steps.push(...more) }
@@ -73,6 +74,7 @@ export function generate (seed: number, length = 60): Script {
       [flavour.outage, () => add({ do: 'fault', fault: outage(random) }, upload(), upload())],
       [flavour.outage / 3, () => add({ do: 'refuse' }, upload())],
       [flavour.outage / 4, () => add({ do: 'throttle', bytesPerSecond: random.pick([2, 8]) * MIB, latencyMs: random.pick([0, 50]), isShared: random.chance(0.5) })],
+      [flavour.outage / 4, () => add(...fullLine(random, Array.from({ length: random.between(4, 8) }, upload)))],
       [flavour.b2 / 2 + flavour.outage, () => add({ do: 'lift' })],
       [flavour.disk, () => add({ do: 'disk', name: name(), fault: someDiskFault(random) })],
       [flavour.disk, () => add({ do: 'mend', name: name() })],
@@ -106,6 +108,20 @@ export function generate (seed: number, length = 60): Script {
   }
   add({ do: 'settle' })
   return { seed, env, steps }
+}
+
+type UploadStep = Step & { readonly do: 'upload' }
+
+/** Nothing is wrong with B2 but that more comes at once than the line to it carries soon. */
+function fullLine (random: Random, uploads: readonly UploadStep[]): Step[] {
+  return [
+    { do: 'lift' },
+    { do: 'throttle', bytesPerSecond: random.pick([1, 2, 4]) * MIB, latencyMs: 0, isShared: true },
+    // A large one would take all of the line for long.
+    ...uploads.filter(({ upload: { size } }) => size <= 6 * MIB),
+    { do: 'join' },
+    { do: 'lift' },
+  ]
 }
 
 function someUpload (random: Random, id: string, to: Name, windowBytes: number, maxBytes: number): Upload {

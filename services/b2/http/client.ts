@@ -61,8 +61,6 @@ export interface B2Client {
 export interface SendOptions {
   /** Is told of what moves. */
   readonly movement?: Movement
-  /** Whether its body goes only while no other one waits. Default false. */
-  readonly isBackground?: boolean
 }
 
 /** Any command of the SDK, by what it answers. */
@@ -95,8 +93,6 @@ export function watchingTries<Command extends B2Command> (command: Command, onFa
   Object.assign(command.input, { [FAILED_TRY]: onFailedTry } satisfies TryWatch)
   return command
 }
-
-const IN_BACKGROUND = Symbol('in background')
 
 const SIGNED_BODY = Symbol('signed body')
 
@@ -158,10 +154,10 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
 
   // For each try, and before it is signed, since a signature has a time.
   const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
-    const input = args.input as { Body?: unknown, [IN_BACKGROUND]?: boolean } & HandlerWishes
+    const input = args.input as { Body?: unknown } & HandlerWishes
     if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
     const { [MOVEMENT]: movement = new Movement(turns), [CANCEL_SIGNAL]: signal } = input
-    const turn = await movement.take(input.Body.byteLength, input[IN_BACKGROUND] === true, signal)
+    const turn = await movement.take(input.Body.byteLength, signal)
     let isAcknowledged = false
     try {
       const result = await next({ ...args, input: Object.assign(input, { [TURN]: turn }) })
@@ -194,10 +190,10 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   return {
     config: client.config,
     turns,
-    async send (command, signal, { movement, isBackground } = {}) {
+    async send (command, signal, { movement } = {}) {
       // `send`'s own option for it would keep the SDK from using the cached middleware. It is a property of the input, since
       // the SDK's middleware hands on copies of that.
-      Object.assign(command.input, { [CANCEL_SIGNAL]: signal, [MOVEMENT]: movement, [IN_BACKGROUND]: isBackground })
+      Object.assign(command.input, { [CANCEL_SIGNAL]: signal, [MOVEMENT]: movement })
       return await client.send(command as never)
     },
     destroy: () => client.destroy(),

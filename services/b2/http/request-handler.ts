@@ -157,7 +157,7 @@ export class B2RequestHandler {
         clearTimeout(connectTimer)
         if (socket === undefined || req.destroyed) return
         isConnected = true
-        request[TURN]?.connected(socket)
+        request[TURN]?.connected(socket, req.reusedSocket)
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
           () => fail(transportError('nothing moved on the connection', 'B2_STALLED')), () => {
             // What lies here unread is the reader's to take; until then B2 can't send more.

@@ -2,63 +2,76 @@ import type { Socket } from 'node:net'
 import { arrivedBytes, handedOver } from './send-queues.ts'
 
 // What sockets and proxies take in advance says nothing about the line.
-const TAKEN_IN_ADVANCE_BYTES = 262_144 // 256 KiB
+export const TAKEN_IN_ADVANCE_BYTES = 262_144 // 256 KiB
 // Less is no movement.
 const LEAST_BYTES = 1_024
+// After a longer one nothing is known of the time before.
+const LONGEST_GAP_MS = 2_000
 const SHORTEST_LOOK_MS = 50
 // The rate is that of so much time, and known after less if so much of each body has arrived.
 const TELLING_MS = 800
+const MEAN_MS = 5_000
+const STEADY_MS = 1_500
 const TELLING_BYTES = 1_048_576 // 1 MiB
+
+/** The upload that a body belongs to. */
+export interface BodyOwner {
+  /** Whether no client waits for it. */
+  readonly isBackground: boolean
+  /** Whether B2 has acknowledged something of it. */
+  readonly hasBegun: boolean
+  /** When it gives up if nothing is acknowledged until then, in the time of `performance.now()`; Infinity for never. */
+  readonly deadline: number
+}
 
 /** A body that is to be sent. */
 export interface Body {
   readonly bytes: number
-  readonly isBackground: boolean
-  readonly askedAt: number
+  readonly owner: BodyOwner
 }
 
 /** One body on its way to B2. */
 export class Sending implements Body {
   readonly bytes: number
-  readonly isBackground: boolean
-  readonly askedAt: number
+  readonly owner: BodyOwner
   readonly since = performance.now()
   movedAt: number
   /** How much of it is known to have arrived. */
   arrived = 0
+  /** How much of it had arrived at {@link movedAt}. */
+  #movedBytes = 0
   #socket: Socket | undefined
   /** What had gone over the socket before. */
   #base = 0
 
-  constructor ({ bytes, isBackground, askedAt }: Body, movedAt: number) {
+  constructor ({ bytes, owner }: Body, movedAt: number) {
     this.bytes = bytes
-    this.isBackground = isBackground
-    this.askedAt = askedAt
+    this.owner = owner
     this.movedAt = movedAt
   }
 
-  /** Still to arrive. */
-  get left (): number { return this.bytes - this.arrived }
+  /** Whether all of it has arrived, at the latest in a proxy. */
+  get hasArrived (): boolean { return this.arrived === this.bytes }
+
+  /** What the line may still have to carry. */
+  get left (): number { return this.bytes - this.counted }
 
   get socket (): Socket | undefined { return this.#socket }
 
   /** What says something about the line. */
   get counted (): number { return Math.max(0, this.arrived - TAKEN_IN_ADVANCE_BYTES) }
 
-  /** Whether it has come so far that its speed shows. */
-  get isUnderWay (): boolean { return this.arrived >= Math.min(this.bytes / 2, TAKEN_IN_ADVANCE_BYTES) }
-
-  /** It is sent over `socket` from now on. */
-  connected (socket: Socket): void {
+  /** It is sent over `socket` from now on, over which others were sent before if `isReused`. */
+  connected (socket: Socket, isReused: boolean): void {
     this.#socket = socket
-    this.#base = handedOver(socket)
+    this.#base = isReused ? handedOver(socket) : 0
   }
 
   /** Notes what has arrived over its socket in all. */
   note (overSocket: number): void {
-    const arrived = Math.min(this.bytes, overSocket - this.#base)
-    if (arrived - this.arrived < LEAST_BYTES) return
-    this.arrived = arrived
+    this.arrived = Math.max(this.arrived, Math.min(this.bytes, overSocket - this.#base))
+    if (this.arrived - this.#movedBytes < LEAST_BYTES) return
+    this.#movedBytes = this.arrived
     this.movedAt = performance.now()
   }
 }
@@ -67,6 +80,9 @@ export class Sending implements Body {
 export class Line {
   readonly sending = new Set<Sending>()
   #rate = 0
+  #meanRate = 0
+  /** Milliseconds of looking in which something was sent. */
+  #busyMs = 0
   #movedAt = -Infinity
   /** Since when nothing is known to have moved, though something could. */
   #stillSince = 0
@@ -74,25 +90,29 @@ export class Line {
   #counted = 0
   /** Since when as many bodies are under way as now, and what had arrived then. */
   #steady = { since: 0, bodies: 0, counted: 0 }
-  /** What had arrived at the last looks, the first of them at least {@link TELLING_MS} ago. */
-  #looks = [{ at: 0, counted: 0 }]
-  #lookedAt = 0
+  /** What had arrived at the looks of the last {@link MEAN_MS}. */
+  #looks: { at: number, counted: number }[] = []
+  #lookedAt = -Infinity
   #looking: Promise<void> | undefined
 
   /** Bytes a millisecond of all bodies together; 0 while it is not known. */
-  get rate (): number { return this.#rate }
+  get rate (): number { return this.#isWatched ? this.#rate : 0 }
+
+  /** The same of a longer time, as what is acknowledged comes in steps. */
+  get meanRate (): number { return this.#isWatched ? this.#meanRate : 0 }
+
+  get #isWatched (): boolean { return performance.now() - this.#lookedAt <= LONGEST_GAP_MS }
 
   /** Bytes of all bodies that are being sent. */
   get underWay (): number { return sum(this.sending, ({ bytes }) => bytes) }
 
-  /** Those of them that have not arrived. */
+  /** What the line may still have to carry of them. */
   get left (): number { return sum(this.sending, ({ left }) => left) }
 
-  /** Whether anything moved within the last `ms`, as far as somebody looked. */
-  movedWithin (ms: number): boolean { return performance.now() - this.#movedAt <= ms }
-
-  /** Whether nothing moved for `ms`, though somebody looked and there was something to move. */
-  standsStill (ms: number): boolean { return performance.now() - Math.max(this.#movedAt, this.#stillSince) > ms }
+  /** Whether nothing moved for `ms`, as far as somebody looked, though there was something to move. */
+  standsStill (ms: number): boolean {
+    return this.sending.size > 0 && this.#isWatched && performance.now() - Math.max(this.#movedAt, this.#stillSince) > ms
+  }
 
   begin (body: Body): Sending {
     if (this.sending.size === 0) this.#stillSince = performance.now()
@@ -111,18 +131,10 @@ export class Line {
     return true
   }
 
-  /** Milliseconds for which as many bodies as now have been under way. */
-  get steadyMs (): number { return this.#lookedAt - this.#steady.since }
-
-  /** {@link rate} of that time. */
-  get steadyRate (): number { return (this.#counted - this.#steady.counted) / this.steadyMs }
-
-  /** Measures from now on: nobody has looked for a while. */
-  start (): void {
-    this.#rate = 0
-    this.#lookedAt = this.#stillSince = performance.now()
-    this.#looks = [{ at: this.#lookedAt, counted: this.#counted }]
-    this.#beSteady()
+  /** {@link rate} since as many bodies are under way as now; 0 if that is not long enough to tell. */
+  get steadyRate (): number {
+    const elapsed = this.#lookedAt - this.#steady.since
+    return elapsed < STEADY_MS ? 0 : (this.#counted - this.#steady.counted) / elapsed
   }
 
   /** Looks what has arrived since the last look. Who asks during a look, or right after one, shares it. */
@@ -143,14 +155,28 @@ export class Line {
       this.#counted += each.counted - before
       this.#movedAt = Math.max(this.#movedAt, each.movedAt)
     }
-    this.#lookedAt = performance.now()
-    if (this.sending.size !== this.#steady.bodies) this.#beSteady()
-    while (this.#looks.length > 1 && this.#lookedAt - this.#looks[1]!.at >= TELLING_MS) this.#looks.shift()
-    const first = this.#looks[0]!
-    const counted = this.#counted - first.counted
-    const elapsed = this.#lookedAt - first.at
-    if (counted >= TELLING_BYTES * this.sending.size || elapsed >= TELLING_MS) this.#rate = counted / elapsed
-    this.#looks.push({ at: this.#lookedAt, counted: this.#counted })
+    const now = performance.now()
+    const sinceLook = now - this.#lookedAt
+    this.#lookedAt = now
+    const isGap = sinceLook > LONGEST_GAP_MS
+    if (isGap || this.sending.size !== this.#steady.bodies) this.#beSteady()
+    if (isGap) {
+      // It is not known when it arrived.
+      this.#looks = []
+      this.#stillSince = now
+    } else if (this.sending.size > 0) this.#busyMs += sinceLook
+    this.#looks.push({ at: this.#busyMs, counted: this.#counted })
+    while (this.#busyMs - this.#looks[0]!.at > MEAN_MS) this.#looks.shift()
+    this.#rate = this.#rateOf(TELLING_MS)
+    this.#meanRate = this.#rateOf(MEAN_MS)
+  }
+
+  /** Bytes a millisecond of the last `ms` in which something was sent; 0 if that is not known. */
+  #rateOf (ms: number): number {
+    const { at, counted: before } = this.#looks.findLast(look => this.#busyMs - look.at >= ms) ?? this.#looks[0]!
+    const counted = this.#counted - before
+    const elapsed = this.#busyMs - at
+    return elapsed >= TELLING_MS || (elapsed > 0 && counted >= TELLING_BYTES * this.sending.size) ? counted / elapsed : 0
   }
 
   #beSteady (): void {

@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net'
 import { LineLimit } from './limit.ts'
 import { Line } from './line.ts'
-import type { Body } from './line.ts'
+import type { Body, BodyOwner } from './line.ts'
+import { nextBody } from './next-body.ts'
+import type { WaitingBody } from './next-body.ts'
 
 export interface TurnsOptions {
-  /** Milliseconds within which a body should be acknowledged, its time in the queue included, if the line to B2 allows it. */
+  /** Milliseconds within which B2 has to acknowledge something of an upload that has come. */
   readonly timeoutMs: number
-  /** Milliseconds without movement after which the line has no turns: who is sent over it has to find out by himself that it stands still. */
+  /** Milliseconds without movement after which the line has no turns: each upload has to find out by itself that it stands still. */
   readonly stillMs: number
 }
 
@@ -14,42 +16,35 @@ export interface TurnsOptions {
 export interface Turn {
   /** When something of it was last seen to move, or of the line before it began; see {@link Turns.look}. */
   readonly movedAt: number
-  /** The body is sent over this socket. */
-  connected (socket: Socket): void
+  /** The body is sent over this socket from now on, over which others were sent before if `isReused`. */
+  connected (socket: Socket, isReused: boolean): void
   /** It is acknowledged, or failed. Later calls do nothing. */
   end (isAcknowledged: boolean): void
 }
 
-interface Waiting extends Body {
-  /** Its place in the queue. */
-  readonly due: number
+interface Waiting extends WaitingBody {
   start (turn: Turn): void
 }
 
-// Nothing shows that soon of a line that is far away: a second body keeps it busy while the first waits for its answer.
-const UNKNOWN_MS = 1_000
 // Of work that is left when the next body may begin, though one at a time is all that the line carries in time.
 const OVERLAP_MS = 400
-// A small body comes before one of so many bytes that came `timeoutMs` earlier.
-const LARGE_BODY_BYTES = 41_943_040 // 40 MiB
-// Beside a single one it hardly costs the line anything.
+// A body that shows nothing for so long has no connection yet, or one that is far away.
+const SILENT_MS = 1_000
+// One at a time hardly costs the line anything.
 const SMALL_BODY_BYTES = 262_144 // 256 KiB
 const FIRST_LOOK_MS = 50
 const LOOK_MS = 200
 
 /**
- * Lets the bodies that go to B2 take turns when the line is full, so that each is acknowledged soon, rather than all of
- * them late. Nobody waits on a line that is fast enough.
- *
- * There is one queue. A small body comes before a large one that came a little earlier, and any before one in the
- * background that came less than `timeoutMs` earlier. So everybody's turn comes, however many come later.
+ * Lets the bodies that go to B2 take turns when the line is full, so that as many uploads as possible are acknowledged in time.
+ * Nobody waits on a line that is fast enough.
  */
 export class Turns {
   readonly #timeoutMs: number
   readonly #stillMs: number
   readonly #line = new Line()
   readonly #limit: LineLimit
-  readonly #queue: Waiting[] = []
+  readonly #queue = new Set<Waiting>()
   #timer: NodeJS.Timeout | undefined
 
   constructor ({ timeoutMs, stillMs }: TurnsOptions) {
@@ -59,79 +54,88 @@ export class Turns {
   }
 
   /** Bodies that wait. */
-  get waiting (): number { return this.#queue.length }
+  get waiting (): number { return this.#queue.size }
 
-  /** Whether anything moved on the line within the last `ms`, as far as somebody looked. */
-  movedWithin (ms: number): boolean { return this.#line.movedWithin(ms) }
+  /** Whether nothing moved on the line within the last `ms`, as far as somebody looked, though there was something to move. */
+  stoodStill (ms: number): boolean { return this.#line.standsStill(ms) }
 
   /** Looks what has moved. Not needed while bodies wait. */
   async look (): Promise<void> { await this.#line.look() }
 
   /** Waits for the turn of a body. @throws an `AbortError` once `signal` fires */
-  async take (bytes: number, isBackground: boolean, signal: AbortSignal | undefined): Promise<Turn> {
+  async take (bytes: number, owner: BodyOwner, signal: AbortSignal | undefined): Promise<Turn> {
     if (signal?.aborted === true) throw abortError()
-    const askedAt = performance.now()
-    const due = askedAt + (bytes / LARGE_BODY_BYTES + (isBackground ? 1 : 0)) * this.#timeoutMs
     return await new Promise<Turn>((resolve, reject) => {
       const onAbort = (): void => {
-        this.#queue.splice(this.#queue.indexOf(entry), 1)
+        this.#queue.delete(entry)
         this.#startNext()
         reject(abortError())
       }
       const entry: Waiting = {
         bytes,
-        isBackground,
-        askedAt,
-        due,
+        owner,
+        askedAt: performance.now(),
         start (turn) {
           signal?.removeEventListener('abort', onAbort)
           resolve(turn)
         },
       }
       signal?.addEventListener('abort', onAbort, { once: true })
-      let place = this.#queue.length
-      while (place > 0 && this.#queue[place - 1]!.due > due) place--
-      this.#queue.splice(place, 0, entry)
+      this.#queue.add(entry)
       this.#startNext()
     })
   }
 
   /** Starts what may start, in turn. */
   #startNext (): void {
-    for (let at = 0; at < this.#queue.length;) {
-      const next = this.#queue[at]!
-      if (next.isBackground && !this.#hasRoomInBackground(next.bytes)) {
-        at++
-        continue
-      }
-      if (!this.#mayStart(next.bytes)) break
-      this.#queue.splice(at, 1)
+    const mayGo = ({ bytes, owner }: Waiting): boolean => !owner.isBackground || this.#hasRoomInBackground(bytes)
+    for (let next; (next = nextBody(this.#queue, this.#line, this.#timeoutMs, mayGo)) !== undefined && this.#mayStart(next);) {
+      this.#queue.delete(next)
       next.start(this.#begin(next))
     }
-    if (this.#queue.length > 0) this.#lookOn()
+    if (this.#queue.size > 0) this.#lookOn()
     else this.#lookNoMore()
   }
 
   /** Live uploads must find room at once. */
   #hasRoomInBackground (bytes: number): boolean {
     let inBackground = 0
-    for (const each of this.#line.sending) if (each.isBackground) inBackground += each.bytes
+    for (const each of this.#line.sending) if (each.owner.isBackground) inBackground += each.bytes
     return inBackground === 0 || inBackground + bytes <= this.#limit.bytes / 2
   }
 
-  #mayStart (bytes: number): boolean {
+  #mayStart ({ bytes }: Waiting): boolean {
+    const { sending } = this.#line
+    if (sending.size === 0 || this.#line.standsStill(this.#stillMs)) return true
+    if (bytes <= SMALL_BODY_BYTES && ![...sending].some(other => other.bytes <= SMALL_BODY_BYTES)) return true
+    return (this.#limit.allows(bytes) || this.#isAlmostFree()) && this.#leavesTime(bytes)
+  }
+
+  /** So that it is not idle while answers or connections come. */
+  #isAlmostFree (): boolean {
     const { sending, left, rate } = this.#line
-    const [first] = sending
-    if (first === undefined || left + bytes <= this.#limit.bytes || this.#line.standsStill(this.#stillMs)) return true
-    if (sending.size === 1 && bytes <= SMALL_BODY_BYTES) return true
-    return rate > 0 ? left <= rate * OVERLAP_MS : sending.size === 1 && first.counted === 0 && performance.now() - first.since >= UNKNOWN_MS
+    if (rate > 0) return left <= rate * OVERLAP_MS
+    const latest = performance.now() - SILENT_MS
+    return [...sending].every(({ hasArrived, arrived, since }) => hasArrived || (arrived === 0 && since <= latest))
+  }
+
+  /** Whether what is under way is still in time if so many bytes more share the line. */
+  #leavesTime (bytes: number): boolean {
+    const { sending, left, meanRate: rate } = this.#line
+    if (rate === 0) return true
+    const now = performance.now()
+    for (const each of sending) {
+      const timeLeft = each.owner.deadline - now
+      if (each.left / rate <= timeLeft && Math.min(left + bytes, (sending.size + 1) * each.left) / rate > timeLeft) return false
+    }
+    return true
   }
 
   #begin (body: Body): Turn {
     const own = this.#line.begin(body)
     return {
       get movedAt () { return own.movedAt },
-      connected: socket => own.connected(socket),
+      connected: (socket, isReused) => own.connected(socket, isReused),
       end: isAcknowledged => {
         if (!this.#line.end(own, isAcknowledged)) return
         if (isAcknowledged) this.#limit.acknowledged(own.bytes, performance.now() - own.since)
@@ -143,7 +147,6 @@ export class Turns {
   /** Measures the line for as long as somebody waits. */
   #lookOn (): void {
     if (this.#timer !== undefined) return
-    this.#line.start()
     const again = (ms: number): void => {
       this.#timer = setTimeout(() => {
         this.#line.look().catch(() => {}).finally(() => {
@@ -154,6 +157,7 @@ export class Turns {
         })
       }, ms)
     }
+    this.#line.look().catch(() => {})
     again(FIRST_LOOK_MS)
   }
 

@@ -18,8 +18,8 @@ export interface SocketTables {
   readonly reads: string[]
 }
 
-/** What Linux tells of TCP connections. */
-export function fakeSocketTables (t: Test): SocketTables {
+/** What Linux tells of TCP connections, so many bytes at a time. */
+export function fakeSocketTables (t: Test, sliceBytes = 100): SocketTables {
   const tables: SocketTables = { tcp: [], tcp6: [], reads: [] }
   const { openSync, readSync, closeSync } = fs
   const open = new Map<number, string>()
@@ -39,7 +39,7 @@ export function fakeSocketTables (t: Test): SocketTables {
       const text = open.get(table)
       if (text === undefined) return readSync(table, buffer, offset, length, position)
       // Less than is asked for, and not at the end of a line, as the kernel may.
-      const bytes = buffer.write(text.slice(0, 100), offset, 'latin1')
+      const bytes = buffer.write(text.slice(0, Math.min(length, sliceBytes)), offset, 'latin1')
       open.set(table, text.slice(bytes))
       return bytes
     },
