@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
-import { errorAnswers } from './http/answers.ts'
+import { errorAnswers } from './http/answer-schemas.ts'
 
 /** `GET /health`: the process lives. No I/O. */
 const health: FastifyPluginAsync = async app => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { Registry } from 'prom-client'
-import { errorAnswers, textAnswer } from './http/answers.ts'
+import { errorAnswers, textAnswer } from './http/answer-schemas.ts'
 
 export interface MetricsRouteOptions {
   /** What is answered, one after the other; their names differ. */

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { stringEnum } from '../services/config/string-enum.ts'
 import type { UploadsStatus } from '../services/uploads.ts'
-import { errorAnswers } from './http/answers.ts'
+import { errorAnswers } from './http/answer-schemas.ts'
 
 const ReadySchema = Type.Object({
   status: stringEnum(['ok', 'degraded', 'unavailable'],

@@ -4,7 +4,7 @@ import { correlationIdOf } from '../plugins/correlation-id.ts'
 import { allowsChange, validatorsOf } from './http/preconditions.ts'
 import { ClientGoneError } from '../services/upload-errors.ts'
 import type { Track } from '../services/receipt.ts'
-import { emptyAnswer, errorAnswers, receiptAnswer } from './http/answers.ts'
+import { emptyAnswer, errorAnswers, receiptAnswer } from './http/answer-schemas.ts'
 import { commonOptions, logTrouble, nameOf, NameParams, whenOver } from './http/file-routes.ts'
 import type { RoutesOptions } from './http/file-routes.ts'
 

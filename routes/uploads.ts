@@ -8,15 +8,15 @@ import type { Source } from '../services/intake/intake.ts'
 import type { Receipt } from '../services/receipt.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import type { UploadService } from '../services/uploads.ts'
-import { assertForm, FormSource } from './form/source.ts'
-import { errorAnswers, receiptAnswer } from './http/answers.ts'
+import { assertForm, FormSource } from './form/form-source.ts'
+import { errorAnswers, receiptAnswer } from './http/answer-schemas.ts'
 import { toUploadError } from './http/error-answer.ts'
 import { sendContinue } from './http/expect-continue.ts'
 import { commonOptions } from './http/file-routes.ts'
 import type { RoutesOptions } from './http/file-routes.ts'
 import { allowsChange } from './http/preconditions.ts'
 import { contentLength, explainFailure, receivedBytes } from './http/request-body.ts'
-import { assertStorable } from './http/upload-head.ts'
+import { assertStorable } from './http/upload-checks.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */

@@ -38,7 +38,7 @@ export interface Engine {
 }
 
 /**
- * Makes the whole engine out of plain options. B2 is not called: a key that may upload often may not look at the bucket.
+ * Makes the whole engine out of plain options. B2 is not called: a key that is allowed to upload is often not allowed to look at the bucket.
  * @throws {TypeError} for a bad option; what opening the directory throws
  */
 export async function createEngine ({ b2: bucket, missing = [], local: directory, metrics: metricsOptions, isDryRun = false, ...options }: EngineOptions & Settings<''>): Promise<Engine> {

@@ -65,8 +65,8 @@ export interface UploadSettings {
    */
   readonly onStored?: ((receipt: Receipt, context: StoredContext) => unknown) | undefined
   /**
-   * Called with the new receipt of each file that was moved from local storage to B2, before it goes from local storage: at
-   * least once. The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
+   * Called at least once with the new receipt of each file that was promoted to B2, before the local copy is removed.
+   * The pass waits for it, until the app closes. A failure is logged, and it is called again at the next pass.
    */
   readonly onPromoted?: ((receipt: Receipt) => unknown) | undefined
 }

@@ -1,4 +1,4 @@
-import type { ClientView } from './client-view.ts'
+import type { UploadClient } from './upload-client.ts'
 import type { Settings } from '../config/options.ts'
 
 const MOST_LOOKS = 20
@@ -9,7 +9,7 @@ const LONGEST_LOOK_MS = 1_000
  * the file can still fall back.
  */
 export function watchAcknowledgements (
-  own: ClientView, { ackTimeoutMs, stallTimeoutMs }: Pick<Settings<'b2'>, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
+  own: UploadClient, { ackTimeoutMs, stallTimeoutMs }: Pick<Settings<'b2'>, 'ackTimeoutMs' | 'stallTimeoutMs'>, mayFallBack: () => boolean
 ): { allCame (): void, acknowledged (): void, stop (): void } {
   let last = Infinity
   let timer: NodeJS.Timeout | undefined

@@ -5,10 +5,10 @@ import type { Track } from '../receipt.ts'
 import { watchAcknowledgements } from './acknowledgements.ts'
 import type { B2Cleanup } from './cleanup/cleanup.ts'
 import type { B2Client, KnownHashes } from './http/client.ts'
-import { ClientView } from './client-view.ts'
+import { UploadClient } from './upload-client.ts'
 import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { companionBody, companionKey } from './object-receipt.ts'
-import { PartFeed, partUpload } from './part-upload.ts'
+import { PartFeed, partUpload } from './part-feed.ts'
 import { describeRedacted } from './redact.ts'
 
 export interface ObjectWriterOptions {
@@ -101,12 +101,12 @@ class Aborted extends Error {}
 
 export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter {
   const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure } = options
-  const running = new Set<ClientView>()
+  const running = new Set<UploadClient>()
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  function view (key: string, onPartStored: PartsOptions['onPartStored'], isBackground: boolean, signParts = false): ClientView {
-    const created = new ClientView({ client, bucket, key, maxAttempts, signParts, isBackground, closing: closing.signal, onPartStored })
+  function view (key: string, onPartStored: PartsOptions['onPartStored'], isBackground: boolean, signParts = false): UploadClient {
+    const created = new UploadClient({ client, bucket, key, maxAttempts, signParts, isBackground, closing: closing.signal, onPartStored })
     running.add(created)
     return created
   }
@@ -120,7 +120,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
    * Removes the multipart upload that failed, once its id is known. If its completion was sent, it is written down first, and the
    * fallback waits for that: from then on any process may promote the file.
    */
-  async function clear (own: ClientView, object: B2ObjectInfo): Promise<void> {
+  async function clear (own: UploadClient, object: B2ObjectInfo): Promise<void> {
     if (own.mayComplete && own.uploadId !== undefined) {
       await cleanup.note({ kind: 'upload', uploadId: own.uploadId, mayComplete: true, ...leftoverOf(object) })
     }
@@ -141,7 +141,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     }
   }
 
-  function failure (error: unknown, from: ClientView): B2UploadFailure {
+  function failure (error: unknown, from: UploadClient): B2UploadFailure {
     const described = describeRedacted(error, redact)
     if (!(error instanceof Aborted)) onFailure(described.error_code)
     return { ok: false, ...described, attempts: Math.max(1, from.attempts), mayBeStored: from.mayBeStored }

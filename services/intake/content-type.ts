@@ -94,8 +94,8 @@ export interface DeclaredFile {
 }
 
 /**
- * The media type of a file: what its first bytes show, unless the declared type says the same more exactly, or is one of text that the
- * bytes may well be. Of containers that hold audio or video, the declared type (or the name, if nothing is declared) decides which it is,
+ * The media type of a file: what its first bytes show, unless the declared type says the same more exactly, or is a text type that
+ * the bytes agree with. Of containers that hold audio or video, the declared type (or the name, if nothing is declared) decides which it is,
  * if the tracks don't contradict. Never throws.
  *
  * @param head the file's bytes from byte 0 on, as many as `tagsEnd` says and some more

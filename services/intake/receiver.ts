@@ -2,8 +2,8 @@ import { declaredContentType } from './content-type.ts'
 import { logNotStored, logStored } from './closing-lines.ts'
 import { Intake, SourceError } from './intake.ts'
 import type { IntakeOptions, Source } from './intake.ts'
-import { Transfer } from './transfer.ts'
-import type { TransferStores } from './transfer.ts'
+import { FallbackTransfer } from './fallback-transfer.ts'
+import type { TransferStores } from './fallback-transfer.ts'
 import { baseName, newKey, uuidv7 } from '../keys.ts'
 import type { UploadContext } from '../log.ts'
 import type { Observer } from '../observer.ts'
@@ -93,7 +93,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       const filename = baseName(source.filename)
       const key = newKey(keyPrefix, id, filename)
       const file = { id, key, filename, declaredType: declaredContentType(source.contentType) }
-      return await new Transfer(stores, intake, file, context, abort.signal).run()
+      return await new FallbackTransfer(stores, intake, file, context, abort.signal).run()
     } finally {
       intake.close()
     }

@@ -36,7 +36,7 @@ export class ReplayWindow {
     if (held !== undefined) Object.assign(held, { stored: true, reuse })
   }
 
-  /** Of parts that were given to another store before, too. */
+  /** Marks all parts as stored, those that were given to another store before too. */
   markAllStored (): void {
     for (const held of this.#parts.values()) held.stored = true
   }

@@ -11,9 +11,9 @@ export interface OpenLocalStoreOptions extends LocalStoreOptions {
   /** Where its files are promoted to; undefined in local-only mode. */
   readonly destination?: Destination | undefined
   /**
-   * Whether there is no store without a directory that can be written. If false, a bad one is a warning, and every file tries
-   * again to make it. A full disk is always a warning: what waits there can be promoted, which frees it. So is one that
-   * hangs: B2 needs no disk. Default false.
+   * Whether opening fails if the directory can't be created or written. If false, that is a warning, and every file tries
+   * again to create it. A full disk is always a warning: promotions free it. So is one that hangs: B2 needs no disk.
+   * Default false.
    */
   readonly required?: boolean | undefined
 }
@@ -67,8 +67,8 @@ async function claimForBucket (store: LocalStore, destination: Destination, log:
 const directories = new Map<string, { readonly bucket: string | undefined, users: number }>()
 
 /**
- * Files in a directory are promoted to the bucket of whoever finds them: with another bucket on the same one, a file would be gone
- * for those who answered for it. Returns what ends the use. @throws {TypeError} if there is another bucket
+ * Notes that this process uses the directory with this bucket, until the function that it returns is called. If two buckets
+ * shared a directory, a file could be promoted to the one in which nobody looks for it. @throws {TypeError} if there is another bucket
  */
 function useDirectory (dir: string, bucket: string | undefined): () => void {
   const path = resolve(dir)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Fault } from '../../../emulator/index.ts'
-import { PartFeed, feedsWorkersDirectly, partUpload } from '../../../services/b2/part-upload.ts'
+import { PartFeed, feedsWorkersDirectly, partUpload } from '../../../services/b2/part-feed.ts'
 import type { B2Result, B2Store, B2StoreOptions } from '../../../services/b2/store.ts'
 import { PART, setB2Stage } from '../../support/b2/stage.ts'
 import { settled } from '../../support/faults/fault-matrix.ts'

@@ -10,8 +10,8 @@ import type { Source } from '../../../services/intake/intake.ts'
 import { silentLog } from '../../../services/log.ts'
 import type { Log } from '../../../services/log.ts'
 import type { Receipt } from '../../../services/receipt.ts'
-import { Transfer } from '../../../services/intake/transfer.ts'
-import type { TransferStores } from '../../../services/intake/transfer.ts'
+import { FallbackTransfer } from '../../../services/intake/fallback-transfer.ts'
+import type { TransferStores } from '../../../services/intake/fallback-transfer.ts'
 import { chunks, setIntake } from './intake-stage.ts'
 import type { IntakeStage } from './intake-stage.ts'
 import { ScriptedB2, UNAVAILABLE } from '../b2/scripted-b2.ts'
@@ -76,7 +76,7 @@ export async function setTransferStage (t: Test, options: {
         },
       }
       const file = { id: ID, key: KEY, filename: 'Song.mp3', declaredType }
-      const transfer = new Transfer(stores, stage.intake, file, { correlationId: CORRELATION, log }, signal)
+      const transfer = new FallbackTransfer(stores, stage.intake, file, { correlationId: CORRELATION, log }, signal)
       const receipt = transfer.run()
       receipt.catch(() => {})
       return { ...stage, receipt, failures }

@@ -7,7 +7,7 @@ import { Movement } from './line/movement.ts'
 import { TransportError } from './http/request-handler.ts'
 import { isStall, outcomeUnknown } from './http/retry-strategy.ts'
 
-export interface ClientViewOptions {
+export interface UploadClientOptions {
   readonly client: B2Client
   readonly bucket: string
   readonly key: string
@@ -16,7 +16,7 @@ export interface ClientViewOptions {
   readonly signParts: boolean
   /** Whether its bodies are sent only while no others wait. Default false. */
   readonly isBackground?: boolean
-  /** Aborts even what {@link ClientView.abort} does not. */
+  /** Aborts even what {@link UploadClient.abort} does not. */
   readonly closing: AbortSignal
   /** Called once for each part that B2 acknowledged; `firstTry` is false if it was sent more than once. */
   onPartStored (partNumber: number, firstTry: boolean): void
@@ -26,11 +26,11 @@ export interface ClientViewOptions {
  * One upload's own view of the S3 client. All that `Upload` sends goes through here, so that all of it can be aborted, the
  * first failure is known at once and kept, and the outcome of a request whose answer was lost is found out first.
  */
-export class ClientView {
+export class UploadClient {
   readonly config: B2Client['config']
   /** The bytes of its requests that move. */
   readonly movement: Movement
-  readonly #options: ClientViewOptions
+  readonly #options: UploadClientOptions
   readonly #cancel = new AbortController()
   #reject: (error: unknown) => void = () => {}
   #sentBytes = 0
@@ -58,7 +58,7 @@ export class ClientView {
   /** True if the object may have been stored more than once, as several versions. */
   mayHaveDoubles = false
 
-  constructor (options: ClientViewOptions) {
+  constructor (options: UploadClientOptions) {
     this.config = options.client.config
     this.movement = new Movement(options.client.turns, options.isBackground)
     this.#options = options

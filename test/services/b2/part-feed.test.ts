@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { PartFeed } from '../../../services/b2/part-upload.ts'
+import { PartFeed } from '../../../services/b2/part-feed.ts'
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values)
 

@@ -39,7 +39,7 @@ type Reason = FallbackReason | undefined
  *
  * The parts that B2 was given stay in the replay window, acknowledged or not, until the file outgrows it.
  */
-export class Transfer {
+export class FallbackTransfer {
   readonly #stores: TransferStores
   readonly #intake: Intake
   readonly #file: IncomingFile

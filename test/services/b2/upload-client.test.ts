@@ -2,9 +2,9 @@ import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, PutObject
 import t from 'tap'
 import type { Fault } from '../../../emulator/index.ts'
 import type { B2Command } from '../../../services/b2/http/client.ts'
-import type { ClientView } from '../../../services/b2/client-view.ts'
-import { BODY, KEY, setUpView } from '../../support/b2/client-view.ts'
-import type { ViewStage } from '../../support/b2/client-view.ts'
+import type { UploadClient } from '../../../services/b2/upload-client.ts'
+import { BODY, KEY, setUpView } from '../../support/b2/upload-client.ts'
+import type { ViewStage } from '../../support/b2/upload-client.ts'
 
 const PUT = 'PutObject'
 const HEAD = 'HeadObject'
@@ -22,7 +22,7 @@ async function sendParts ({ b2, view }: ViewStage): Promise<object> {
 }
 
 /** What the view says in the end. */
-function saying ({ firstTry, mayBeStored, mayHaveDoubles, mayHaveStrays, mayComplete, attempts, inFlight }: ClientView) {
+function saying ({ firstTry, mayBeStored, mayHaveDoubles, mayHaveStrays, mayComplete, attempts, inFlight }: UploadClient) {
   return { firstTry, mayBeStored, mayHaveDoubles, mayHaveStrays, mayComplete, attempts, inFlight }
 }
 

@@ -2,8 +2,8 @@ import { CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, Uplo
 import t from 'tap'
 import type { Fault } from '../../../emulator/index.ts'
 import type { B2Command } from '../../../services/b2/http/client.ts'
-import { BODY, KEY, setUpView } from '../../support/b2/client-view.ts'
-import type { ViewStage } from '../../support/b2/client-view.ts'
+import { BODY, KEY, setUpView } from '../../support/b2/upload-client.ts'
+import type { ViewStage } from '../../support/b2/upload-client.ts'
 import { sha256 } from '../../support/service/service.ts'
 import { acceptedTls } from '../../support/clients/tls.ts'
 

@@ -2,8 +2,8 @@ import type { Test } from 'tap'
 import type { B2Emulator, B2EmulatorOptions } from '../../../emulator/index.ts'
 import { createB2Client } from '../../../services/b2/http/client.ts'
 import type { B2ConnectionOptions } from '../../../services/b2/http/client.ts'
-import { ClientView } from '../../../services/b2/client-view.ts'
-import type { ClientViewOptions } from '../../../services/b2/client-view.ts'
+import { UploadClient } from '../../../services/b2/upload-client.ts'
+import type { UploadClientOptions } from '../../../services/b2/upload-client.ts'
 import { startB2 } from '../service/service.ts'
 
 export const KEY = 'tracks/song.mp3'
@@ -11,7 +11,7 @@ export const BODY = Buffer.from('content')
 
 export interface ViewStage {
   readonly b2: B2Emulator
-  readonly view: ClientView
+  readonly view: UploadClient
   /** Parts that were acknowledged. */
   readonly acknowledged: [number, boolean][]
   /** Ends even the request that begins an upload. */
@@ -21,7 +21,7 @@ export interface ViewStage {
 }
 
 /** The view of an upload on an emulator. Tries follow each other without a pause, as chance would have it. */
-export async function setUpView (t: Test, options: Partial<ClientViewOptions> = {}, connection: Partial<B2ConnectionOptions> = {}, emulator: B2EmulatorOptions = {}): Promise<ViewStage> {
+export async function setUpView (t: Test, options: Partial<UploadClientOptions> = {}, connection: Partial<B2ConnectionOptions> = {}, emulator: B2EmulatorOptions = {}): Promise<ViewStage> {
   t.intercept(Math, 'random', { value: () => 0 })
   const b2 = await startB2(t, emulator)
   const { endpoint, region, bucket, credentials } = b2
@@ -31,7 +31,7 @@ export async function setUpView (t: Test, options: Partial<ClientViewOptions> = 
   t.teardown(() => { client.destroy() })
   const acknowledged: [number, boolean][] = []
   const closing = new AbortController()
-  const view = new ClientView({
+  const view = new UploadClient({
     client,
     bucket,
     key: KEY,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { rangeOf } from '../../../routes/http/content-range.ts'
+import { rangeOf } from '../../../routes/http/range-header.ts'
 import { CASES, EMPTY_CASES, SIZE } from '../../support/clients/conditional-cases.ts'
 
 for (const [size, cases] of [[SIZE, CASES], [0, EMPTY_CASES]] as const) {
