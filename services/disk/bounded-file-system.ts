@@ -7,9 +7,9 @@ import type { DiskSlots, DiskUse } from './slots.ts'
 
 /** Milliseconds that operations may take before they count as hanging. */
 export interface DiskDeadlines {
-  /** Of most. Default 10,000: a disk that wakes up, or a server that fails over, takes seconds. */
+  /** For most operations. Default 10,000: a disk that wakes up, or a server that fails over, takes seconds. */
   readonly operationMs?: number | undefined
-  /** Of `fsync` and listings, whose work has no bound: all of a large file, all names of a directory. Default 60,000. */
+  /** For `fsync` and listings, whose work has no bound: all of a large file, all names of a directory. Default 60,000. */
   readonly longMs?: number | undefined
 }
 
@@ -21,20 +21,20 @@ export interface BoundedFileSystemOptions extends DiskDeadlines {
   readonly isPatient?: boolean
 }
 
-/** System calls that are not called as the functions of Node's that make them. */
+/** System calls whose names differ from those of Node's functions. */
 const CALLS: Readonly<Record<string, string>> = { readFile: 'read', readdir: 'scandir' }
 const LONG_CALLS = new Set(['fsync', 'scandir'])
 
 const patientOnes = new WeakMap<FileSystem, FileSystem>()
 
-/** The same file system for work that must be done in the end: it waits for a disk that hangs. One without deadlines is its own. */
+/** The same file system for work that must be done eventually: it waits for a disk that hangs. Without deadlines it is the same one. */
 export function patient (fs: FileSystem): FileSystem {
   return patientOnes.get(fs) ?? fs
 }
 
 /**
- * A file system whose operations have deadlines and take slots. What an overdue operation
- * brings after all is taken back: a file that was opened late is closed, and one that was created late is removed.
+ * A file system whose operations have deadlines and take slots. If an overdue operation succeeds later, its effect is undone: a
+ * file that was opened late is closed, and one that was created late is removed.
  */
 export function boundedFileSystem (options: BoundedFileSystemOptions): FileSystem {
   const { fs, slots, use, operationMs = 10_000, longMs = 60_000, isPatient = false } = options
@@ -67,7 +67,7 @@ export function boundedFileSystem (options: BoundedFileSystemOptions): FileSyste
   return bounded
 }
 
-/** Removes the file of this name, unless that is another one by now. */
+/** Removes the file of this name, unless it is another file by now. */
 async function removeIfIt (fs: FileSystem, handle: FileHandle, path: string): Promise<void> {
   const [own, there] = [await handle.stat({ bigint: true }), await fs.lstat(path, { bigint: true })]
   if (own.ino === there.ino && own.dev === there.dev) await fs.unlink(path)
@@ -76,7 +76,7 @@ async function removeIfIt (fs: FileSystem, handle: FileHandle, path: string): Pr
 /** Names that are read at a time. */
 const BATCH = 256
 
-/** What is used of an open directory. Like Node's own it is closed when its names have been read, or nobody wants more of them. */
+/** The part of an open directory that is used here. Like Node's own it closes when all names have been read, or the reader stops. */
 function boundedDirectory (directory: Dir, run: RunBounded, runPatiently: RunBounded): Dir {
   let last: Promise<unknown> = Promise.resolve()
 
@@ -102,7 +102,7 @@ function boundedDirectory (directory: Dir, run: RunBounded, runPatiently: RunBou
           if (batch.length < BATCH) return
         }
       } finally {
-        // After a read that hangs, which nobody waits for.
+        // After a read that hangs; nothing waits for it.
         last.then(() => runPatiently('close', () => directory.close())).catch(() => {})
       }
     },

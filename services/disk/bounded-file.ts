@@ -11,7 +11,7 @@ export class BoundedFile implements Pick<FileHandle, 'fd' | 'read' | 'write' | '
   readonly #handle: FileHandle
   readonly #run: RunBounded
   readonly #runPatiently: RunBounded
-  /** What callers wait for. */
+  /** Operations that callers wait for. */
   readonly #asked = new Set<Promise<unknown>>()
   /** Operations that have begun and not returned, overdue ones included. */
   #underWay = 0
@@ -43,7 +43,7 @@ export class BoundedFile implements Pick<FileHandle, 'fd' | 'read' | 'write' | '
     await this.#operate('utime', () => this.#handle.utimes(...values))
   }
 
-  /** When an operation hangs it resolves all the same, and the file is closed as soon as that returns: its number must not be used again before. */
+  /** If an operation hangs, this resolves nevertheless, and the file is closed when the operation returns: its number must not be reused before. */
   async close (): Promise<void> {
     await Promise.allSettled(this.#asked)
     if (this.#underWay === 0) return await this.#run('close', () => this.#handle.close())

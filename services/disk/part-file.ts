@@ -10,8 +10,8 @@ export interface PublishOptions {
 }
 
 /**
- * A file on its way to its final name. It knows every name it may have by now, so that `remove` leaves none of them
- * whatever the moment of the failure. Not safe for overlapping calls: the writer that owns it takes turns.
+ * A file on its way to its final name. It knows every name that it may have, so that `remove` leaves none of them, whenever the
+ * failure came. Calls must not overlap: its writer takes turns.
  */
 export class PartFile {
   /** The name it is written under. */
@@ -19,7 +19,7 @@ export class PartFile {
   readonly #fs: FileSystem
   readonly #handle: FileHandle
   readonly #names: string[]
-  /** What hangs, and may still be done when the disk answers again. */
+  /** Operations that hang, and may still be carried out when the disk answers again. */
   readonly #late: Promise<void>[] = []
   #length = 0
   #touching = false
@@ -31,7 +31,7 @@ export class PartFile {
     this.#names = [path]
   }
 
-  /** Creates the file; one that exists already belongs to somebody else, and is EEXIST. */
+  /** Creates the file. EEXIST if it exists: then it belongs to another writer. */
   static async create (fs: FileSystem, path: string): Promise<PartFile> {
     return new PartFile(fs, path, await fs.open(path, 'wx', 0o600))
   }
@@ -40,7 +40,7 @@ export class PartFile {
     return this.#length
   }
 
-  /** Resolves when every byte was taken: a write may be cut short by signals, quotas and nearly full disks. */
+  /** Resolves when every byte is written: signals, quotas and nearly full disks may cut a write short. */
   async write (bytes: Uint8Array): Promise<void> {
     let offset = 0
     while (offset < bytes.byteLength) {
@@ -57,9 +57,9 @@ export class PartFile {
     await this.#noted(this.#handle.sync())
   }
 
-  /** Gives the file its final name. ENOENT when the part file is gone. */
+  /** Gives the file its final name. ENOENT if the part file is gone. */
   async rename (finalPath: string): Promise<void> {
-    // Noted before the call: on network file systems a rename can happen and be reported as failed.
+    // Noted before the call: on network file systems a rename can succeed and be reported as failed.
     this.#names.push(finalPath)
     await this.#noted(this.#fs.rename(this.path, finalPath))
   }
@@ -68,7 +68,7 @@ export class PartFile {
    * Writes a value as JSON, gives the file its final name and closes it, durably: the name is that of a whole file, or it is not
    * there. Whatever this throws, nothing of the file is left.
    * @param giveName by default a rename, which replaces a file that has the name already
-   * @param warn told what could not be tidied up
+   * @param warn called with what could not be cleaned up
    */
   async publish (value: object, finalPath: string, { giveName = () => this.rename(finalPath), warn = () => {} }: PublishOptions = {}): Promise<void> {
     try {
@@ -84,7 +84,7 @@ export class PartFile {
     await this.close().catch((err: unknown) => warn(err, 'a stored file could not be closed'))
   }
 
-  /** Shows other processes that the owner lives. Never rejects: at worst a sweep takes the file, and `rename` reports it. */
+  /** Shows other processes that the owner lives. Never rejects: at worst a sweep removes the file, and `rename` reports that. */
   async touch (): Promise<void> {
     if (this.#touching) return // the disk is slower than the heartbeat
     this.#touching = true
@@ -93,7 +93,7 @@ export class PartFile {
     this.#touching = false
   }
 
-  /** True where the file of this name is this very one: a name may have been taken over. */
+  /** Whether the file of this name is this very one: another process may have taken the name over. */
   async isAt (path: string): Promise<boolean> {
     const [own, there] = await Promise.all([this.#handle.stat({ bigint: true }), this.#fs.lstat(path, { bigint: true })])
     return own.ino === there.ino && own.dev === there.dev
@@ -104,9 +104,9 @@ export class PartFile {
   }
 
   /**
-   * Closes the file and takes away all its names. Tries everything, never rejects. When the disk hangs it doesn't wait for it:
-   * then the names go as soon as it answers, after what is still to come of the file.
-   * @returns what could not be done, empty when nothing is left
+   * Closes the file and removes all its names. Tries everything, never rejects. It does not wait for a disk that hangs: the names
+   * are removed when the disk answers, after the operations that were under way.
+   * @returns what failed; empty if nothing is left
    */
   async remove (): Promise<unknown[]> {
     const failures: unknown[] = []
@@ -121,7 +121,7 @@ export class PartFile {
     } else {
       await this.close().catch(note)
     }
-    if (this.#late.length > 0) this.#removeLate().catch(() => {}) // the sweep of the next start takes part files
+    if (this.#late.length > 0) this.#removeLate().catch(() => {}) // the sweep of the next start removes part files
     return failures
   }
 

@@ -1,15 +1,15 @@
 import { DiskTimeoutError } from './errors.ts'
 
 /**
- * What an operation is for: uploads that fall back and deletions (`write`), content and receipts (`read`), promotion, claims and
- * sweeps (`upkeep`), or telling how the disk is (`status`). A disk on which reads hang still has room for the others.
+ * What an operation is for: fallbacks and deletions (`write`), content and receipts (`read`), promotion, claims and sweeps
+ * (`upkeep`), or the state of the disk (`status`). If reads hang, the other uses still have slots.
  */
 export type DiskUse = 'status' | 'write' | 'read' | 'upkeep'
 
-/** In the order in which they are served, when several wait. */
+/** In the order in which they get slots if several wait. */
 const USES: readonly DiskUse[] = ['status', 'write', 'read', 'upkeep']
 
-/** libuv's, when `UV_THREADPOOL_SIZE` says nothing. */
+/** libuv's own number, without `UV_THREADPOOL_SIZE`. */
 const DEFAULT_THREADS = 4
 
 /** An operation on the disk. */
@@ -19,7 +19,7 @@ export interface DiskTask {
   readonly call: string
   /** Milliseconds after which it is overdue: the caller gets an error, and the operation keeps its slot until it returns. */
   readonly deadlineMs: number
-  /** The caller waits as long as it takes, for a slot and for the result: for what must be cleaned up in the end. */
+  /** Whether the caller waits as long as it takes, for a slot and for the result; for what must be cleaned up eventually. */
   readonly isPatient: boolean
 }
 
@@ -31,7 +31,7 @@ interface Waiter {
 
 interface Counts {
   running: number
-  /** Of those that run. */
+  /** How many of the running ones are overdue. */
   overdue: number
 }
 
@@ -39,8 +39,8 @@ interface Counts {
  * Keeps file operations from taking all threads of libuv's pool, where one that hangs can't be stopped. At least one thread
  * stays free for everything else, and reads and upkeep don't take all slots.
  *
- * An operation waits for a slot as long as one of those before it may still return. When all of them are overdue it fails at
- * once. So a slow disk is slow, and one that hangs costs each caller one deadline at the most.
+ * An operation waits for a slot as long as one of those before it may still return. If all of them are overdue, it fails at once.
+ * So a slow disk is slow, and one that hangs costs each caller at most one deadline.
  */
 export class DiskSlots {
   readonly #slots: number
@@ -67,7 +67,7 @@ export class DiskSlots {
   /** Operations that have begun and not returned. */
   get running (): number { return this.#running }
 
-  /** Resolves when no operation is under way, or after this time: then what is under way hangs. */
+  /** Resolves when no operation is under way, or after this time: then those under way hang. */
   async idle (withinMs: number): Promise<void> {
     if (this.running === 0) return
     await new Promise<void>(resolve => {
@@ -82,8 +82,8 @@ export class DiskSlots {
   }
 
   /**
-   * Does it when there is a slot. `undo` gets the result of an operation that succeeded after its caller was told that it failed.
-   * @throws {DiskTimeoutError} when it is overdue, or all operations before it are; else what the operation throws
+   * Runs an operation when there is a slot. `undo` gets its result if it succeeds after its caller was told that it failed.
+   * @throws {DiskTimeoutError} if it is overdue, or all operations before it are; else what the operation throws
    */
   run<T> (task: DiskTask, operate: () => Promise<T>, undo?: (result: T) => Promise<void>): Promise<T> {
     if (this.#waiting[task.use].length > 0 || !this.#mayStart(task.use)) return this.#wait(task).then(() => this.#watch(task, operate, undo))
@@ -148,7 +148,7 @@ export class DiskSlots {
     return this.#counts[use].running < this.#limits[use] && this.#running < this.#slots
   }
 
-  /** Whether all that a new operation would wait for is overdue. */
+  /** Whether all operations that a new one would wait for are overdue. */
   #isHopeless (use: DiskUse): boolean {
     if (this.#mayStart(use)) return false
     const { running, overdue } = this.#counts[use]
@@ -165,7 +165,7 @@ export class DiskSlots {
     }
   }
 
-  /** Gives free slots to those who wait: the status first, as somebody waits for that alone, then one of each use in turn. */
+  /** Gives free slots to those that wait: first the status, which `/ready` waits for, then one of each use in turn. */
   #serve (): void {
     for (let passed = 0; passed < USES.length;) {
       const use = this.#waiting.status.length > 0 && this.#mayStart('status') ? 'status' : USES[this.#turn++ % USES.length]!

@@ -15,21 +15,27 @@ export interface Destination {
   bucket: string
 }
 
-/** The directory belongs to another bucket, or it can't be told to which. The message says what to do. */
+/** The directory belongs to another bucket, or to an unknown one. The message says what to do. */
 export class WrongBucketError extends Error {
   override readonly name = 'WrongBucketError'
 }
 
-/** What a file system without hard links answers. */
+/** Errors of file systems without hard links. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'])
 const ABSENT = new Set(['ENOENT', 'ENOTDIR'])
-/** Of the marker, and not of a disk that fails. */
+/** Errors that concern the marker, not a failing disk. */
 const UNREADABLE = new Set(['EACCES', 'EPERM', 'EISDIR'])
 
 export interface BucketMarker {
-  /** The method of the store. */
+  /**
+   * Whether the directory is marked as that of this bucket. False: it is not marked.
+   * @throws WrongBucketError; LocalStoreError if the disk fails
+   */
   assertBucket (destination: Destination): Promise<boolean>
-  /** The method of the store. */
+  /**
+   * The same, and marks it if it is not marked. False: that is not possible yet, as there is no room or no such directory.
+   * @throws WrongBucketError; LocalStoreError if the disk fails
+   */
   claimForBucket (destination: Destination): Promise<boolean>
 }
 
@@ -81,7 +87,7 @@ export function createBucketMarker ({ fs, root, dir }: { fs: FileSystem, /** Abs
       await write(own)
     } catch (error) {
       if (errnoOf(error) === undefined) throw error
-      return false // a full disk, say; those who write files say so
+      return false // a full disk, for example; writing files reports it
     }
     return await assertBucket(own) // another process may have been first
   }
@@ -97,7 +103,7 @@ function parse (text: string): Destination | undefined {
   return undefined
 }
 
-/** An endpoint in one form: no slash or dot at its end, host in lower case, no default port; nor a user's name, which would be a secret. */
+/** An endpoint in one form: no slash or dot at its end, host in lower case, no default port, and no user name, which would be a secret. */
 function originOf (endpoint: string): string {
   const { protocol, hostname, port, pathname } = new URL(endpoint)
   return `${protocol}//${hostname.replace(/\.$/, '')}${port === '' ? '' : `:${port}`}${pathname.replace(/\/+$/, '')}`

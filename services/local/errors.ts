@@ -12,14 +12,14 @@ export interface LocalStoreErrorOptions {
 }
 
 /**
- * Why the local store could not do what it was asked. `message` is one sentence without a path, fit for an answer;
- * the raw error, path included, is its `cause`.
+ * Why the local store failed. `message` is one sentence without a path, for answers; the raw error, path included, is its
+ * `cause`.
  */
 export class LocalStoreError extends Error {
   readonly error_code: LocalErrorCode
   declare readonly syscall?: string
   declare readonly code?: string
-  /** True where others may have seen the file before it failed: a pass may have promoted it. */
+  /** True if the file was visible before the failure: a pass may have promoted it. */
   wasVisible = false
   /** True if the disk did not answer in time. */
   get isTimeout (): boolean { return this.cause instanceof DiskTimeoutError }
@@ -43,7 +43,7 @@ const REASONS: Record<LocalErrorCode, string> = {
 }
 
 /**
- * Turns whatever the file system threw into a LocalStoreError; one that is already there passes through.
+ * Turns whatever the file system threw into a LocalStoreError; a LocalStoreError is returned as it is.
  * @param what the start of the sentence, such as `The file could not be stored locally`
  */
 export function toLocalStoreError (cause: unknown, what: string): LocalStoreError {

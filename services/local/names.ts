@@ -3,41 +3,41 @@ import { join } from 'node:path'
 import { NAME_PATTERN } from '../keys.ts'
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-// What stands before the id is the end of a key prefix that does not end in a slash.
+// Before the id may be the end of a key prefix that does not end in a slash.
 const NAME = `(?:[^./\\\\\\0](?:[^/\\\\\\0]*[^./\\\\\\0])?)?${NAME_PATTERN}`
 
 const DATA = new RegExp(`^${NAME}$`)
-/** The usual ones, which are told ten times as fast. */
+/** The usual names, which match ten times as fast. */
 const BARE = new RegExp(`^${NAME_PATTERN}$`)
 const RECEIPT = '.receipt.json'
 const NOTE = '.set-aside.json'
-// The leading dot tells them from a whole file: a client's `song.part` is stored as `<uuid>.part`.
+// The leading dot marks what is not a whole file: a client's `song.part` is stored as `<uuid>.part`.
 const PART = new RegExp(`^\\.(?:${NAME}|${NAME}\\.receipt\\.json|(?:probe|note|claim)-${UUID})\\.part$`)
 const CLAIM = new RegExp(`^\\.${NAME}\\.claim$`)
 
 /** The paths that belong to one key. */
 export interface LocalPlace {
-  /** The directory the others lie in. */
+  /** The directory of the others. */
   directory: string
   data: string
   dataPart: string
   receipt: string
   receiptPart: string
-  /** Says that the file must not be promoted, and why. A name of its own, so that a listing tells it without reading a receipt. */
+  /** Says that the file must not be promoted, and why. It is a file, so that a listing shows it without reading a receipt. */
   note: string
-  /** Says that somebody is promoting the file. */
+  /** Says that a process is promoting the file. */
   claim: string
 }
 
 /**
- * What a file in the store's directory is, judged by its name alone; undefined: not ours. `live`: part files and claims,
- * which mean something only while their owner keeps them fresh.
+ * What a file in the store's directory is, by its name; undefined: not a file of this service. `live`: part files and claims,
+ * which count only while their owner keeps them fresh.
  */
 export type LocalFileKind = { kind: 'data' | 'receipt' | 'note', name: string } | { kind: 'live' }
 
 /**
- * Checks a key (`<prefix><UUIDv7>[.ext]`). Keys are made by the service, but here one becomes a path.
- * @throws TypeError when it is anything else, or could lead out of the directory
+ * Checks a key (`<prefix><UUIDv7>[.ext]`). The service makes keys, but here one becomes a path.
+ * @throws TypeError if it is anything else, or could lead out of the directory
  */
 export function assertKey (key: string): void {
   const segments = key.split('/')
@@ -78,14 +78,14 @@ export function noteName (name: string): string {
   return `${name}${NOTE}`
 }
 
-/** A name that nobody else has. It is that of a part file, so that one left behind by a kill is swept like any other. */
+/** A unique name. It is a part file's, so that the sweep removes the file if a kill leaves it behind. */
 export function temporaryName (purpose: 'probe' | 'note' | 'claim'): string {
   return `.${purpose}-${randomUUID()}.part`
 }
 
 /**
- * Whether a directory inside the store's may hold files of ours. Those with a dot are somebody else's (the snapshots of a
- * volume have copies of everything in them), and no key has a backslash.
+ * Whether a directory inside the store's may hold files of this service. Those with a dot don't (the snapshots of a volume, for
+ * example, have copies of everything), and no key has a backslash.
  */
 export function isSearched (directoryName: string): boolean {
   return !directoryName.startsWith('.') && !directoryName.includes('\\')

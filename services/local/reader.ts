@@ -6,18 +6,18 @@ import { errnoOf } from '../disk/errors.ts'
 import { toLocalStoreError } from './errors.ts'
 import { LocalStream } from './stream.ts'
 
-/** A data file, open: it stays readable while somebody removes it. Ask for one stream, or close it. */
+/** An open data file: it stays readable while it is removed. Take one stream, or close it. */
 export interface OpenFile {
   readonly size: number
   /**
-   * The whole file, or the bytes of a range that lies within it. The stream owns the file and closes it, however it ends;
-   * its errors are those of the file system, which `toLocalStoreError` gives a code.
+   * The whole file, or the bytes of a range within it. The stream owns the file and closes it, however it ends. Its errors are
+   * those of the file system; `toLocalStoreError` gives them a code.
    * @throws RangeError for any other range
    */
   stream (range?: ByteRange): Readable
-  /** The same at the pace of somebody who may stand still for long. */
+  /** The same for a reader that may pause for long. */
   streamForReader (range?: ByteRange): Readable
-  /** Closes a file of which no stream was asked for; else it does nothing. */
+  /** Closes the file if no stream was taken. */
   close (): Promise<void>
 }
 

@@ -7,27 +7,42 @@ import type { Heartbeat } from './writing/heartbeat.ts'
 import type { Log, UploadContext } from '../log.ts'
 import { isTrack, type Receipt } from '../receipt.ts'
 
-/** What the store knows of a key. */
+/** What the store knows about a key. */
 export interface FoundFile {
   /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
   kind: 'file' | 'receipt'
   receipt: Receipt
-  /** Of the upload, for what is logged of it; absent where the receipt does not say. */
+  /** Of the upload, for the log; absent if the receipt does not have it. */
   correlationId?: string
-  /** Why it must not be promoted as it is; undefined where it may be. */
+  /** Why it must not be promoted; undefined if it may be. */
   setAside: string | undefined
 }
 
 export interface Receipts {
-  /** The methods of the store. */
+  /**
+   * The receipt of a file that is whole here, or one that was kept for an object in B2; undefined if there is neither.
+   * @throws LocalStoreError, also for a damaged receipt (`io_error`): its file is here nevertheless
+   */
   find (key: string): Promise<FoundFile | undefined>
+  /** Whether there is a receipt of this key, which is quicker than {@link find}. @throws LocalStoreError */
   has (key: string): Promise<boolean>
-  keep (key: string, receipt: Receipt, context?: UploadContext): Promise<void>
+  /**
+   * Keeps the receipt of an object in B2, durably, until it can be stored beside the object.
+   * @param context of the upload; its log is used for messages, by default the store's own
+   * @throws LocalStoreError; nothing is left then. Also for a key that is stored or kept already (`io_error`, EEXIST)
+   */
+  keepReceipt (key: string, receipt: Receipt, context?: UploadContext): Promise<void>
+  /**
+   * Notes durably that the file must not be promoted, for all processes on the directory. A later reason replaces an earlier
+   * one. Does nothing if there is no receipt (any more).
+   * @throws LocalStoreError; no half note is left then
+   */
   setAside (key: string, reason: string): Promise<void>
+  /** Removes the note, if there is one. @throws LocalStoreError */
   takeUp (key: string): Promise<void>
-  /** Why the receipt of this key could not be read when it was last tried. */
+  /** Why the last try to read the receipt of this key failed. */
   trouble (key: string): string | undefined
-  /** The reason in the note, which is there. Never rejects: that it is there is what counts. */
+  /** The reason in the note, which exists. Never rejects: only the note's existence matters. */
   reasonOf (key: string): Promise<string>
 }
 
@@ -42,7 +57,7 @@ export interface ReceiptsOptions {
   log: Log
 }
 
-/** Of those that can't be read, and are told of only once. */
+/** Receipts that can't be read are logged once each; so many are remembered. */
 const MOST_TROUBLES = 10_000
 
 export function createReceipts (options: ReceiptsOptions): Receipts {
@@ -80,7 +95,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     if (kept === undefined) return undefined
     const { receipt } = kept
     try {
-      // A receipt of a local file without its file is a commit that has not happened, or a removal that has.
+      // The receipt of a local file without the file belongs to a commit or a removal under way.
       const kind = await exists(reading, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
       if (kind === undefined) return undefined
       return { kind, ...kept, setAside: await exists(reading, place.note) ? await reasonOf(key) : undefined }
@@ -98,7 +113,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     }
   }
 
-  async function keep (key: string, receipt: Receipt, context?: UploadContext): Promise<void> {
+  async function keepReceipt (key: string, receipt: Receipt, context?: UploadContext): Promise<void> {
     const place = placeOf(root, key)
     try {
       await makeDirectory(place.directory)
@@ -113,7 +128,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     const { directory, receipt, note } = placeOf(root, key)
     try {
       if (!await exists(fs, receipt)) return
-      // Written under a name of its own: one left behind by a kill must not stop another process.
+      // Written under a unique name: one that a kill left behind must not stop another process.
       await write(join(directory, temporaryName('note')), note, { reason, at: new Date().toISOString() })
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be set aside in local storage')
@@ -137,17 +152,17 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     return 'it was set aside, but the note that says why cannot be read'
   }
 
-  return { find, has, keep, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
+  return { find, has, keepReceipt, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
 }
 
 type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId'>
 
-/** A receipt as it is written down: what is logged of the file later, perhaps by another process, shall name its upload. */
+/** A receipt as it is written down: later log lines about the file, perhaps of another process, can name its upload. */
 export function withCorrelationId (receipt: Receipt, context: UploadContext | undefined): object {
   return context === undefined ? receipt : { ...receipt, correlation_id: context.correlationId }
 }
 
-/** Also one that belongs to another key is damaged: somebody copied or moved it, and nothing may be promoted on its word. */
+/** A receipt of another key also counts as damaged: it was copied or moved, and nothing may be promoted because of it. */
 function parseReceipt (text: string, key: string): KeptReceipt {
   const { correlation_id: id, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown }
   if ((receipt.storage === 'b2' || receipt.storage === 'local') && isTrack(receipt.track) && receipt.track.key === key) {

@@ -2,20 +2,20 @@ import { DiskTimeoutError, errnoOf } from '../disk/errors.ts'
 import type { FileSystem } from '../disk/file-system.ts'
 import type { FreeSpace } from './writing/free-space.ts'
 
-/** How the local directory is. */
+/** The state of the local directory. */
 export interface LocalStoreStatus {
-  /** Whether the directory could take a file now: its disk answers, it may be written, there is room beyond `minFreeBytes`, and inodes are free. */
+  /** Whether the directory can take a file now: its disk answers, it is writable, there is room beyond `minFreeBytes`, and inodes are free. */
   writable: boolean
-  /** Bytes free on its disk; 0 where that can't be measured. */
+  /** Bytes free on its disk; 0 if that can't be measured. */
   free_bytes: number
-  /** Files that its disk can still take; 0 if that can't be measured, Infinity if there is no such limit. */
+  /** Files for which its disk has inodes; 0 if that can't be measured, Infinity if there is no such limit. */
   free_inodes: number
 }
 
-/** Inodes of a file: its own, and its receipt's. */
+/** A file and its receipt. */
 const INODES_OF_FILE = 2
 
-/** Those who ask are answered within two seconds, whatever the disk does. */
+/** `/ready` answers within two seconds, whatever the disk does. */
 const ANSWER_MS = 1_500
 
 const NO_ANSWER: LocalStoreStatus = { writable: false, free_bytes: 0, free_inodes: 0 }
@@ -40,7 +40,7 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
     try {
       await fs.access(`${root}/.`, fs.constants.W_OK | fs.constants.X_OK)
     } catch (error) {
-      // The next file would make a missing directory again. But none may come while the store is reported as unusable.
+      // The next file would make a missing directory again, but none may come while the store is reported as unusable.
       if (errnoOf(error) !== 'ENOENT') throw error
       await makeDirectory(root)
     }
@@ -61,7 +61,7 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<undefined>(resolve => { timer = setTimeout(() => resolve(undefined), ANSWER_MS) })
     try {
-      // One that is only busy, syncing large files for seconds, is as it was.
+      // A disk that is only busy, for example syncing large files for seconds, is reported as before.
       return await Promise.race([measure(), late]) ?? (isHanging() ? NO_ANSWER : last ?? NO_ANSWER)
     } catch {
       return NO_ANSWER
@@ -71,7 +71,7 @@ export function createStatus ({ fs, root, minFreeBytes, freeSpace, makeDirectory
   }
 
   return function status () {
-    // Shared, so that probes of a hanging disk do not pile up in the thread pool.
+    // Shared, so that checks of a hanging disk do not pile up in the thread pool.
     statusNow ??= measureInTime().finally(() => { statusNow = undefined })
     return statusNow
   }

@@ -4,7 +4,7 @@ import { PacedStream } from '../downloads/paced-stream.ts'
 import type { Span } from '../downloads/paced-stream.ts'
 
 const READ_BYTES = 65_536 // 64 KiB
-// What is let go is in the kernel's cache still.
+// What is dropped is still in the kernel's cache.
 const PARK_MS = 1_000
 
 /** Bytes of a local file. The stream owns the file and closes it, however it ends. */
@@ -19,7 +19,7 @@ export class LocalStream extends PacedStream {
   protected override fetch (position: number, end: number): void {
     const length = Math.min(READ_BYTES, end - position)
     this.#handle.read(Buffer.allocUnsafeSlow(length), 0, length, position).then(({ bytesRead, buffer }) => {
-      if (bytesRead === 0) throw new LocalStoreError('The file in local storage is damaged: it has not as many bytes as its receipt says', { error_code: 'io_error' })
+      if (bytesRead === 0) throw new LocalStoreError('The file in local storage is damaged: it has fewer bytes than its receipt says', { error_code: 'io_error' })
       this.give(buffer.subarray(0, bytesRead))
     }).catch((error: unknown) => this.destroy(error as Error))
   }

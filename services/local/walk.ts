@@ -4,10 +4,10 @@ import type { FileSystem } from '../disk/file-system.ts'
 import { errnoOf } from '../disk/errors.ts'
 import { isSearched } from './names.ts'
 
-/** Names that come at once. Others on the event loop have their turn after each batch. */
+/** Names in a batch. Other work on the event loop has its turn after each batch. */
 const BATCH = 1_000
 
-/** Names that one call of the system reads: few calls, and still little memory. */
+/** Names that one system call reads: few calls, and still little memory. */
 const READ_AT_ONCE = 500
 
 /** Some of the files in one directory. */
@@ -20,9 +20,9 @@ export interface FileBatch {
 }
 
 /**
- * All regular files below a directory, in batches that are read one after the other: a directory may hold millions. One
- * that vanishes meanwhile is no error, and one that comes meanwhile may be missing.
- * @param onUnreadable told of each directory that cannot be read (to its end), which is passed over then; it may throw
+ * All regular files below a directory, in batches that are read one after the other: a directory may hold millions. A file
+ * that vanishes meanwhile is not an error, and one that comes meanwhile may be missing.
+ * @param onUnreadable called for each directory that cannot be read (to its end), which is skipped then; it may throw
  */
 export async function * filesBelow (fs: FileSystem, root: string, onUnreadable: (error: unknown, directory: string) => void): AsyncGenerator<FileBatch> {
   const directories = [root]

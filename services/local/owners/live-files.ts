@@ -3,7 +3,7 @@ import { errnoOf } from '../../disk/errors.ts'
 import type { Owners } from './owners.ts'
 import type { Log } from '../../log.ts'
 
-/** Looks at what may belong to somebody who can't be asked; many, so that a pause of this process saves at most one. */
+/** Checks of a file that may belong to a process that can't be asked; many, as a pause of this process makes at most one worthless. */
 const LOOKS = 10
 
 /** A file as it looked. */
@@ -12,10 +12,10 @@ export interface Seen {
   stamp: string
 }
 
-/** Live files whose owners are not known. */
+/** Live files with unknown owners. */
 export interface LiveFiles {
   files: readonly Seen[]
-  /** Entries of owners who can't be asked, as they looked; undefined before the first look. */
+  /** Entries of owners that can't be asked, as they looked; undefined before the first check. */
   owners?: readonly Seen[]
   /** How often all of them have looked the same. */
   looks: number
@@ -23,7 +23,7 @@ export interface LiveFiles {
 
 export interface JudgeOptions {
   fs: FileSystem
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two checks. */
   delayMs: number
   /** True for a live file of this process. */
   isOpenHere: (path: string) => boolean
@@ -32,11 +32,10 @@ export interface JudgeOptions {
 }
 
 /**
- * Tells live files that nobody has any more from those that must be looked at again. One that changes has an owner, and so has one
- * that a living process calls its own. What looks the same is abandoned when all processes that might have it say no, or are
- * dead; while one does not answer, it waits; and if there are some that can't be asked, it has to look the same for as long as
- * they may stand still. The looks are compared with each other and never with a clock: machines that share a volume need not
- * agree on the time.
+ * Tells abandoned live files from those that must be checked again. A file that changes has an owner, and so has one that a living
+ * process claims. A file that looks the same is abandoned if all processes that might have it say no, or are dead. While one does
+ * not answer, the file stays; and if some can't be asked, it has to look the same for as long as they may stand still. Checks are
+ * compared with each other and never with a clock: machines that share a volume need not agree on the time.
  */
 export async function judgeLiveFiles (options: JudgeOptions, { files, owners: entries, looks }: LiveFiles): Promise<{ abandoned: Seen[], undecided: LiveFiles }> {
   const { fs, delayMs, isOpenHere, owners, log } = options
@@ -48,7 +47,7 @@ export async function judgeLiveFiles (options: JudgeOptions, { files, owners: en
   const stale = entries === undefined ? await lookAt(elsewhere.map(owner => owners.entry(owner))) : await unchanged(fs, entries, report)
   const looksNeeded = patienceMs === 0 ? 0 : Math.max(LOOKS, Math.ceil(patienceMs / delayMs))
   if (isSilent || looks < looksNeeded) return { abandoned: [], undecided: { files: rest, owners: stale, looks: looks + 1 } }
-  // One that lives, and has no files now, makes itself known again with its next.
+  // A process that lives, and has no files now, registers again with its next one.
   for (const { path } of stale) await removeEntry(path)
   return { abandoned: rest, undecided: { files: [], owners: [], looks } }
 

@@ -2,18 +2,18 @@ import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import net from 'node:net'
 
-/** How long an owner may take to answer, and to ask, milliseconds. */
+/** Milliseconds that an answer, and a question, may take. */
 const ANSWER_MS = 1_000
 
 /** Files in one question. */
 const BATCH = 1_000
 
-/** Characters that such a question, or its answer, stays below. */
+/** Most characters of a question or an answer. */
 const MOST_LENGTH = 4_194_304 // 4 Mi
 
 const MOST_CONNECTIONS = 16
 
-/** Where an owner of live files answers for them. */
+/** The socket at which an owner of live files answers questions about them. */
 export interface OwnerSocket {
   close (): void
 }
@@ -21,8 +21,8 @@ export interface OwnerSocket {
 let machine: string | undefined | null = null
 
 /**
- * What processes have in common that can reach each other's sockets: a running kernel and a network namespace. Undefined where
- * there are no such sockets (they are Linux's).
+ * The same for all processes that can reach each other's sockets: a running kernel and a network namespace. Undefined if there
+ * are no such sockets (only Linux has them).
  */
 export function machineId (): string | undefined {
   if (machine === null) {
@@ -36,12 +36,12 @@ export function machineId (): string | undefined {
   return machine
 }
 
-/** An abstract socket: it is in no directory, so no disk can hang on it, and it ends with its process, however that ends. */
+/** An abstract socket: it needs no directory, so no disk can make it hang, and it ends with its process, however that ends. */
 function pathOf (id: string): string {
   return `\0fastify-b2-uploads/${id}`
 }
 
-/** Answers, as long as the process lives, which of the files that others ask for are its. Undefined where there can't be a socket. */
+/** Answers, as long as the process lives, which files are its own. Undefined if there can't be a socket. */
 export async function answerQuestions (id: string, isOurs: (name: string) => boolean): Promise<OwnerSocket | undefined> {
   const server = net.createServer({ allowHalfOpen: true }, socket => {
     socket.unref()
@@ -51,7 +51,7 @@ export async function answerQuestions (id: string, isOurs: (name: string) => boo
   server.maxConnections = MOST_CONNECTIONS
   return await new Promise(resolve => {
     server.on('error', () => resolve(undefined))
-    // In a cluster each process has its own.
+    // In a cluster each process needs its own.
     server.listen({ path: pathOf(id), exclusive: true }, () => {
       server.unref()
       resolve({ close: () => server.close() })
@@ -60,12 +60,12 @@ export async function answerQuestions (id: string, isOurs: (name: string) => boo
 }
 
 /**
- * Which of these files are the owner's. `dead`: there is no such process any more. `silent`: there is one, but it does not answer
- * now, as one that is paused. A connection is the kernel's doing, so the two can always be told apart.
+ * Which of these files belong to the owner. `dead`: there is no such process any more. `silent`: there is one, but it does not answer
+ * now, for example because it is paused. The kernel makes the connection, so the two can always be told apart.
  */
 export async function askOwner (id: string, names: readonly string[]): Promise<string[] | 'dead' | 'silent'> {
   const found: string[] = []
-  // Once at least, as that tells whether it lives.
+  // At least once, as that tells whether it lives.
   for (let start = 0; start === 0 || start < names.length; start += BATCH) {
     const answer = await askOnce(id, names.slice(start, start + BATCH))
     if (typeof answer === 'string') return answer
@@ -88,7 +88,7 @@ async function askOnce (id: string, names: readonly string[]): Promise<string[] 
   }
 }
 
-/** A list of names. Anybody on the machine may connect, so it is read with a bound. */
+/** Reads a list of names, with a bound: any process on the machine may connect. */
 async function read (socket: net.Socket): Promise<string[]> {
   const text = await new Promise<string>((resolve, reject) => {
     let text = ''
@@ -96,9 +96,9 @@ async function read (socket: net.Socket): Promise<string[]> {
       text += more
       if (text.length > MOST_LENGTH) socket.destroy(new Error('too long'))
     })
-    socket.on('error', reject).on('close', () => reject(new Error('it broke off'))).on('end', () => resolve(text))
+    socket.on('error', reject).on('close', () => reject(new Error('the connection broke off'))).on('end', () => resolve(text))
   })
   const names: unknown = JSON.parse(text)
-  if (!Array.isArray(names) || !names.every(name => typeof name === 'string')) throw new TypeError('this is no list of names')
+  if (!Array.isArray(names) || !names.every(name => typeof name === 'string')) throw new TypeError('not a list of names')
   return names
 }

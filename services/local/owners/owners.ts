@@ -5,45 +5,45 @@ import { ifThere, type FileSystem } from '../../disk/file-system.ts'
 import { answerQuestions, askOwner, machineId, type OwnerSocket } from './owner-socket.ts'
 import type { Log } from '../../log.ts'
 
-/** Below the store's directory. Each owner has an empty directory in it, which no listing of files counts. */
+/** In the store's directory. Each owner has an empty directory in it, which no listing of files counts. */
 const OWNERS = '.owners'
 
 const ENTRY = /^([0-9a-f]{16}|elsewhere)\.([0-9a-f-]{36})\.(\d{1,9})$/
 
-/** Told about a process whose machine or container can't be asked from any other. */
+/** Stands for the machine of a process that no other process can ask. */
 const ELSEWHERE = 'elsewhere'
 
-/** What is known of the owners of some live files. */
+/** What is known about the owners of some live files. */
 export interface Inquiry {
   /** Files that a living process says it has. */
   readonly alive: ReadonlySet<string>
-  /** True while a process that lives did not answer: any of the others may be its. */
+  /** True if a living process did not answer: any of the others may be its. */
   readonly isSilent: boolean
   /**
-   * Any of the others may belong to a process that can't be asked, on another machine or in another container. One that looks the
-   * same for this long, milliseconds, belongs to nobody. 0: there is no such process.
+   * Any of the others may belong to a process on another machine or in another container, which can't be asked. A file that looks
+   * the same for so many milliseconds has no owner. 0: there is no such process.
    */
   readonly patienceMs: number
-  /** Processes that are dead for sure; to be taken off the register once nothing of theirs is left. */
+  /** Processes that are certainly dead; to be removed from the register once their files are gone. */
   readonly dead: readonly string[]
-  /** Those that can't be asked. */
+  /** Processes that can't be asked. */
   readonly elsewhere: readonly string[]
 }
 
 /**
- * The processes that have live files (part files, claims) in the directory. A pause of any length, of a process, its disk or its
- * thread pool, must not cost one its files, so others ask it rather than look how fresh they are.
+ * The processes that have live files (part files, claims) in the directory. A process must not lose its files through a pause of
+ * any length, of itself, its disk or its thread pool, so others ask it rather than check how fresh the files are.
  */
 export interface Owners {
-  /** Makes this process known; to be awaited before each live file that is its only one. Never rejects. */
+  /** Registers this process. Await it before a live file if the process has no other one. Never rejects. */
   announce (): Promise<void>
-  /** Shows those who can't ask that it lives. Never rejects. */
+  /** Shows processes that can't ask it that it lives. Never rejects. */
   touch (): Promise<void>
-  /** Asks all other owners for files, by their absolute paths. Rejects when the register can't be read. */
+  /** Asks all other owners about files, by their absolute paths. Rejects if the register can't be read. */
   ask (paths: readonly string[]): Promise<Inquiry>
   /** Path of an owner's entry in the register. */
   entry (owner: string): string
-  /** Takes this process off the register. Never rejects. */
+  /** Removes this process from the register. Never rejects. */
   close (): Promise<void>
 }
 
@@ -51,7 +51,7 @@ export interface OwnersOptions {
   fs: FileSystem
   /** Absolute path. */
   root: string
-  /** How long this process may stand still and go on, milliseconds. */
+  /** Milliseconds for which this process may stand still and then continue. */
   patienceMs: number
   /** True for a live file of this process. */
   isOurs: (path: string) => boolean
@@ -76,19 +76,19 @@ export function createOwners ({ fs, root, patienceMs, isOurs, log }: OwnersOptio
       const { entry } = await (opened ??= open())
       await makeEntry(entry)
     } catch (err) {
-      if (!isTold && errnoOf(err) !== 'ENOENT') log.warn({ err }, 'other processes on the local store can\'t be told of this one; should it stand still for seconds, they may take its files for abandoned')
+      if (!isTold && errnoOf(err) !== 'ENOENT') log.warn({ err }, 'this process could not be registered in the local store; if it stands still for seconds, other processes may take its files for abandoned')
       isTold = true
     }
   }
 
   async function makeEntry (entry: string): Promise<void> {
-    // Another process may tidy up between the two.
+    // Another process may remove the register between the two.
     for (let attempt = 0; attempt < 3; attempt++) {
       if (await make(register) && await make(entry)) return
     }
   }
 
-  /** False when its parent is gone. */
+  /** False if its parent is gone. */
   async function make (directory: string): Promise<boolean> {
     try {
       await fs.mkdir(directory)

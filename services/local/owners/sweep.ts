@@ -8,17 +8,17 @@ import type { SeenOfFile, Survey } from '../waiting/survey.ts'
 import { filesBelow } from '../walk.ts'
 
 /**
- * Time between the two looks. Longer than several heartbeats of a living owner, and than the 3 s for which an NFS client
- * may answer a stat out of its cache (acregmin).
+ * Time between the two checks. Longer than several heartbeats of a living owner, and than the 3 s for which an NFS client may
+ * answer a stat out of its cache (acregmin).
  */
 export const SWEEP_DELAY_MS = 5_000
 
 export interface SweepOptions extends JudgeOptions {
   /** Absolute path. */
   root: string
-  /** Ends the sweep early: it rejects with the signal's reason. */
+  /** Stops the sweep: it rejects with the signal's reason. */
   signal: AbortSignal
-  /** Finds what lies alone. */
+  /** Finds receipts and notes without their file. */
   survey: () => Promise<Survey>
 }
 
@@ -29,9 +29,9 @@ export interface RemovedLeftovers {
 }
 
 export interface SweepReport extends RemovedLeftovers {
-  /** Whole files that nothing describes. They are left alone: each may be somebody's only copy. */
+  /** Whole files without a receipt. They stay: each may be the only copy. */
   filesWithoutReceipt: number
-  /** What {@link sweepUndecided} has to look at again. */
+  /** What {@link sweepUndecided} has to check again. */
   undecided: Undecided
 }
 
@@ -41,11 +41,11 @@ export interface Undecided extends LoneFiles {
 
 type LoneFiles = Pick<Survey, 'receipts' | 'notes'>
 
-/** Removes what killed processes left behind, by two looks. Names that are not ours are never touched. */
+/** Removes what killed processes left behind, after two checks. Files with other names are never touched. */
 export async function sweepLeftovers (options: SweepOptions): Promise<SweepReport> {
   const { delayMs, signal } = options
   const files = await findLive(options)
-  // It takes its time if much lies there; what fails later must not be unhandled before.
+  // It takes long if there are many files. Until it is awaited, its failure must not be unhandled.
   const surveying = options.survey().then(found => ({ found, at: performance.now() }))
   surveying.catch(() => {})
   let surplusDataFiles = 0
@@ -58,7 +58,7 @@ export async function sweepLeftovers (options: SweepOptions): Promise<SweepRepor
   return { ...removed, filesWithoutReceipt: surplusDataFiles > 0 ? await countWithoutReceipt(options) : 0 }
 }
 
-/** Looks again and again until it is known of each live file whether anybody has it: until a paused process goes on, or for minutes. */
+/** Checks until each live file is known to have an owner or none: until a paused process continues, or for minutes. */
 export async function sweepUndecided (options: SweepOptions, left: Undecided): Promise<RemovedLeftovers> {
   const total = { partFilesRemoved: 0, receiptsRemoved: 0 }
   for (let undecided = left; isAnything(undecided.live);) {
@@ -77,7 +77,7 @@ async function sweepAgain (options: SweepOptions, live: LiveFiles, loneFiles: ()
   await sleep(delayMs, undefined, { signal, ref: false })
   const { abandoned, undecided } = await judgeLiveFiles(options, live)
 
-  /** Removes the files that pass the test; what cannot be judged or removed stays, and is reported. */
+  /** Removes the files that pass the test; what cannot be tested or removed stays, and is logged. */
   async function removeWhere<T extends Seen> (files: readonly T[], test: (file: T) => Promise<boolean>): Promise<number> {
     let removed = 0
     for (const file of files) {
@@ -94,13 +94,13 @@ async function sweepAgain (options: SweepOptions, live: LiveFiles, loneFiles: ()
   }
 
   const partFilesRemoved = await removeWhere(abandoned, file => isUnchanged(fs, file))
-  // After the part files: the test for receipts relies on the stale ones being gone. And notes go with their receipts.
+  // After the part files: the test for receipts relies on the stale ones being gone. Notes go with their receipts.
   const { receipts, notes } = await loneFiles()
   const receiptsRemoved = await removeWhere(receipts, file => isAbandonedReceipt(fs, file))
   await removeWhere(notes, file => isAbandonedNote(fs, file))
   return { partFilesRemoved, receiptsRemoved, undecided: { live: undecided, ...ofPartFiles(undecided.files) } }
 
-  /** What goes with them, once they go. */
+  /** The receipts and notes of these part files. */
   function ofPartFiles (files: readonly Seen[]): LoneFiles {
     const paths = new Set(files.map(({ path }) => path))
     const isTheirs = ({ place }: SeenOfFile): boolean => paths.has(place.dataPart)
@@ -113,10 +113,10 @@ function isAnything ({ files, owners = [] }: LiveFiles): boolean {
 }
 
 /**
- * The rule for receipts: one is abandoned when its file is not there, cannot come any more, and nobody wrote the receipt
- * between the looks. A commit renames the receipt first and then the part file to the data file. So the part file is asked
- * for before the data file: when the first is gone and the second is not there after that, no rename can still bring it.
- * A receipt that does not say that its file is local stays: it was kept for an object in B2, or perhaps so.
+ * A receipt is abandoned if its file is not there and cannot come any more, and the receipt did not change between the checks. A
+ * commit renames first the receipt and then the part file to the data file. So the part file is looked for before the data file:
+ * if the first is gone, and the second is not there after that, no rename can still bring it. A receipt that does not say that
+ * its file is local stays: it may have been kept for an object in B2.
  */
 async function isAbandonedReceipt (fs: FileSystem, receipt: SeenOfFile): Promise<boolean> {
   if (await exists(fs, receipt.place.dataPart)) return false
@@ -134,7 +134,7 @@ async function isLocal (fs: FileSystem, receiptPath: string): Promise<boolean> {
   }
 }
 
-/** A removal takes the note last, and may have been killed before. */
+/** A removal removes the note last, and may have been killed before. */
 async function isAbandonedNote (fs: FileSystem, note: SeenOfFile): Promise<boolean> {
   return !await exists(fs, note.place.receipt) && await isUnchanged(fs, note)
 }
@@ -148,7 +148,7 @@ async function findLive ({ fs, root, signal, log }: SweepOptions): Promise<Seen[
       if (kindOf(fileName)?.kind !== 'live') continue
       const path = join(directory, fileName)
       const stamp = await stampOf(fs, path).catch(() => undefined)
-      if (stamp !== undefined) found.push({ path, stamp }) // else it is gone meanwhile, or not to be judged
+      if (stamp !== undefined) found.push({ path, stamp }) // else it is gone meanwhile, or can't be read
     }
   }
   return found

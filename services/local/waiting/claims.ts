@@ -12,20 +12,20 @@ import { PartFile } from '../../disk/part-file.ts'
 /** As long as the sweep waits, for the same reasons. */
 export const CLAIM_DELAY_MS = 5_000
 
-/** Looks at another's claim in that time. Many, so that a process or machine that stood still in between saves at most one. */
+/** Checks of another owner's claim in that time; many, as a pause of the process or machine makes at most one worthless. */
 const LOOKS = 10
 
-/** Claims of others that are remembered; those of more have to be waited for anew. */
+/** Claims of other owners that are remembered; beyond that, the waiting begins anew. */
 const MOST_SUSPECTED = 1_000
 
-/** The time of modification of a receipt whose file is promoted without a claim; it stays, as nobody knows how many do that. */
+/** The modification time of a receipt whose file is promoted without a claim. It stays, as several processes may do that. */
 const UNCLAIMED = new Date(1_000)
 
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
 
-/** A key that is this owner's alone until it is released. */
+/** A key that belongs to this owner alone until it is released. */
 export interface Claim {
-  /** False: there was no room for it on the disk, so that others may have the same, and the file's receipt is marked instead. */
+  /** False: the disk had no room for it, so that others may have the same, and the file's receipt is marked instead. */
   readonly isKnown: boolean
   /** Never rejects, and may be called again. */
   release (): Promise<void>
@@ -33,19 +33,25 @@ export interface Claim {
 
 export interface Claims {
   /**
-   * @param stop ends the waiting for another owner
-   * @param waits false: whoever has a claim is taken to live. Default true
-   * @throws LocalStoreError; TypeError on a bad key
+   * Claims a key for one owner among all processes on the directory. Undefined: another owner has it, or there is no such
+   * directory. It answers at once if the key is free or this process has it, within about a second if another owner lives, and
+   * after `claimDelayMs`, by taking over, if that one died. An owner that can't be asked, as it is elsewhere, is given time from
+   * call to call. A claim says nothing about the file: call `find` afterwards.
+   *
+   * There is at most one owner, with two exceptions: a process that can't be asked stands still for minutes and continues, or the
+   * disk is too full for the claim itself (files must still leave it then). Two owners upload the same bytes under the same key.
+   * Each verifies what B2 has before it removes the file here, and removes nothing of the other's from B2: it costs traffic, but
+   * no file.
+   * @param stop stops the waiting for another owner: undefined
+   * @param waits false: it does not find out whether another owner lives, but answers at once. Default true
+   * @throws LocalStoreError
    */
   claim (key: string, stop?: AbortSignal, waits?: boolean): Promise<Claim | undefined>
-  /** @throws LocalStoreError; TypeError on a bad key */
+  /** Whether there is a claim of another process, which may be dead: {@link claim} tells. @throws LocalStoreError */
   isClaimedElsewhere (key: string): Promise<boolean>
-  /**
-   * Whether somebody may be promoting the file, or may have, without room for a claim.
-   * @throws LocalStoreError; TypeError on a bad key
-   */
+  /** Whether a process may be promoting the file, or may have, without room for a claim. @throws LocalStoreError */
   mayBeUnclaimed (key: string): Promise<boolean>
-  /** Releases all claims that are held. */
+  /** Releases all claims. */
   close (): Promise<void>
 }
 
@@ -57,22 +63,22 @@ export interface ClaimsOptions {
   owners: Owners
   /** Time for which a claim must look the same to be taken over. */
   delayMs: number
-  /** Ends all waiting for other owners. */
+  /** Stops all waiting for other owners. */
   signal: AbortSignal
   log: Log
 }
 
 /**
  * Claims among all processes on a directory: a file per key that its owner creates (O_EXCL), keeps fresh and removes. An owner
- * that can be asked says whether it has it, and one that stands still is waited for. A claim that nobody has looks the same for
- * a while, and is replaced by a rename, so that at no moment is there none which a third could create. Looks are compared with
- * each other, never with a clock, as in the sweep.
+ * that can be asked says whether it has the claim, and one that stands still is waited for. An abandoned claim looks the same for
+ * a while, and is replaced by a rename, so that there is always a claim, and a third process can't create one. Checks are compared
+ * with each other, never with a clock, as in the sweep.
  */
 export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, log }: ClaimsOptions): Claims {
-  /** The keys that were claimed here, or are being claimed. */
+  /** The keys that this process has claimed, or is claiming. */
   const ours = new Set<string>()
   const held = new Set<Claim>()
-  /** Claims that may belong to owners who can't be asked: how each looked, and since when. */
+  /** Claims that may belong to owners that can't be asked: how each looks, and since when. */
   const suspected = new Map<string, { stamp: string, since: number }>()
   const pauseMs = delayMs / LOOKS
 
@@ -80,7 +86,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     const place = placeOf(root, key)
     if (ours.has(key) || isStopped()) return undefined
     ours.add(key)
-    // In Node.js 20 the store's signal would remember each of a million claims that had a signal made of it.
+    // Not AbortSignal.any: in Node.js 20 the store's signal would remember each of a million claims.
     const ended = new AbortController()
     const end = (): void => ended.abort()
     signal.addEventListener('abort', end)
@@ -89,7 +95,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
       const file = await take(place, ended.signal, waits)
       if (file !== undefined) return hold(key, place.claim, file)
     } catch (cause) {
-      // Promotion is what makes room on a full disk, so there it goes on without the others knowing.
+      // Promotion makes room on a full disk, so it continues there without a claim that others can see.
       if (FULL.has(errnoOf(cause) ?? '')) return await holdUnknown(key, place)
       if (errnoOf(cause) !== 'ENOENT' && !isStopped()) {
         ours.delete(key)
@@ -107,10 +113,10 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     }
   }
 
-  /** Marks the receipt before it is looked for the file, as whoever deletes it looks for the mark after he has removed it. */
+  /** Marks the receipt. The promotion looks for the file after this, while a deletion removes the file and then looks for the mark. */
   async function holdUnknown (key: string, place: LocalPlace): Promise<Claim> {
     try {
-      await fs.utimes(place.receipt, UNCLAIMED, UNCLAIMED) // which takes no room
+      await fs.utimes(place.receipt, UNCLAIMED, UNCLAIMED) // this takes no room
     } catch (cause) {
       if (errnoOf(cause) !== 'ENOENT') { // without a receipt there is no file either
         ours.delete(key)
@@ -166,7 +172,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     return 'dead'
   }
 
-  /** Whether it has looked the same for so long. The time goes by between the calls, as nobody is to wait for it. */
+  /** Whether it has looked the same for so long. The time passes between calls, so that no caller waits for it. */
   function isPatientEnough (path: string, stamp: string, patienceMs: number): boolean {
     const before = suspected.get(path)
     suspected.delete(path)
@@ -188,7 +194,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     let won = false
     try {
       await file.rename(place.claim)
-      // Somebody else may have found the claim dead at the same moment: the last to rename has it.
+      // Another process may have found the claim dead at the same moment: the last to rename has it.
       await sleep(pauseMs, undefined, { signal: stopped })
       won = await file.isAt(place.claim)
     } finally {
@@ -220,7 +226,7 @@ export function createClaims ({ fs, root, heartbeat, owners, delayMs, signal, lo
     return claim
   }
 
-  /** Takes the claim away, unless it is another's by now. */
+  /** Removes the claim, unless it is another's by now. */
   async function drop (file: PartFile, claimPath: string): Promise<void> {
     for (const path of new Set([file.path, claimPath])) {
       try {

@@ -11,7 +11,7 @@ export interface PendingFile {
   key: string
   /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
   kind: 'file' | 'receipt'
-  /** Why it must not be promoted as it is; undefined where it may be. */
+  /** Why it must not be promoted; undefined if it may be. */
   setAside: string | undefined
 }
 
@@ -22,19 +22,19 @@ export interface PendingOptions {
   receipts: Receipts
   tally: Tally
   log: Log
-  /** Files that are remembered at once; for more of them the directory is read again. */
+  /** Files that are remembered at once; for more, the directory is read again. */
   batchFiles?: number | undefined
 }
 
 /** The directory as a queue. */
 export interface Pending {
   /**
-   * All that is to be promoted and was there at the first reading, oldest first. What vanishes meanwhile may come all the same.
-   * @param stop ends it: it throws the reason
-   * @throws LocalStoreError where the directory cannot be read
+   * All that is to be promoted and was there at the first reading, oldest first. Files that vanish meanwhile may be among it.
+   * @param stop stops it: it throws the reason
+   * @throws LocalStoreError if the directory cannot be read
    */
   files (stop?: AbortSignal): AsyncGenerator<PendingFile>
-  /** Counts it. @param stop as above @throws LocalStoreError */
+  /** Counts all that is to be promoted. @param stop as above @throws LocalStoreError */
   count (stop?: AbortSignal): Promise<void>
 }
 
@@ -51,7 +51,7 @@ interface Entry extends Place {
   hasNote: boolean
 }
 
-/** Part of all places: after one, up to another one. */
+/** Some of all places: after one, up to another one. */
 interface Range {
   readonly after?: Place | undefined
   readonly until?: Place | undefined
@@ -60,21 +60,21 @@ interface Range {
 interface Reading {
   /** What is in the range, in order; undefined: more than can be remembered. */
   entries: Entry[] | undefined
-  /** Of what is in the range. */
+  /** A sample of what is in the range. */
   sample: Sample
   /** The last of all in the directory. */
   last: Place | undefined
 }
 
-/** Of some 200 bytes each. */
+/** Each takes some 200 bytes. */
 const BATCH_FILES = 8_000
 
 /**
- * Names say nearly everything: what lies beside its data file is a file to be promoted, and what has a note is set aside.
- * Only a receipt that lies alone must be read: it may be kept for an object in B2, or be that of a commit on its way.
+ * Names say nearly everything: a receipt beside its data file is a file to be promoted, and one with a note is set aside. Only a
+ * receipt without its file must be read: it may be kept for an object in B2, or belong to a commit under way.
  *
- * The directory is in no order, and may be too long to be remembered. Then it is read once for a sample that tells where to
- * cut, and once for each piece: a million files in some 250 rounds, each of which takes about a second.
+ * The directory has no order, and may have too many names to remember. Then it is read once for a sample that tells where to cut,
+ * and once for each piece: a million files take some 250 rounds of about a second.
  */
 export function createPending ({ fs, root, receipts, tally, log, batchFiles = BATCH_FILES }: PendingOptions): Pending {
   const reported = new Set<string>()
@@ -88,7 +88,7 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
   async function judge ({ prefix, name, hasData, hasNote }: Entry): Promise<PendingFile | undefined> {
     const key = `${prefix}${name}`
     const setAside = hasNote ? await receipts.reasonOf(key) : undefined
-    // One that was in trouble may have been repaired.
+    // A receipt that could not be read may have been repaired.
     if (hasData && receipts.trouble(key) === undefined) return { key, kind: 'file', setAside }
     try {
       const found = await receipts.find(key)
@@ -102,9 +102,9 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
     const count = tally.count(after === undefined)
     const sample = new Sample()
     const ends: { first?: Place, last?: Place } = {}
-    // As far as is known already, which spares the memory for what would be dropped.
+    // According to the last count, which spares the memory for what would be dropped.
     let isTooMuch = after === undefined && until === undefined && tally.waiting.files > batchFiles
-    /** Those of this directory: a file, its receipt and its note lie side by side. */
+    /** The entries of this directory: a file, its receipt and its note are in the same one. */
     let entries = new Map<string, Entry>()
     let directory: string | undefined
     const all: Array<Map<string, Entry>> = []
@@ -165,7 +165,7 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
     const { entries, sample, last } = await read(range, stop)
     if (entries === undefined) {
       let { after } = range
-      // What comes during all this is for the next time.
+      // What comes during all this is left to the next time.
       for (const until of [...sample.cuts(batchFiles), range.until ?? last]) {
         yield * within({ after, until }, stop)
         after = until
@@ -195,10 +195,10 @@ function inOrder (a: Place, b: Place): number {
   return comesBefore(a, b) ? -1 : 1
 }
 
-/** So many that a batch cut by them is rarely twice as long as it should be. */
+/** So many that a piece is rarely twice as long as it should be. */
 const SAMPLES = 2_000
 
-/** Some of all places, each as likely as any other: where to cut what is too long to be remembered. */
+/** A random sample of all places: it tells where to cut what is too long to remember. */
 class Sample {
   readonly #places: Place[] = []
   #seen = 0
@@ -209,7 +209,7 @@ class Sample {
     if (index < SAMPLES) this.#places[index] = { name, prefix }
   }
 
-  /** Places at which to cut, in order, so that about `count` lie between two of them. */
+  /** Places at which to cut, in order, with about `count` places between two of them. */
   cuts (count: number): Place[] {
     const step = Math.max(1, Math.floor(count * this.#places.length / Math.max(1, this.#seen)))
     return this.#places.toSorted(inOrder).filter((_, index) => index % step === step - 1)

@@ -6,23 +6,23 @@ import { kindOf, placeIn, type LocalPlace } from '../names.ts'
 import type { Tally } from './tally.ts'
 import { filesBelow } from '../walk.ts'
 
-/** What is remembered of each kind; the next survey finds the rest. */
+/** Files of each kind that are remembered; the next survey finds the rest. */
 const MOST_FOUND = 10_000
 
-/** Of a pause, for each millisecond of work: a long directory is no reason to keep uploads waiting. */
+/** Milliseconds of pause for each millisecond of work: a long directory must not keep uploads waiting. */
 const PAUSE_RATIO = 1
 
 export interface SeenOfFile extends Seen {
   place: LocalPlace
 }
 
-/** What is not as it should be. */
+/** Files that miss their counterpart. */
 export interface Survey {
   /** Receipts without their file. */
   receipts: SeenOfFile[]
   /** Notes without a file. */
   notes: SeenOfFile[]
-  /** How many data files there are more than those with a receipt; what came and went meanwhile may be among them. */
+  /** Number of data files without a receipt; roughly, as files come and go meanwhile. */
   surplusDataFiles: number
 }
 
@@ -31,13 +31,13 @@ export interface SurveyOptions {
   /** Absolute path. */
   root: string
   tally: Tally
-  /** Ends it early: it rejects with the signal's reason. */
+  /** Stops it: it rejects with the signal's reason. */
   signal: AbortSignal
 }
 
 /**
- * Looks at each file once, slowly, so that nobody waits for it: adds up how many bytes wait, and finds what lies there
- * without its counterpart.
+ * Looks at each file once, slowly, so that nothing has to wait for it: adds up how many bytes wait, and finds files without their
+ * counterpart.
  */
 export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promise<Survey> {
   const found: Survey = { receipts: [], notes: [], surplusDataFiles: 0 }
@@ -72,7 +72,7 @@ export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promi
       let since = performance.now()
       for (const [index, fileName] of files.entries()) {
         signal.throwIfAborted()
-        await look(directory, prefix, fileName).catch(() => {}) // gone meanwhile, or not to be judged
+        await look(directory, prefix, fileName).catch(() => {}) // gone meanwhile, or can't be read
         if (index % 100 < 99) continue
         await sleep((performance.now() - since) * PAUSE_RATIO, undefined, { signal, ref: false })
         since = performance.now()

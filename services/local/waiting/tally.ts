@@ -1,18 +1,18 @@
 import { timeOfName } from '../../keys.ts'
 
-/** How much waits in the directory for promotion. Until it has been counted once, it is what was counted so far. */
+/** How much waits in the directory for promotion. Until all has been counted once, it is what was counted so far. */
 export interface Waiting {
-  /** Those set aside included, and receipts that wait alone. */
+  /** Includes files that are set aside, and receipts without a file. */
   readonly files: number
   /** Bytes of these files. */
   readonly bytes: number
   /** When the oldest was uploaded, milliseconds since 1970; undefined if nothing waits. */
   readonly oldest: number | undefined
-  /** Whether all of it has been counted once. */
+  /** Whether all has been counted once. */
   readonly isCounted: boolean
 }
 
-/** One reading of the directory that counts files. What comes and goes meanwhile must be counted once. */
+/** One reading of the directory that counts files. Files that come or go meanwhile must count once. */
 export interface Count {
   /** A file that is there. */
   saw (key: string): void
@@ -33,23 +33,23 @@ interface Changes {
   readonly removed: Set<string>
 }
 
-/** Bits of a set of seen files that may err: the last six hexadecimal digits of an id are random. */
+/** Bits of an approximate set of seen files: the last six hexadecimal digits of an id are random. */
 const SEEN_BITS = 2 ** 24
 
 /**
- * Counts what waits, without a list of it: what this process does is added and subtracted, what others do on the same
- * directory is noticed by the next reading.
+ * Counts what waits, without a list of it. It adds and subtracts what this process does; the next reading notices what other
+ * processes do.
  */
 export class Tally {
   #files = 0
   #bytes = 0
   #isCounted = false
   #isMeasured = false
-  /** As the last count found them, oldest first; what has gone since is missing. */
+  /** The oldest files of the last count, oldest first, without those that have gone since. */
   #oldest = new Set<string>()
-  /** One that comes before all of these. */
+  /** A file that comes before all of these. */
   #passed: string | undefined
-  /** The oldest when it was known last. */
+  /** The oldest file that was known last. */
   #lastKnown: string | undefined
   readonly #counts = new Set<Changes>()
   /** Files that are being stored here: a reading may see them before they are added, and they must not count twice. */
@@ -66,20 +66,20 @@ export class Tally {
     }
   }
 
-  /** A file is going to be stored here: it will be added, or not. */
+  /** Says that a file will be stored here, or will fail. */
   expect (key: string): void {
     this.#coming.add(key)
   }
 
-  /** A file that was expected does not come. */
+  /** Says that an expected file does not come. */
   expectNoMore (key: string): void {
     this.#coming.delete(key)
   }
 
-  /** A file is stored here. */
+  /** Counts a file that was stored here. */
   add (key: string, bytes: number): void {
     this.#coming.delete(key)
-    // Only where all are known: else others come between.
+    // Only if all are known: else other files come between.
     if (this.#oldest.size === this.#files) this.#oldest.add(key)
     this.#files++
     this.#bytes += bytes
@@ -89,7 +89,7 @@ export class Tally {
     this.#measurement.bytes += bytes
   }
 
-  /** This process has removed a file. */
+  /** Subtracts a file that this process has removed. */
   remove (key: string, bytes: number): void {
     this.#forget(key)
     this.#bytes = Math.max(0, this.#bytes - bytes)
@@ -100,14 +100,14 @@ export class Tally {
     else measurement.removed.add(key)
   }
 
-  /** A file of the last count is here no more; whoever removed it may have been another process. */
+  /** Subtracts a file of the last count that is gone, perhaps removed by another process. */
   markGone (key: string): void {
-    if (!this.#oldest.has(key) && key !== this.#passed) return // or this one, which has counted it
+    if (!this.#oldest.has(key) && key !== this.#passed) return // or this process removed it, and has counted that
     this.#bytes -= Math.round(this.#bytes / Math.max(1, this.#files)) // until they are measured again
     this.#forget(key)
   }
 
-  /** @param isFromStart false: it looks for the oldest that come after some point, where others may wait before it */
+  /** @param isFromStart false: it looks for files after some place, and others may wait before it */
   count (isFromStart: boolean): Count {
     const changes: Changes = { added: new Set(), removed: new Set() }
     this.#counts.add(changes)
@@ -116,7 +116,7 @@ export class Tally {
     return {
       saw: key => {
         if (this.#coming.has(key)) return
-        if (added.size > 0) added.delete(key) // else the key need not even be put together
+        if (added.size > 0) added.delete(key) // the test spares the work of joining the key
         seen++
         if (this.#isCounted) return
         this.#files = Math.max(this.#files, seen)

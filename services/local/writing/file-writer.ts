@@ -7,36 +7,36 @@ import type { LocalPlace } from '../names.ts'
 import { oneAtATime } from '../../tasks/one-at-a-time.ts'
 import { PartFile } from '../../disk/part-file.ts'
 
-/** Set aside for the receipt and for half-filled blocks. */
+/** Room for the receipt and for half-filled blocks. */
 export const RECEIPT_BYTES = 16_384 // 16 KiB
 
-/** A file whose size is not known has room set aside in steps: as much as it has by now, within these. */
+/** For a file of unknown size, room is reserved in steps: as much as it has by now, within these. */
 const FIRST_STEP_BYTES = 262_144 // 256 KiB
 const LAST_STEP_BYTES = 16_777_216 // 16 MiB
 
-/** Bytes between two looks at the disk, which others use, too. */
+/** Bytes between two checks of the disk, which others use as well. */
 const CHECK_BYTES = 16_777_216 // 16 MiB
 
 const FAILED = 'The file could not be stored locally'
 
-/** Writes one file. Calls take turns, in the order they were made. */
+/** Writes one file. Calls take turns, in their order. */
 export interface LocalFileWriter {
   /** Bytes the file system has taken so far. */
   readonly bytesWritten: number
   /**
-   * Resolves when the bytes were written (backpressure); the chunk must not change before that.
+   * Resolves when the bytes are written (backpressure); the chunk must not change before that.
    * @throws LocalStoreError; the writer has discarded itself by then
    */
   write (chunk: Uint8Array): Promise<void>
   /**
-   * Makes file and receipt durable and gives them their names; until then neither can be seen.
+   * Makes file and receipt durable and gives them their names; until then neither is visible.
    * @returns the location, `LocalStore.location(key)`
    * @throws LocalStoreError; nothing is left then
    */
   commit (receipt: object): Promise<string>
   /**
-   * Ends the writer and leaves nothing of it. Never rejects, and may be called at any time: after a commit it does nothing,
-   * during one it waits for the outcome and leaves it as it is.
+   * Removes everything. Never rejects, and may be called at any time: after a commit it does nothing, and during one it waits for
+   * the outcome and leaves it as it is.
    */
   discard (): Promise<void>
 }
@@ -47,7 +47,7 @@ export interface FileWriterOptions {
   data: PartFile
   place: LocalPlace
   location: string
-  /** What is set aside for the file: its size, if that is known, and {@link RECEIPT_BYTES}. The writer gives back what it does not need. */
+  /** Room for the file: its size, if that is known, and {@link RECEIPT_BYTES}. The writer releases what it does not need. */
   room: Reservation
   heartbeat: Heartbeat
   log: Log
@@ -60,9 +60,9 @@ export interface FileWriterOptions {
 export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
   const { fs, data, place, location, room, heartbeat, log, onCommit } = options
   let receiptFile: PartFile | undefined
-  /** Set once the writer has ended: what a later write or commit is told. */
+  /** The error of later writes and commits, once the writer has ended. */
   let ended: LocalStoreError | undefined
-  /** Whether the file may have its name, so that others see it. */
+  /** Whether the file may have its name, and be visible to others. */
   let mayBeVisible = false
   let nextCheck = CHECK_BYTES
   const inTurn = oneAtATime()
@@ -72,7 +72,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
   async function removeAll (reason: LocalStoreError): Promise<void> {
     if (ended !== undefined) return
     ended = reason
-    // The data file first: a receipt without a file is swept, a file without a receipt is kept for good.
+    // The data file first: the sweep removes a receipt without a file, but keeps a file without a receipt.
     const failures = await data.remove()
     heartbeat.delete(data)
     if (receiptFile !== undefined) {
@@ -88,7 +88,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     options.onEnd()
   }
 
-  /** Runs a step that must not fail halfway: whatever it throws, nothing stays. */
+  /** Runs a step; whatever it throws, nothing of the file stays. */
   async function attempt<T> (step: () => Promise<T>): Promise<T> {
     if (ended !== undefined) throw ended
     try {
@@ -111,7 +111,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     room.wrote(chunk.byteLength)
   }
 
-  /** Ahead of what is written, so that others learn in time what this file needs; near the end of the room no more than that. */
+  /** Reserves ahead of what is written, so that others learn in time what this file needs; only what it needs if the room is nearly used up. */
   async function addRoom (bytes: number): Promise<void> {
     const step = Math.min(Math.max(FIRST_STEP_BYTES, data.length), LAST_STEP_BYTES)
     if (bytes > 0 && step > bytes && await room.add(step).then(() => true, () => false)) return
@@ -128,7 +128,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     await receiptFile.write(text)
     await receiptFile.sync()
     await receiptFile.rename(place.receipt)
-    // The commit point. The part file was kept fresh up to here, so that no sweep took it while its receipt was made.
+    // The commit. The heartbeat has kept the part file until here, so that no sweep removed it while its receipt was written.
     mayBeVisible = true
     await data.rename(place.data)
     await syncDirectory(fs, place.directory)

@@ -1,16 +1,16 @@
-/** Several beats fit between the two looks of a sweep (SWEEP_DELAY_MS). */
+/** Several beats fit between the two checks of a sweep (SWEEP_DELAY_MS). */
 const HEARTBEAT_MS = 1_000
 
-/** A file that means something only while it is kept fresh: a part file, a claim. */
+/** A file that counts only while it is kept fresh: a part file, a claim. */
 export interface LiveFile {
   readonly path: string
   /** Never rejects. */
   touch (): Promise<void>
 }
 
-/** Knows the live files of this process, and keeps them fresh for processes that can't ask it for them (see local-owners.ts). */
+/** Knows the live files of this process, and keeps them fresh for processes that can't ask it (see owners.ts). */
 export interface Heartbeat {
-  /** Makes a live file, which belongs to this process from before it is there until `add`, which has to follow at once. */
+  /** Creates a live file. It belongs to this process from the call on; `add` has to follow at once. */
   creating<T> (path: string, create: () => Promise<T>): Promise<T>
   add (file: LiveFile): void
   delete (file: LiveFile): void
@@ -19,13 +19,13 @@ export interface Heartbeat {
 }
 
 export interface HeartbeatOptions {
-  /** Awaited before the first live file, and before each that is the first again. Never rejects. */
+  /** Awaited before each live file that is the only one. Never rejects. */
   announce: () => Promise<void>
   /** Called with each beat. Never rejects. */
   touch: () => Promise<void>
 }
 
-/** The timer runs only while there is a file to keep fresh; it needs no end of its own beyond that of the files. */
+/** The timer runs only while there is a file to keep fresh. */
 export function createHeartbeat ({ announce, touch }: HeartbeatOptions): Heartbeat {
   const files = new Map<string, LiveFile>()
   /** One entry for each call. */
@@ -38,7 +38,7 @@ export function createHeartbeat ({ announce, touch }: HeartbeatOptions): Heartbe
     for (const file of files.values()) void file.touch()
   }
 
-  /** Once there is none, this process may be taken for a dead one. */
+  /** Without live files, others may take this process for a dead one. */
   function forget (): void {
     if (files.size === 0 && beginning.size === 0) announced = undefined
   }
