@@ -74,9 +74,10 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       },
     }, async (request, reply) => {
       const largest = maxBytes + FORM_ALLOWANCE_BYTES
-      assertForm(request)
-      assertAcceptable(request, reply, largest)
-      return await receive(uploads, request, reply, new FormSource(request, largest))
+      return await receive(uploads, request, reply, new FormSource(request, largest, () => {
+        assertForm(request)
+        assertAcceptable(request, reply, largest)
+      }))
     })
   })
 
@@ -106,8 +107,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      assertAcceptable(request, reply, maxBytes)
-      return await receive(uploads, request, reply, rawSource(request, filename))
+      return await receive(uploads, request, reply, rawSource(request, filename, () => assertAcceptable(request, reply, maxBytes)))
     })
   })
 }
@@ -149,7 +149,8 @@ function prefixOf ({ server, url }: FastifyRequest): string {
   return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix
 }
 
-function rawSource (request: FastifyRequest, filename: string): Source {
+/** @param check throws if the request's head shows that it will not be stored; called only if the service accepts uploads at all */
+function rawSource (request: FastifyRequest, filename: string, check: () => void): Source {
   return {
     stream: request.raw,
     filename,
@@ -157,7 +158,10 @@ function rawSource (request: FastifyRequest, filename: string): Source {
     expectedBytes: contentLength(request),
     isExact: true,
     received: receivedBytes(request.raw),
-    open: async () => { sendContinue(request.raw) },
+    async open () {
+      check()
+      sendContinue(request.raw)
+    },
     complete: async () => ({}),
     explain: error => explainFailure(error, request),
   }

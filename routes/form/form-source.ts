@@ -41,6 +41,7 @@ export class FormSource implements Source {
   readonly received: (() => number) | undefined
   readonly #request: FastifyRequest
   readonly #largest: number
+  readonly #check: () => void
   readonly #fields = new Fields()
   #form!: WatchedForm
   #parts!: AsyncIterableIterator<MultipartFile>
@@ -49,12 +50,13 @@ export class FormSource implements Source {
   #read = 0
 
   /**
-   * @param request one that {@link assertForm} has let pass
    * @param largest most bytes of the whole form, whatever they are
+   * @param check throws if the request's head shows that it is not a form or will not be stored; called only if the service accepts uploads at all
    */
-  constructor (request: FastifyRequest, largest: number) {
+  constructor (request: FastifyRequest, largest: number, check: () => void) {
     this.#request = request
     this.#largest = largest
+    this.#check = check
     this.expectedBytes = contentLength(request)
     this.received = receivedBytes(request.raw)
   }
@@ -62,6 +64,7 @@ export class FormSource implements Source {
   /** @throws {UploadError} for a form without a file */
   async open (): Promise<void> {
     const request = this.#request
+    this.#check()
     sendContinue(request.raw)
     const boundary = boundaryOf(request.headers['content-type']!)!
     this.#form = watchForm(request.raw, boundary, this.#largest)
