@@ -16,9 +16,9 @@ export function withFields (log: Log, more: object): Log {
   }
 }
 
-/** What ties what happens to an upload to its request. */
+/** Ties log lines about an upload to its request. */
 export interface UploadContext {
-  /** Its own, or that of the request that brought it. */
+  /** The upload's own, or that of its request. */
   readonly correlationId: string
   /** Its lines carry `correlation_id`. */
   readonly log: Log

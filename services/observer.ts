@@ -8,22 +8,22 @@ import type { UploadErrorCode } from './upload-errors.ts'
  */
 export type DownloadResult = 'served' | 'failed' | 'aborted' | 'stalled'
 
-/** Is told of what is counted, as it happens. None of its methods may throw. */
+/** Learns of events, to count them. Its methods must not throw. */
 export interface Observer {
-  /** A file was stored. @param seconds from the beginning of its upload */
+  /** A file was stored. @param seconds since the beginning of its upload */
   stored (receipt: Receipt, seconds: number): void
   /** An upload was not stored, and is answered with this error. */
   failed (error_code: UploadErrorCode): void
   /** The client of an upload went away. */
   aborted (): void
-  /** B2 failed with this, whatever was asked of it, after its retries. */
+  /** B2 failed a request, of whatever kind, after its retries. */
   b2Failed (error_code: B2ErrorCode): void
   /** A request for a file, or to store or remove one, is answered with this error. */
   refused (error_code: UploadErrorCode): void
-  /** A content request ended. @param storage that had the file; none: it was not found out */
+  /** A content request ended. @param storage the one that had the file; none: it is not known */
   downloaded (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
   /** A deletion ended. */
   deleted (result: 'deleted' | 'failed'): void
-  /** A try to move a file to B2 ended. */
+  /** A try to promote a file ended. */
   promotionEnded (result: 'promoted' | 'failed' | 'set_aside'): void
 }

@@ -206,7 +206,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     },
 
     async close (graceMs) {
-      await streams.drain(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file was not read to its end.')))
+      await streams.stop(graceMs, stream => stream.destroy(new UploadError('shutting_down', 'The service is shutting down and the file was not read to its end.')))
     },
   }
 }

@@ -31,7 +31,7 @@ export class UploadClient {
   /** The bytes of its requests that move. */
   readonly movement: Movement
   readonly #options: UploadClientOptions
-  readonly #cancel = new AbortController()
+  readonly #abort = new AbortController()
   #reject: (error: unknown) => void = () => {}
   #sentBytes = 0
   /** Rejects with the first failure. */
@@ -67,7 +67,7 @@ export class UploadClient {
   }
 
   /** Aborts all requests of this upload but the one that begins a multipart upload. */
-  abort (): void { this.#cancel.abort() }
+  abort (): void { this.#abort.abort() }
 
   /** Makes `error` this upload's failure, unless it has one already. */
   fail (error: unknown, attempts = 1): void {
@@ -77,7 +77,7 @@ export class UploadClient {
 
   /** Stands in for `S3Client.send`. */
   async send (command: B2Command): Promise<object> {
-    this.#cancel.signal.throwIfAborted()
+    this.#abort.signal.throwIfAborted()
     this.inFlight++
     const tries = { count: 0 }
     try {
@@ -172,7 +172,7 @@ export class UploadClient {
     }
   }
 
-  async #request<Output extends object> (command: B2Command<Output>, tries: Tries, signal = this.#cancel.signal): Promise<Output & { $metadata: { attempts?: number } }> {
+  async #request<Output extends object> (command: B2Command<Output>, tries: Tries, signal = this.#abort.signal): Promise<Output & { $metadata: { attempts?: number } }> {
     try {
       const output = await this.#options.client.send(command, signal, { movement: this.movement })
       tries.count += output.$metadata.attempts ?? 1

@@ -128,7 +128,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
     async close (graceMs) {
       isClosed = true
-      await running.drain(graceMs, ({ intake, abort }) => {
+      await running.stop(graceMs, ({ intake, abort }) => {
         const error = new UploadError('shutting_down', 'The service is shutting down and the upload was not complete.')
         intake.fail(error)
         abort.abort(error)

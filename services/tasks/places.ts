@@ -1,6 +1,6 @@
 import { untilAborted } from './until-aborted.ts'
 
-/** Places for a few at once; who finds none free waits, first come, first served. */
+/** Places for a few tasks at once; further ones wait, first come, first served. */
 export class Places {
   #free: number
   #waiting: Array<() => void> = []
@@ -9,7 +9,7 @@ export class Places {
     this.#free = count
   }
 
-  /** Gives what leaves the place, which may be called again. @throws the reason of `signal` */
+  /** Waits for a place. Returns the function that leaves it, which may be called again. @throws the reason of `signal` */
   async enter (signal: AbortSignal): Promise<() => void> {
     if (this.#free > 0) {
       this.#free--

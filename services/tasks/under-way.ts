@@ -1,4 +1,4 @@
-/** What is under way and has an end that can be waited for. */
+/** Things that are under way, and whose end can be awaited. */
 export class UnderWay<Item> {
   readonly #items = new Set<Item>()
   #onIdle: () => void = () => {}
@@ -14,11 +14,11 @@ export class UnderWay<Item> {
     if (this.#items.size === 0) this.#onIdle()
   }
 
-  /** Resolves when nothing is under way; `end` is called for what still is after `graceMs`. Nothing may be added any more. */
-  async drain (graceMs: number, end: (item: Item) => void): Promise<void> {
+  /** Resolves when nothing is under way; after `graceMs` it calls `abort` for what still is. Nothing may be added any more. */
+  async stop (graceMs: number, abort: (item: Item) => void): Promise<void> {
     if (this.#items.size === 0) return
     const idle = new Promise<void>(resolve => { this.#onIdle = resolve })
-    const timer = setTimeout(() => this.#items.forEach(end), graceMs)
+    const timer = setTimeout(() => this.#items.forEach(abort), graceMs)
     await idle
     clearTimeout(timer)
   }

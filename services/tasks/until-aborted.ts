@@ -1,6 +1,6 @@
 /**
- * Waits for what can't be ended from here, a host's callback say, but no longer than until `signal` fires. It is left to itself then.
- * @throws what it failed with, or the reason of `signal`
+ * Waits for work that can't be aborted, for example a host's callback, until `signal` fires at the latest. The work goes on then.
+ * @throws what the work throws, or the reason of `signal`
  */
 export async function untilAborted<T> (work: T | Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => {}

@@ -6,7 +6,7 @@ import type { FinalizeRequestMiddleware } from '@smithy/types'
 import toFastProperties from 'to-fast-properties'
 import { withDefaults } from '../../config/options.ts'
 import { Movement } from '../line/movement.ts'
-import { B2RequestHandler, CANCEL_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
+import { B2RequestHandler, ABORT_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
 import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
 import type { Patience } from './retry-strategy.ts'
@@ -20,7 +20,7 @@ export interface B2ConnectionOptions {
   readonly region: string
   /** Its name. */
   readonly bucket: string
-  /** Id of an application key; the master key is refused by B2. */
+  /** Id of an application key; B2 refuses the master key. */
   readonly applicationKeyId: string
   /** The application key, a secret. */
   readonly applicationKey: string
@@ -29,8 +29,8 @@ export interface B2ConnectionOptions {
   /** Milliseconds without movement after which a request has stalled. Default 10,000. */
   readonly stallTimeoutMs?: number
   /**
-   * Milliseconds that B2 may acknowledge nothing once a client has sent everything, before the file falls back; 0 for no such bound. Default
-   * 45,000, as proxies in front give up after a minute.
+   * Once a client has sent everything, the file falls back if B2 acknowledges nothing for so many milliseconds; 0: no such bound.
+   * Default 45,000, as proxies in front give up after a minute.
    */
   readonly ackTimeoutMs?: number
   /** Tries of one request. Default 4. */
@@ -38,9 +38,9 @@ export interface B2ConnectionOptions {
   /** `https://host/bucket/key` rather than `https://bucket.host/key`. Default true. */
   readonly forcePathStyle?: boolean
   /**
-   * Whether the sha256 of each part of a multipart upload is signed, too. Over http it always is. Over https the default
-   * is false: TLS keeps the bytes from being changed on the way, and hashing all of a file a second time is the largest
-   * single cost of a large upload. Files that go in one request are always signed, as their hash is known anyway.
+   * Whether to sign the sha256 of each part of a multipart upload. Over http it is always signed. Over https the default is false:
+   * TLS protects the bytes on the way, and hashing all of a file a second time is the largest single cost of a large upload. Files
+   * that go in one request are always signed, as their hash is known anyway.
    */
   readonly signParts?: boolean
 }
@@ -51,9 +51,9 @@ export type KnownHashes = WeakMap<Uint8Array, string>
 /** An S3 client with all the settings that B2 needs. */
 export interface B2Client {
   readonly config: S3Client['config']
-  /** The turns that bodies take. */
+  /** The turns of bodies on the line. */
   readonly turns: Turns
-  /** Sends one command of the SDK; `signal` cancels it, at the latest when it would be tried again. */
+  /** Sends one command of the SDK; `signal` aborts it, at the latest when it would be tried again. */
   send<Output extends object> (command: B2Command<Output>, signal: AbortSignal, how?: SendOptions): Promise<Output & { $metadata: { attempts?: number } }>
   destroy (): void
 }
@@ -63,20 +63,20 @@ export interface SendOptions {
   readonly movement?: Movement
 }
 
-/** Any command of the SDK, by what it answers. */
+/** Any command of the SDK, by the type of its answer. */
 export interface B2Command<Output extends object = object> {
   readonly input: object
   // Not called here: it only ties the answer's type to the command's.
   resolveMiddleware (stack: never, config: never, options: never): (args: never) => Promise<{ output: Output }>
 }
 
-/** Asks for `command` to be sent on a connection of its own, as B2 advises for what failed before. Returns the command. */
+/** Has `command` sent on a new connection, as B2 advises after a failure. Returns the command. */
 export function onNewConnection<Command extends B2Command> (command: Command): Command {
   Object.assign(command.input, { [NEW_CONNECTION]: true })
   return command
 }
 
-/** Asks for the body of the answer as a stream, where the answer is a success. Returns the command. */
+/** Has the body of a successful answer handed over as a stream. Returns the command. */
 export function withStreamedAnswer<Command extends B2Command> (command: Command): Command {
   Object.assign(command.input, { [STREAMED_ANSWER]: true })
   return command
@@ -88,7 +88,7 @@ interface TryWatch {
   [FAILED_TRY]?: (error: unknown) => void
 }
 
-/** Calls `onFailedTry` with what each try of the command failed with, those included after which it is sent again. Returns the command. */
+/** Calls `onFailedTry` with the error of each failed try of the command, also if it is sent again. Returns the command. */
 export function watchingTries<Command extends B2Command> (command: Command, onFailedTry: (error: unknown) => void): Command {
   Object.assign(command.input, { [FAILED_TRY]: onFailedTry } satisfies TryWatch)
   return command
@@ -96,20 +96,20 @@ export function watchingTries<Command extends B2Command> (command: Command, onFa
 
 const SIGNED_BODY = Symbol('signed body')
 
-/** Asks for the hash of the body to be signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
+/** Has the hash of the body signed, whatever {@link B2ConnectionOptions.signParts} says. Returns the command. */
 export function withSignedBody<Command extends B2Command> (command: Command): Command {
   Object.assign(command.input, { [SIGNED_BODY]: true })
   return command
 }
 
-// What they do is of no use to B2, and is done anew for each request: logs that nobody keeps, other regions' redirects,
-// S3 Express, Lambda's trace header, a list of the SDK's features in use.
+// These cost time in each request and are of no use with B2: logs that are not kept, redirects to other regions, S3 Express,
+// Lambda's trace header, a list of the SDK's features in use.
 const NEEDLESS_MIDDLEWARE = [
   'loggerMiddleware', 'regionRedirectMiddleware', 's3ExpressMiddleware', 's3ExpressHttpSigningMiddleware', 'recursionDetectionMiddleware',
   'addExpectContinueMiddleware', 'getUserAgentMiddleware',
 ]
 
-/** @throws {TypeError} for an endpoint that is no URL. */
+/** @throws {TypeError} for an endpoint that is not a URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
   const { endpoint, region, maxAttempts, connectTimeoutMs, stallTimeoutMs, ackTimeoutMs, forcePathStyle } = withDefaults('b2', options)
   const credentials = { accessKeyId: options.applicationKeyId, secretAccessKey: options.applicationKey }
@@ -118,7 +118,7 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     region,
     credentials,
     forcePathStyle,
-    // The SDK would make a new one for each request.
+    // The SDK would create a new one for each request.
     signer: new SignatureV4({ credentials, region, service: 's3', sha256: Sha256, uriEscapePath: false }),
     // B2 answers 400 to the x-amz-checksum-* headers and trailers that the SDK sends by default.
     requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -136,8 +136,8 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     stillMs: stallTimeoutMs / 2,
   })
   for (const name of NEEDLESS_MIDDLEWARE) client.middlewareStack.remove(name)
-  // The SDK copies its settings several times for each request, and they are so many that V8 keeps them in a hash table:
-  // that was a third of the SDK's time for a small file.
+  // The SDK copies its settings several times for each request. They are so many that V8 keeps them in a hash table, which took
+  // a third of the SDK's time for a small file.
   toFastProperties(client.config)
 
   const unsignedParts = options.signParts !== true && new URL(endpoint).protocol === 'https:'
@@ -152,11 +152,11 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     return next(args)
   }, { name: 'userAgentAndPayloadHash', step: 'build' })
 
-  // For each try, and before it is signed, since a signature has a time.
+  // In each try, before it is signed: a signature contains the time.
   const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
     const input = args.input as { Body?: unknown } & HandlerWishes
     if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
-    const { [MOVEMENT]: movement = new Movement(turns), [CANCEL_SIGNAL]: signal } = input
+    const { [MOVEMENT]: movement = new Movement(turns), [ABORT_SIGNAL]: signal } = input
     const turn = await movement.take(input.Body.byteLength, signal)
     let isAcknowledged = false
     try {
@@ -170,14 +170,14 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   client.middlewareStack.addRelativeTo(inTurn as never, { name: 'turns', relation: 'after', toMiddleware: 'retryMiddleware' })
 
   client.middlewareStack.add((next, context) => async args => {
-    const { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
-    Object.assign(args.request as HttpRequest, { [CANCEL_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn })
+    const { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
+    Object.assign(args.request as HttpRequest, { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn })
     const result = await next(args).catch((error: unknown) => {
       onFailedTry?.(error)
-      throw Object.defineProperty(Object(error), CANCEL_SIGNAL, { value: signal, configurable: true })
+      throw Object.defineProperty(Object(error), ABORT_SIGNAL, { value: signal, configurable: true })
     })
-    // B2 can answer 200 with an error in the body. Where the answer lacks what it is for, it is none; here, within the
-    // retry loop, so that it is asked again. (For an object that was stored HeadObject decides: see client-view.ts.)
+    // B2 can answer 200 with an error in the body. An answer without its result counts as a failure, here within the retry loop,
+    // so that the request is sent again. (For an object that was stored, HeadObject decides: see client-view.ts.)
     const output = result.output as { ETag?: string, UploadId?: string }
     const incomplete = (context.commandName === 'UploadPartCommand' && output.ETag === undefined) ||
       (context.commandName === 'CreateMultipartUploadCommand' && output.UploadId === undefined)
@@ -191,9 +191,9 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     config: client.config,
     turns,
     async send (command, signal, { movement } = {}) {
-      // `send`'s own option for it would keep the SDK from using the cached middleware. It is a property of the input, since
-      // the SDK's middleware hands on copies of that.
-      Object.assign(command.input, { [CANCEL_SIGNAL]: signal, [MOVEMENT]: movement })
+      // With `send`'s own option for the signal, the SDK would not use the cached middleware. So it is a property of the input, as
+      // the SDK's middleware passes on copies of that.
+      Object.assign(command.input, { [ABORT_SIGNAL]: signal, [MOVEMENT]: movement })
       return await client.send(command as never)
     },
     destroy: () => client.destroy(),

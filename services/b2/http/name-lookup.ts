@@ -4,15 +4,15 @@ import type { LookupFunction } from 'node:net'
 import { createPoollessResolver } from './poolless-resolver.ts'
 import type { PoollessResolver } from './poolless-resolver.ts'
 
-/** Long for a name server nearby, short for those who wait. */
+/** Long for a name server nearby, short for clients that wait. */
 const PATIENCE_MS = 500
 
 export interface NameLookupOptions {
   /** Asks the system. Default `dns.lookup`. */
   readonly system?: (hostname: string, options: LookupOptions, callback: (error: Error | null, addresses: LookupAddress[]) => void) => void
-  /** Asks when the system doesn't answer. */
+  /** Asked if the system doesn't answer. */
   readonly resolver?: PoollessResolver
-  /** Milliseconds that the system gets before. Default 500. */
+  /** Milliseconds that the system has to answer first. Default 500. */
   readonly patienceMs?: number
 }
 
@@ -22,13 +22,13 @@ interface Question {
 }
 
 /**
- * Resolves names as the system does: by its hosts file, its search domains and whatever else it is set up for. But the system
- * is asked by a thread of libuv's pool, and when none is free, as a disk hangs, the answer doesn't come. So after a moment a
- * resolver that needs no thread is asked, too. The first answer counts; it is an error only when neither has one.
+ * Resolves names as the system does: by its hosts file, its search domains and whatever else it is set up for. But asking the
+ * system takes a thread of libuv's pool, and if a disk hangs, none may be free. So after a moment a resolver that needs no thread
+ * is asked as well. The first answer counts; it is an error only if neither has one.
  */
 export function createNameLookup (options: NameLookupOptions = {}): LookupFunction {
   const { system = dns.lookup, resolver = createPoollessResolver(), patienceMs = PATIENCE_MS } = options
-  /** What the system was asked and has not answered: it is not asked again meanwhile, as questions would pile up. */
+  /** Questions that the system has not answered. It is not asked again meanwhile, as questions would pile up. */
   const open = new Map<string, Question>()
 
   function askSystem (hostname: string, wishes: LookupOptions): Question {

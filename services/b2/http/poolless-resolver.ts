@@ -16,19 +16,19 @@ export type PoollessResolver = (hostname: string, wishes: Pick<LookupOptions, 'f
 
 const HOSTS_FILE = process.platform === 'win32' ? 'C:\\Windows\\System32\\drivers\\etc\\hosts' : '/etc/hosts'
 
-/** For each name server; in all it must be less than B2 has to connect. */
+/** Milliseconds for each name server; the sum must be less than the time for connecting to B2. */
 const TIMEOUT_MS = 1_000
 const TRIES = 2
 
 const FAMILIES = [4, 6] as const
 const LOOPBACK: readonly LookupAddress[] = [{ address: '127.0.0.1', family: 4 }, { address: '::1', family: 6 }]
-/** A name server's word that there is no such name, or none of this family. */
+/** A name server's answers that there is no such name, or none of this family. */
 const NOTHING = new Set(['ENOTFOUND', 'ENODATA'])
 
 /**
- * Resolves names by the hosts file and by DNS with the search domains, without a thread of libuv's pool: c-ares asks over
- * sockets, and the two small files are read where the loop runs, each time, as they may change. It does less than the system
- * (no mDNS, no other sources of nsswitch.conf), and is for when that does not answer.
+ * Resolves names by the hosts file and by DNS with the search domains, without a thread of libuv's pool: c-ares uses sockets, and
+ * the two small files are read on the main thread, each time, as they may change. It does less than the system (no mDNS, no other
+ * sources of nsswitch.conf), and is used only if the system does not answer.
  */
 export function createPoollessResolver (options: PoollessResolverOptions = {}): PoollessResolver {
   const { hostsFile = HOSTS_FILE, resolverFile = '/etc/resolv.conf', servers } = options
@@ -94,7 +94,7 @@ interface ResolverSettings {
   readonly dots: number
 }
 
-/** resolv.conf(5). Of several lines `search` and `domain` the last counts. */
+/** Reads resolv.conf(5). The last `search` or `domain` line counts. */
 function parseResolverFile (text: string): ResolverSettings {
   let search: string[] = []
   let dots = 1

@@ -5,18 +5,19 @@ import { finished } from 'node:stream'
 import { HttpResponse, buildQueryString } from '@smithy/core/protocols'
 import type { HttpRequest } from '@smithy/core/protocols'
 import type { Movement } from '../line/movement.ts'
+import { readWhole, withoutLeadingSpace, writeInSlices } from './bodies.ts'
 import { createNameLookup } from './name-lookup.ts'
 import { watchForStall } from './stall-watch.ts'
 import type { Turn } from '../line/turns.ts'
 
 /**
- * How a request ended that got no whole answer. `code` is the system's (`ECONNRESET` …), or `B2_CONNECT_TIMEOUT`,
- * `B2_STALLED` or `B2_NO_DOCUMENT`.
+ * A request did not get a whole answer. `code` is the system's (`ECONNRESET` …), or `B2_CONNECT_TIMEOUT`, `B2_STALLED` or
+ * `B2_NO_DOCUMENT`.
  */
 export class TransportError extends Error {
   override readonly name = 'TransportError'
   readonly code: string
-  /** True where all of the request may have reached B2. */
+  /** True if all of the request may have reached B2. */
   readonly wasSent: boolean
   /** True for a request that stores an object and may have done so. */
   readonly outcomeUnknown: boolean
@@ -32,51 +33,48 @@ export class TransportError extends Error {
 export interface RequestHandlerOptions {
   /** Milliseconds to connect, TLS included. */
   readonly connectTimeoutMs: number
-  /** Milliseconds in which (next to) nothing moved after which a request has stalled. */
+  /** Milliseconds without (nearly) any movement after which a request has stalled. */
   readonly stallTimeoutMs: number
-  /** Milliseconds that the answer to CompleteMultipartUpload may take to come, as long as anything comes. Default 5 minutes. */
+  /** Milliseconds that the answer to CompleteMultipartUpload may take, as long as anything moves. Default 5 minutes. */
   readonly longestCompletionMs?: number
 }
 
-/** Property of a request, and of what one of its tries failed with, that holds the `AbortSignal` which ends it. */
-export const CANCEL_SIGNAL = Symbol('cancel signal')
+/** Property of a request, and of the errors of its tries: the `AbortSignal` that aborts it. */
+export const ABORT_SIGNAL = Symbol('abort signal')
 
-/** Property of a request that must not go over a connection that was used before. */
+/** Property of a request: whether it must use a new connection. */
 export const NEW_CONNECTION = Symbol('new connection')
 
 /**
- * Property of a request whose answer's body is handed over as it comes, where it is a success. Its reader has to read it
- * to its end or destroy it; it fails with a {@link TransportError} where it stalls, with Node's own error where the connection breaks, or as
- * the request would when that is cancelled.
+ * Property of a request: whether the body of a successful answer is handed over as it comes. Its reader must read it to its end or
+ * destroy it. It fails with a {@link TransportError} if it stalls, with Node's own error if the connection breaks, and with an
+ * `AbortError` if the request is aborted.
  */
 export const STREAMED_ANSWER = Symbol('streamed answer')
 
-/** Property of a request: who is told of what moves. */
+/** Property of a request: learns of bytes that move. */
 export const MOVEMENT = Symbol('movement')
 
-/** Property of a request: the turn in which its body is sent. */
+/** Property of a request: the turn of its body. */
 export const TURN = Symbol('turn')
 
-/** What a request can ask of the handler. */
+/** What a request can ask the handler for. */
 export interface HandlerWishes {
-  [CANCEL_SIGNAL]?: AbortSignal
+  [ABORT_SIGNAL]?: AbortSignal
   [NEW_CONNECTION]?: boolean
   [STREAMED_ANSWER]?: boolean
   [MOVEMENT]?: Movement
   [TURN]?: Turn
 }
 
-// A whole part given to a TLS socket at once is held a second time, encrypted.
-const SLICE_BYTES = 262_144 // 256 KiB
-const LARGEST_ANSWER_BYTES = 4_194_304 // 4 MiB
 const LONGEST_COMPLETION_MS = 300_000
 
 /**
- * The HTTP side of the SDK client (its supported extension point `requestHandler`). It does what the SDK's own handler
- * can't: tells a stalled request from a slow one by the bytes that move, tells whether a failed request may have been
- * carried out, retries on a new connection as B2 advises, and writes bodies in slices.
+ * The HTTP side of the SDK client (its supported extension point `requestHandler`). Unlike the SDK's own handler, it tells a
+ * stalled request from a slow one by the bytes that move, tells whether a failed request may have been carried out, retries on a
+ * new connection as B2 advises, and writes bodies in slices.
  *
- * Answers are read whole, but for those that are to be streamed.
+ * Answers are read whole, except those that are to be streamed.
  */
 export class B2RequestHandler {
   readonly metadata = { handlerProtocol: 'http/1.1' }
@@ -86,13 +84,13 @@ export class B2RequestHandler {
 
   constructor (options: RequestHandlerOptions) {
     this.#options = options
-    // B2 drops idle connections after about five seconds; leaving first avoids writing to one that is being closed.
+    // B2 closes idle connections after about five seconds. Closing them earlier avoids writing to one that is being closed.
     const lookup = createNameLookup()
     this.#agents = createAgents({ keepAlive: true, timeout: 4_000, lookup })
     this.#freshAgents = createAgents({ keepAlive: false, lookup })
   }
 
-  /** The SDK hands over its own settings here; this handler has all it needs. */
+  /** The SDK would pass its own settings here; this handler has all it needs. */
   updateHttpClientConfig (): void {}
 
   httpHandlerConfigs (): Record<string, never> { return {} }
@@ -105,9 +103,9 @@ export class B2RequestHandler {
     }
   }
 
-  /** @throws {TransportError} where no whole answer came; an `AbortError` where the request's {@link CANCEL_SIGNAL} fired. */
+  /** @throws {TransportError} if no whole answer came; an `AbortError` if the request's {@link ABORT_SIGNAL} fired. */
   handle (request: HttpRequest & HandlerWishes): Promise<{ response: HttpResponse }> {
-    const abortSignal = request[CANCEL_SIGNAL]
+    const abortSignal = request[ABORT_SIGNAL]
     return new Promise((resolve, reject) => {
       if (abortSignal?.aborted === true) return reject(abortError())
       const secure = request.protocol === 'https:'
@@ -160,7 +158,7 @@ export class B2RequestHandler {
         request[TURN]?.connected(socket, req.reusedSocket)
         stopWatch = watchForStall(socket, this.#options.stallTimeoutMs,
           () => fail(transportError('nothing moved on the connection', 'B2_STALLED')), () => {
-            // What lies here unread is the reader's to take; until then B2 can't send more.
+            // While bytes wait for the reader, B2 can't send more.
             if (streamed !== undefined) return streamed.complete || streamed.readableLength > 0
             const isAtWork = answerMoved && performance.now() < completesUntil
             answerMoved = false
@@ -174,7 +172,7 @@ export class B2RequestHandler {
         else assigned.once(secure ? 'secureConnect' : 'connect', connected)
       })
       req.on('error', (error: NodeJS.ErrnoException) => {
-        // Some servers send a body after the answer to a HEAD, too. The connection is lost to that, the answer is not.
+        // Some servers send a body even after the answer to a HEAD. That breaks the connection, but not the answer.
         if (answered?.complete !== true) fail(transportError(error.message, error.code ?? 'ECONNRESET', error))
       })
       req.on('response', answer => {
@@ -195,7 +193,7 @@ export class B2RequestHandler {
           return finish(answer)
         }
         if (completes) {
-          // S3 servers may answer this one at once, and send white space while they put the parts together.
+          // S3 servers may answer this request at once, and send white space while they put the parts together.
           completesUntil = performance.now() + (this.#options.longestCompletionMs ?? LONGEST_COMPLETION_MS)
           answerMoved = true
           answer.on('data', () => {
@@ -207,7 +205,7 @@ export class B2RequestHandler {
           const bytes = completes ? withoutLeadingSpace(read) : read
           if (completes && answer.statusCode === 200 && bytes.byteLength === 0) return fail(transportError('the answer ended before its document', 'B2_NO_DOCUMENT'))
           settle()
-          // An answer that came before the whole body was sent leaves a connection that can't be used again.
+          // If the answer came before the whole body was sent, the connection can't be used again.
           if (!req.writableFinished) req.destroy()
           finish(bytes)
         }, error => fail(transportError(error.message, 'ECONNRESET', error)))
@@ -218,7 +216,7 @@ export class B2RequestHandler {
   }
 }
 
-/** PutObject and CompleteMultipartUpload; a part or an upload that was begun twice stores nothing. */
+/** True for PutObject and CompleteMultipartUpload: a part, or an upload that began twice, stores no object. */
 function storesAnObject ({ method, query }: HttpRequest): boolean {
   return method === 'PUT' ? query['partNumber'] === undefined : method === 'POST' && query['uploadId'] !== undefined
 }
@@ -229,50 +227,6 @@ function createAgents (options: http.AgentOptions): Agents {
   return { 'http:': new http.Agent(options), 'https:': new https.Agent(options) }
 }
 
-function writeInSlices (req: http.ClientRequest, body: Uint8Array | string | undefined, onLast: () => void): void {
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body
-  if (bytes === undefined || bytes.byteLength === 0) {
-    onLast()
-    req.end()
-    return
-  }
-  let offset = 0
-  const write = (): void => {
-    while (!req.destroyed) {
-      const slice = bytes.subarray(offset, offset + SLICE_BYTES)
-      offset += slice.byteLength
-      if (offset >= bytes.byteLength) {
-        onLast()
-        req.end(slice)
-        return
-      }
-      if (!req.write(slice)) {
-        req.once('drain', write)
-        return
-      }
-    }
-  }
-  write()
-}
-
-function readWhole (answer: http.IncomingMessage, onEnd: (bytes: Uint8Array) => void, onError: (error: Error) => void): void {
-  const chunks: Buffer[] = []
-  let length = 0
-  answer.on('data', (chunk: Buffer) => {
-    length += chunk.byteLength
-    if (length > LARGEST_ANSWER_BYTES) answer.destroy(new Error('the answer is too large'))
-    else chunks.push(chunk)
-  })
-  answer.once('end', () => onEnd(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-  answer.once('error', onError)
-}
-
-/** The document alone: white space before an XML declaration is no XML. */
-function withoutLeadingSpace (bytes: Uint8Array): Uint8Array {
-  const start = bytes.findIndex(byte => byte > 0x20)
-  return start === -1 ? new Uint8Array(0) : bytes.subarray(start)
-}
-
 function abortError (): Error {
-  return Object.assign(new Error('The request was cancelled.'), { name: 'AbortError' })
+  return Object.assign(new Error('The request was aborted.'), { name: 'AbortError' })
 }

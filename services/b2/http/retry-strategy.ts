@@ -1,49 +1,49 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RetryErrorInfo, RetryStrategyV2, RetryToken } from '@smithy/types'
 import { describeFailure } from '../error-codes.ts'
-import { CANCEL_SIGNAL, TransportError } from './request-handler.ts'
+import { ABORT_SIGNAL, TransportError } from './request-handler.ts'
 
 const FIRST_DELAY_MS = 100
 const STALLS_ALLOWED = 1
 
-/** How long a request's sender is willing to wait. */
+/** How long the sender of a request can wait. */
 export interface Patience {
   /** Longest pause before another try, milliseconds. */
   readonly longestDelayMs: number
   /** Longest `Retry-After` that is honoured, milliseconds. */
   readonly longestRetryAfterMs: number
-  /** Whether a connection that was not established in time counts like a stall. */
+  /** Whether a connection that was not established in time counts as a stall. */
   readonly countsConnects: boolean
 }
 
-/** Who sends a file would rather wait than send it again. */
+/** It is better for an upload to wait than to be sent again. */
 export const FOR_UPLOADS: Patience = { longestDelayMs: 5_000, longestRetryAfterMs: 10_000, countsConnects: false }
 
-/** Who waits for an answer can ask again. With four tries the pauses come to a second and a half at most, if B2 asks for none. */
+/** A reader can ask again. With four tries the pauses add up to at most a second and a half, unless B2 asks for longer ones. */
 export const FOR_READERS: Patience = { longestDelayMs: 500, longestRetryAfterMs: 1_000, countsConnects: true }
 
-// What servers call a signature whose time is too far from theirs; answers to HEAD have no name.
+// Servers' names for a signature whose time is too far from theirs; answers to HEAD have no name.
 const SKEW_NAMES: ReadonlySet<unknown> = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture', 'SignatureDoesNotMatch', 'InvalidSignatureException'])
 
 interface Token extends RetryToken {
   readonly stalls: number
-  /** Whether it was sent again with another time. */
+  /** Whether it was sent again with the corrected time. */
   readonly isClockCorrected: boolean
 }
 
 /**
- * Decides which failed requests are sent again, and when: exponential backoff with full jitter, `Retry-After` honoured
- * within bounds. Unlike the SDK's own strategy it has no quota that all requests share, since a burst of 503s, which
- * B2 calls normal, would use that up and leave everybody without a second try; the circuit breaker bounds the load.
+ * Decides which failed requests are sent again, and when: exponential backoff with full jitter, and `Retry-After` within bounds.
+ * Unlike the SDK's own strategy it has no quota that all requests share: a burst of 503s, which B2 calls normal, would use it up,
+ * and no request would get a second try. The circuit breaker bounds the load.
  *
- * A request that B2 refused because of this machine's clock is sent again at once: the SDK has learnt B2's time from the
- * answer and signs with that. That try comes on top of `maxAttempts`.
+ * A request that B2 refused because of this machine's clock is sent again at once: the SDK has learnt B2's time from the answer and
+ * signs with that. This try does not count towards `maxAttempts`.
  *
- * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not
- * sent again here: whoever sent it looks first (see client-view.ts).
+ * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not sent again
+ * here: its sender checks first (see client-view.ts).
  *
- * It pauses by itself, and not the SDK, whose pause nothing ends: it would hold the request's body in memory, and the end of
- * the process up. The error has the request's {@link CANCEL_SIGNAL}.
+ * It makes the pause itself, as nothing can abort the SDK's own: that would keep the request's body in memory, and the process
+ * from ending. The error has the request's {@link ABORT_SIGNAL}.
  */
 export function createRetryStrategy (maxAttempts: number, patience = FOR_UPLOADS, pause: typeof sleep = sleep): RetryStrategyV2 {
   return {
@@ -56,7 +56,7 @@ export function createRetryStrategy (maxAttempts: number, patience = FOR_UPLOADS
       if (!isClockCorrected && isClockTrouble(info.error)) return token(count, stalls, true)
       const stalled = isStall(info.error) || (patience.countsConnects && isConnectTimeout(info.error)) ? stalls + 1 : stalls
       if (count - (isClockCorrected ? 1 : 0) >= maxAttempts || stalled > STALLS_ALLOWED || !mayRetry(info)) throw info.error
-      const { [CANCEL_SIGNAL]: signal } = info.error as { [CANCEL_SIGNAL]?: AbortSignal }
+      const { [ABORT_SIGNAL]: signal } = info.error as { [ABORT_SIGNAL]?: AbortSignal }
       await pause(delayMs(count, info, patience), undefined, { signal })
       return token(count, stalled, isClockCorrected)
     },
@@ -68,7 +68,7 @@ function token (count: number, stalls: number, isClockCorrected: boolean): Token
   return { getRetryCount: () => count, getRetryDelay: () => 0, stalls, isClockCorrected }
 }
 
-/** True where the SDK found from the answer's Date that this machine's clock is wrong, and B2 refused the request for that. */
+/** True if the SDK found from the answer's Date that this machine's clock is wrong, and B2 refused the request for that. */
 function isClockTrouble (error: unknown): boolean {
   const { name, $metadata, $response } = error as {
     name?: unknown, $metadata?: { clockSkewCorrected?: boolean, httpStatusCode?: number }, $response?: { body?: unknown }
@@ -92,12 +92,12 @@ function delayMs (count: number, info: RetryErrorInfo, patience: Patience): numb
   return Math.max(backoff, Math.min(asked, patience.longestRetryAfterMs))
 }
 
-/** True for the error of a request that was cancelled by its own signal. */
+/** True for the error of a request that its own signal aborted. */
 export function isAbort (error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
-/** True for a request on which nothing moved any more. */
+/** True for the error of a request that stalled. */
 export function isStall (error: unknown): boolean {
   return error instanceof TransportError && error.code === 'B2_STALLED'
 }
@@ -106,7 +106,7 @@ function isConnectTimeout (error: unknown): boolean {
   return error instanceof TransportError && error.code === 'B2_CONNECT_TIMEOUT'
 }
 
-/** True where the request may have stored the object although no answer came. */
+/** True if the request may have stored the object although no answer came. */
 export function outcomeUnknown (error: unknown): boolean {
   return error instanceof TransportError && error.outcomeUnknown
 }

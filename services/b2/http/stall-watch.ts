@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net'
 import { handedOver, unacknowledgedBytes } from '../line/send-queues.ts'
 
-// Below this a connection only pretends to move.
+// Less than this does not count as movement.
 const TRICKLE_BYTES = 16_384 // 16 KiB a period
 const LOOKS_PER_PERIOD = 4
 
 /**
- * Calls `onStall` once less than 16 KiB moved over `socket`, both directions together, within `periodMs` milliseconds.
- * A slow connection is not a stalled one. Returns the function that ends the watch.
+ * Calls `onStall` if less than 16 KiB move over `socket`, in both directions together, within `periodMs` milliseconds. A slow
+ * connection is not a stalled one. Returns the function that stops the watch.
  *
- * It counts looks rather than time, so that a busy process does not take its own pause for B2's. Other signs of life, which
- * `isAlive` is asked for at each look, count like movement.
+ * It counts checks rather than time, so that a busy process does not take its own pause for B2's. `isAlive`, called at each check,
+ * tells of other signs of life, which count like movement.
  */
 export function watchForStall (socket: Socket, periodMs: number, onStall: () => void, isAlive: () => boolean = () => false): () => void {
   let seen = moved(socket)
@@ -44,7 +44,7 @@ export function watchForStall (socket: Socket, periodMs: number, onStall: () => 
   return end
 }
 
-/** Bytes read, and bytes that the kernel took. */
+/** Bytes read, and bytes that the kernel has taken. */
 function moved (socket: Socket): number {
   return socket.bytesRead + handedOver(socket)
 }

@@ -168,5 +168,5 @@ export class Turns {
 }
 
 function abortError (): Error {
-  return Object.assign(new Error('The request was cancelled.'), { name: 'AbortError' })
+  return Object.assign(new Error('The request was aborted.'), { name: 'AbortError' })
 }

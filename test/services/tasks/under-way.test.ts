@@ -19,7 +19,7 @@ t.test('it counts what is under way', async t => {
 
 t.test('with nothing under way it is drained at once, and no timer is left', async t => {
   const clock = fakeClock(t)
-  await new UnderWay<string>().drain(1_000, () => t.fail('there is nothing to end'))
+  await new UnderWay<string>().stop(1_000, () => t.fail('there is nothing to end'))
   t.equal(clock.timers, 0)
 })
 
@@ -28,7 +28,7 @@ t.test('it waits for what is under way, to the last', async t => {
   const items = new UnderWay<string>()
   items.add('a')
   items.add('b')
-  const drained = items.drain(1_000, () => t.fail('all ended in time'))
+  const drained = items.stop(1_000, () => t.fail('all ended in time'))
   items.done('a')
   t.notOk(await isSettled(drained))
   items.done('b')
@@ -42,7 +42,7 @@ t.test('what is still under way after the grace is ended, and waited for', async
   const items = new UnderWay<string>()
   for (const item of ['a', 'b', 'c']) items.add(item)
   const ended: string[] = []
-  const drained = items.drain(1_000, item => { ended.push(item) })
+  const drained = items.stop(1_000, item => { ended.push(item) })
   items.done('b')
   clock.advance(999)
   t.same(ended, [])

@@ -36,7 +36,7 @@ export class ScriptedUpload {
       },
       abort: () => {
         this.isAborted = true
-        this.fail({ ...UNAVAILABLE, raw: 'The upload was cancelled.' })
+        this.fail({ ...UNAVAILABLE, raw: 'The upload was aborted.' })
       },
     }
   }

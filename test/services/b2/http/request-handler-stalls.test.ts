@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import t from 'tap'
 import type { Test } from 'tap'
 import { HttpRequest } from '@smithy/core/protocols'
-import { B2RequestHandler, CANCEL_SIGNAL, STREAMED_ANSWER } from '../../../../services/b2/http/request-handler.ts'
+import { B2RequestHandler, ABORT_SIGNAL, STREAMED_ANSWER } from '../../../../services/b2/http/request-handler.ts'
 import type { RequestHandlerOptions } from '../../../../services/b2/http/request-handler.ts'
 import { startB2 } from '../../../support/service/service.ts'
 import { startScriptedServer } from '../../../support/b2/scripted-server.ts'
@@ -82,7 +82,7 @@ t.test('over TLS a stall is noticed, and a cancelled request ends', async t => {
   const controller = new AbortController()
   const hung = b2.waitFor('fault')
   const ended = b2.waitFor('response')
-  const failed = failureOf(handlerOf(t, {}).handle(Object.assign(requestTo(b2.port, request), { [CANCEL_SIGNAL]: controller.signal })))
+  const failed = failureOf(handlerOf(t, {}).handle(Object.assign(requestTo(b2.port, request), { [ABORT_SIGNAL]: controller.signal })))
   await hung
   controller.abort()
   t.match(await failed, { name: 'AbortError' })

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream'
 import t from 'tap'
 import type { Test } from 'tap'
 import { HttpRequest } from '@smithy/core/protocols'
-import { B2RequestHandler, CANCEL_SIGNAL, NEW_CONNECTION, STREAMED_ANSWER, TransportError } from '../../../../services/b2/http/request-handler.ts'
+import { B2RequestHandler, ABORT_SIGNAL, NEW_CONNECTION, STREAMED_ANSWER, TransportError } from '../../../../services/b2/http/request-handler.ts'
 import type { HandlerWishes, RequestHandlerOptions } from '../../../../services/b2/http/request-handler.ts'
 import { startScriptedServer } from '../../../support/b2/scripted-server.ts'
 
@@ -119,12 +119,12 @@ t.test('an error answer is read whole though a stream was asked for', async t =>
 t.test('a streamed answer comes before it is whole, and breaks with its connection', async t => {
   const { server, ask } = await setUp(t, answering('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha'))
   const { signal } = new AbortController()
-  const whole = (await ask({ [STREAMED_ANSWER]: true, [CANCEL_SIGNAL]: signal })).body as Readable
+  const whole = (await ask({ [STREAMED_ANSWER]: true, [ABORT_SIGNAL]: signal })).body as Readable
   t.equal(String((await once(whole, 'data'))[0]), 'ha')
   server.sockets[0]!.write('lf')
   t.equal(String(await buffer(whole)), 'lf')
   t.same(getEventListeners(signal, 'abort'), [])
-  const cut = (await ask({ [STREAMED_ANSWER]: true, [CANCEL_SIGNAL]: signal })).body as Readable
+  const cut = (await ask({ [STREAMED_ANSWER]: true, [ABORT_SIGNAL]: signal })).body as Readable
   const failed = failureOf(buffer(cut))
   for (const socket of server.sockets) socket.destroy()
   t.match(await failed, { code: 'ECONNRESET' })
@@ -135,14 +135,14 @@ t.test('cancelling ends a request at each moment', async t => {
   const { server, ask } = await setUp(t, answering('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha'))
   const controller = new AbortController()
   const aborted = { name: 'AbortError' }
-  const waiting = failureOf(ask({ [CANCEL_SIGNAL]: controller.signal }))
-  const { body } = await ask({ [STREAMED_ANSWER]: true, [CANCEL_SIGNAL]: controller.signal })
+  const waiting = failureOf(ask({ [ABORT_SIGNAL]: controller.signal }))
+  const { body } = await ask({ [STREAMED_ANSWER]: true, [ABORT_SIGNAL]: controller.signal })
   const streaming = failureOf(buffer(body as Readable))
   const closed = Promise.all(server.sockets.map(async socket => { await once(socket, 'close') }))
   controller.abort()
   t.match(await Promise.all([waiting, streaming]), [aborted, aborted])
   await closed
-  t.match(await failureOf(ask({ [CANCEL_SIGNAL]: controller.signal })), aborted)
+  t.match(await failureOf(ask({ [ABORT_SIGNAL]: controller.signal })), aborted)
   t.equal(server.sockets.length, 2, 'and none is begun')
   t.same(getEventListeners(controller.signal, 'abort'), [])
 })

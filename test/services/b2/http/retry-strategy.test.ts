@@ -1,7 +1,7 @@
 import type { RetryErrorInfo } from '@smithy/types'
 import t from 'tap'
 import type { Test } from 'tap'
-import { CANCEL_SIGNAL, TransportError } from '../../../../services/b2/http/request-handler.ts'
+import { ABORT_SIGNAL, TransportError } from '../../../../services/b2/http/request-handler.ts'
 import { FOR_READERS, FOR_UPLOADS, createRetryStrategy, isAbort, isStall, outcomeUnknown } from '../../../../services/b2/http/retry-strategy.ts'
 import type { Patience } from '../../../../services/b2/http/retry-strategy.ts'
 
@@ -90,7 +90,7 @@ t.test('what another try can\'t mend, or might do twice, is not tried again', as
 t.test('a request that is cancelled ends its pause', async t => {
   const controller = new AbortController()
   const strategy = createRetryStrategy(2)
-  const error = Object.assign(new Error('reset'), { code: 'ECONNRESET', [CANCEL_SIGNAL]: controller.signal })
+  const error = Object.assign(new Error('reset'), { code: 'ECONNRESET', [ABORT_SIGNAL]: controller.signal })
   const pausing = strategy.refreshRetryTokenForRetry(await strategy.acquireInitialRetryToken('scope'), infoOf(error, 60_000))
   controller.abort()
   await t.rejects(pausing, { name: 'AbortError' })
