@@ -26,8 +26,8 @@ export class Movement implements BodyOwner {
   /** Something moved that {@link look} does not see. */
   moved (): void { this.#movedAt = performance.now() }
 
-  /** Looks what has arrived since the last look. */
-  async look (): Promise<void> { await this.#turns.look() }
+  /** Looks what has arrived since the last look. For bodies that wait, the turns do. */
+  async look (): Promise<void> { if (this.#own.size > 0) await this.#turns.look() }
 
   /** Whether anything moved within the last `ms`; who waits for his turn goes by what the others move. */
   within (ms: number): boolean {

@@ -1,8 +1,12 @@
-import type { Body, BodyOwner, Line } from './line.ts'
+import type { Body, BodyOwner, Line, Sending } from './line.ts'
 
 /** A body that waits for its turn. */
 export interface WaitingBody extends Body {
   readonly askedAt: number
+}
+
+interface LineState extends Pick<Line, 'meanRate' | 'left'> {
+  readonly sending: ReadonlySet<Pick<Sending, 'owner'>>
 }
 
 // One of so many bytes is as urgent as its upload, a smaller one more urgent.
@@ -14,7 +18,7 @@ const MARGIN = 1.1
  * The most urgent of those bodies that can still be acknowledged in time, or undefined if there is none. `timeoutMs` is what an upload
  * has for each acknowledgement.
  */
-export function nextBody<Waiting extends WaitingBody> (waiting: Iterable<Waiting>, line: Line, timeoutMs: number, mayGo: (body: Waiting) => boolean): Waiting | undefined {
+export function nextBody<Waiting extends WaitingBody> (waiting: Iterable<Waiting>, line: LineState, timeoutMs: number, mayGo: (body: Waiting) => boolean): Waiting | undefined {
   const knows = line.meanRate > 0 ? new Forecast(waiting, line, timeoutMs) : undefined
   let next: Waiting | undefined
   let soonest = Infinity
@@ -45,7 +49,7 @@ class Forecast {
   readonly #served: ReadonlySet<BodyOwner>
   readonly #spareBytes: number
 
-  constructor (waiting: Iterable<WaitingBody>, { meanRate, left, sending }: Line, timeoutMs: number) {
+  constructor (waiting: Iterable<WaitingBody>, { meanRate, left, sending }: LineState, timeoutMs: number) {
     this.#bytesPerMs = meanRate / MARGIN
     this.#left = left
     this.#isIdle = sending.size === 0
