@@ -12,7 +12,7 @@ export class Connections {
   #count = 0
 
   constructor (server: Server) {
-    // An https server tells of the TCP socket here, before the handshake.
+    // An https server emits the TCP socket here, before the handshake.
     server.on('connection', (socket: Socket) => {
       this.#count += 1
       this.#open.set(socket, { address: addressOf(socket), id: this.#count })
@@ -33,7 +33,7 @@ export class Connections {
     return [...this.#open].find(([, known]) => known.address === address)
   }
 
-  /** Number of the connection that a request's socket (TLS or not) belongs to; 0 when it is gone already. */
+  /** Number of the connection of a request's socket (TLS or not); 0 if it is gone already. */
   idOf (socket: Socket): number {
     return this.#find(socket)?.[1].id ?? 0
   }
@@ -44,7 +44,7 @@ export class Connections {
     try {
       tcp?.resetAndDestroy()
     } catch {
-      // Under TLS the handle may belong to the TLS socket; closing abruptly is the best that is left.
+      // Under TLS the handle may belong to the TLS socket; then an abrupt close has to do.
     }
     socket.destroy()
   }

@@ -22,9 +22,9 @@ export interface B2EmulatorOptions {
   capabilities?: string[]
   /** Object names the key is restricted to begin with this. Default: no restriction. */
   namePrefix?: string
-  /** PEM key and certificate; given, the emulator speaks HTTPS. */
+  /** PEM key and certificate; with them the emulator speaks HTTPS. */
   tls?: { key: string | Buffer, cert: string | Buffer }
-  /** Least size of every part of a multipart upload but the last, in bytes. Default 5,000,000, as B2 has it. */
+  /** Least size of every part of a multipart upload but the last, in bytes. Default 5,000,000, as in B2. */
   minPartBytes?: number
 }
 
@@ -73,12 +73,12 @@ export interface B2Emulator {
   objects (): StoredObject[]
   /** Every version, by key and newest first. */
   versions (): StoredVersion[]
-  /** Bytes of an object, undefined when there is none or it is hidden. */
+  /** Bytes of an object; undefined if there is none or it is hidden. */
   read (key: string): Buffer | undefined
   /** Multipart uploads neither completed nor aborted: what B2 would bill for. */
   unfinishedUploads (): UnfinishedUpload[]
 
-  /** Scripts a fault. The first one added that matches a request and has hits left wins. Throws TypeError for one that makes no sense. */
+  /** Scripts a fault. The first one that matches a request and has hits left counts. Throws TypeError for one that makes no sense. */
   fault (fault: Fault): FaultHandle
   clearFaults (): void
   /** Slows down every connection, from now on; null ends it. Throws TypeError for a rate that is not above 0. */
@@ -88,9 +88,9 @@ export interface B2Emulator {
 
   /** The last 10,000 requests, newest last. */
   readonly requests: readonly RequestRecord[]
-  /** Calls `listener` at every such event; the function returned takes it away again. */
+  /** Calls `listener` at every such event; the returned function removes it. */
   on (event: EmulatorEvent, listener: EmulatorListener): () => void
-  /** The next such event that `accept` agrees to (default: any). Rejects when the emulator is closed before. */
+  /** The next such event that `accept` accepts (default: any). Rejects if the emulator is closed before. */
   waitFor (event: EmulatorEvent, accept?: (record: RequestRecord) => boolean): Promise<RequestRecord>
 
   /** TCP connections open at this moment. */
@@ -102,6 +102,6 @@ export interface B2Emulator {
 
   /** Forgets objects, uploads, requests, faults, the throttle and the clock. Connections and listeners stay. */
   reset (): void
-  /** Ends everything at once, requests left hanging included. */
+  /** Aborts everything at once, hanging requests included. */
   close (): Promise<void>
 }

@@ -6,12 +6,12 @@ import type { Operation } from './http/target.ts'
 const KEPT_RECORDS = 10_000
 
 /**
- * How a request ended: `answered` in full; `reset`, `hung`, `cut` (answer truncated) or `garbage` by a fault; `client-gone` when the client
- * left first; `closed` when the emulator was closed or began to refuse connections.
+ * How a request ended: `answered` in full; `reset`, `hung`, `cut` (answer truncated) or `garbage` by a fault; `client-gone` if the client
+ * left first; `closed` if the emulator was closed or began to refuse connections.
  */
 export type RequestOutcome = 'pending' | 'answered' | 'reset' | 'hung' | 'cut' | 'garbage' | 'client-gone' | 'closed'
 
-/** One request as the emulator saw it; it goes on changing until `outcome` is final. */
+/** One request as the emulator saw it; it changes until `outcome` is final. */
 export interface RequestRecord {
   /** Counts up from 1 over the life of the emulator. */
   readonly id: number
@@ -27,9 +27,9 @@ export interface RequestRecord {
   readonly headers: Readonly<IncomingHttpHeaders>
   /** When its head had arrived. */
   readonly at: Date
-  /** The fault it was hit by. */
+  /** The fault that hit it. */
   readonly fault: Fault | undefined
-  /** Status answered, undefined as long as nothing was. */
+  /** Status of the answer; undefined until there is one. */
   status: number | undefined
   /** S3 code of a refusal, whether or not it could be answered. */
   errorCode: string | undefined
@@ -48,7 +48,7 @@ export type EmulatorEvent = 'request' | 'applied' | 'fault' | 'response'
 
 export type EmulatorListener = (record: RequestRecord) => void
 
-/** The requests seen, newest last, and the events that tell of them. */
+/** The requests seen, newest last, and their events. */
 export class RequestJournal {
   readonly #emitter = new EventEmitter()
   readonly #waiting = new Set<(error: Error) => void>()
@@ -97,7 +97,7 @@ export class RequestJournal {
       }
       this.#waiting.add(fail)
     })
-    // Whoever awaits it still sees the rejection; a wait that nobody awaits any more must not end the process.
+    // A caller that awaits it still sees the rejection; without one, it must not end the process.
     promise.catch(() => {})
     return promise
   }

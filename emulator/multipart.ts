@@ -27,7 +27,7 @@ export class MultipartUploads {
     return upload
   }
 
-  /** Throws S3Error 404 `NoSuchUpload` when it was completed, aborted, never began, or belongs to another key. */
+  /** Throws S3Error 404 `NoSuchUpload` if it was completed, aborted, never began, or belongs to another key. */
   get (uploadId: string | undefined, key: string): MultipartUpload {
     const upload = uploadId === undefined ? undefined : this.#uploads.get(uploadId)
     if (upload?.key !== key) throw new S3Error(404, 'NoSuchUpload', 'The specified upload does not exist')
@@ -43,7 +43,7 @@ export class MultipartUploads {
   }
 
   /**
-   * Joins the named parts; the upload is gone afterwards, parts that were not named with it.
+   * Joins the named parts; the upload is gone afterwards, with the parts that were not named.
    * Throws S3Error 400 `InvalidPartOrder`, `InvalidPart` or `EntityTooSmall`, and then the upload stays.
    */
   complete (upload: MultipartUpload, named: ReadonlyArray<{ partNumber: number, etag: string }>): { content: Content, etag: string } {

@@ -1,7 +1,7 @@
 import { startB2Emulator } from './index.ts'
 
-// The emulator as a process of its own, for trying the service out in containers. It reads the service's variables for B2, so that both can be
-// given the same, and where to listen from HOST and PORT.
+// The emulator as a separate process, to try the service out in containers. It reads the service's variables for B2, so that both can
+// share them, and HOST and PORT.
 const { HOST, PORT, B2_BUCKET, B2_REGION, B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY } = process.env
 
 const b2 = await startB2Emulator({

@@ -14,9 +14,9 @@ import type { B2Emulator, B2EmulatorOptions, StoredObject, StoredVersion } from 
 import type { Version } from './store.ts'
 
 const ALL_CAPABILITIES = ['listBuckets', 'listFiles', 'readFiles', 'writeFiles', 'deleteFiles']
-/** Backblaze's own front ends drop idle connections after about this long. */
+/** Backblaze's front ends close idle connections after about this time. */
 const KEEP_ALIVE_MS = 5000
-/** Time to take in why it was refused, for a client that doesn't speak HTTP. */
+/** Time for a client that doesn't speak HTTP to read why it was refused. */
 const CLIENT_ERROR_LINGER_MS = 200
 
 function storedVersion (objects: ObjectStore, version: Version): StoredVersion {
@@ -66,7 +66,7 @@ async function stop (server: Server, connections: Connections): Promise<void> {
  *
  * Not emulated: presigned URLs (401), and DeleteObjects, copies, sub-resources such as ACLs, and bucket administration (501).
  *
- * Rejects when the address cannot be listened on.
+ * Rejects if it cannot listen on the address.
  */
 export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise<B2Emulator> {
   const host = options.host ?? '127.0.0.1'
@@ -87,7 +87,7 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
 
   const server: Server = options.tls === undefined ? createHttpServer() : createHttpsServer({ key: options.tls.key, cert: options.tls.cert })
   server.keepAliveTimeout = KEEP_ALIVE_MS
-  // A throttled or stalled upload is the tester's business.
+  // Uploads may be throttled or stalled on purpose.
   server.requestTimeout = 0
   const connections = new Connections(server)
   const context: ExchangeContext = {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** What the bytes of an object or a part amount to. */
+/** The bytes of an object or a part, with their size and hashes. */
 export interface Content {
   chunks: readonly Buffer[]
   size: number
@@ -30,7 +30,7 @@ export interface Version extends ObjectInfo {
   lastModified: Date
 }
 
-export const NO_CONTENT: Content = { chunks: [], size: 0, md5: createHash('md5').digest('hex'), sha256: createHash('sha256').digest('hex') }
+const NO_CONTENT: Content = { chunks: [], size: 0, md5: createHash('md5').digest('hex'), sha256: createHash('sha256').digest('hex') }
 
 /** Byte order of the UTF-8 form, which is how S3 lists keys; JavaScript's own order differs beyond the BMP. */
 export function compareKeys (a: string, b: string): number {
@@ -65,7 +65,7 @@ export class ObjectStore {
     return this.#add({ key, versionId: newFileId('file'), isHideMarker: false, content, etag, lastModified: new Date(), ...info })
   }
 
-  /** Puts a hide marker on top; undefined when there is nothing visible to hide. */
+  /** Puts a hide marker on top; undefined if there is nothing visible to hide. */
   hide (key: string): Version | undefined {
     if (this.current(key) === undefined) return undefined
     return this.#add({
@@ -88,7 +88,7 @@ export class ObjectStore {
     return version
   }
 
-  /** Removes one version for good; returns it, or undefined when there is none. */
+  /** Removes one version for good; returns it, or undefined if there is none. */
   remove (key: string, versionId: string): Version | undefined {
     const versions = this.#versions.get(key) ?? []
     const index = versions.findIndex((version) => version.versionId === versionId)

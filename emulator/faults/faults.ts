@@ -1,13 +1,13 @@
 import type { Operation, Target } from '../http/target.ts'
 
-/** What goes wrong, where it is more than an explicit answer. See `Fault.action`. */
+/** What goes wrong, if it is more than an explicit answer. See `Fault.action`. */
 export type FaultAction =
   | 'hang' | 'stop-reading' | 'reset' | 'lose-answer' | 'lose-answer-hang'
   | 'error-in-200' | 'no-etag' | 'truncate-answer' | 'garbage' | 'white-space'
 
 /**
- * A scripted trouble: which requests it hits, and what happens to them. Either `status` or `action`, or neither where only
- * `delayMs` or `bytesPerSecond` is wanted and the request is then served normally.
+ * A scripted fault: which requests it hits, and what happens to them. It has `status` or `action`, or only `delayMs` or
+ * `bytesPerSecond`: then the request is served normally.
  */
 export interface Fault {
   /** Operations it hits. Default: any. */
@@ -16,7 +16,7 @@ export interface Fault {
   part?: number
   /** Object names it hits: equal, matching, or accepted by the function. Default: any request, also one without an object. */
   key?: string | RegExp | ((key: string) => boolean)
-  /** Matching requests to let pass first; those that an earlier fault hit don't count. Default 0. */
+  /** Matching requests that pass first, without those that an earlier fault hit. Default 0. */
   after?: number
   /** Matching requests it hits. Default 1; `Infinity` for all. */
   times?: number
@@ -44,7 +44,7 @@ export interface Fault {
   /**
    * - `hang`: the body is read, nothing is applied, no answer ever comes.
    * - `stop-reading`: reading stops at `atByte` (default 0); the body backs up, no answer ever comes. A connection stalled like this
-   *   doesn't notice that its client has gone; it stays open until the emulator ends it.
+   *   doesn't notice that its client has gone; it stays open until the emulator closes it.
    * - `reset`: the connection is reset (RST) `at` a point; nothing is applied.
    * - `lose-answer`: the operation is applied, then the connection is reset instead of answering.
    * - `lose-answer-hang`: the operation is applied, no answer ever comes.
@@ -53,7 +53,7 @@ export interface Fault {
    * - `truncate-answer`: headers with the full Content-Length, then the connection closes after `atByte` bytes of the answer's body (default half).
    * - `white-space`: status 200 at once, then a space every `everyMs` for `delayMs`; only then it is applied and the document follows,
    *   as S3 documents it of CompleteMultipartUpload. With `code` the document is an error, and it is applied only with `apply: true`.
-   * - `garbage`: the body is read, then bytes that are no HTTP, nothing is applied.
+   * - `garbage`: the body is read, then bytes are sent that are not HTTP; nothing is applied.
    */
   action?: FaultAction
   /** Pause between two spaces of 'white-space', milliseconds. Default 1,000. */
@@ -72,7 +72,7 @@ export interface Fault {
 export interface FaultHandle {
   /** Requests hit so far. */
   readonly applied: number
-  /** Takes it out of the script; requests it already hit stay hit. */
+  /** Removes it; requests that it already hit stay hit. */
   cancel (): void
 }
 

@@ -1,7 +1,7 @@
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 const UNPACED_SLICE_BYTES = 262_144 // 256 KiB
 
-/** Waits `ms`; resolves to false, at once, when `signal` aborts before that. */
+/** Waits `ms`; resolves to false at once if `signal` aborts before that. */
 export function wait (ms: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false)
   return new Promise((resolve) => {
@@ -20,11 +20,11 @@ export function wait (ms: number, signal: AbortSignal): Promise<boolean> {
 export interface Pacer {
   /** How many bytes to move before the next `passed`: a tenth of a second's worth. */
   sliceBytes (): number
-  /** Resolves when that many bytes were due; false when the connection is gone. */
+  /** Resolves when so many bytes were due; to false if the connection is gone. */
   passed (bytes: number): Promise<boolean>
 }
 
-/** When a line is free again that connections share. */
+/** When a line that connections share is free again. */
 export interface Line { dueAt: number }
 
 /** `rate` gives bytes per second, undefined for as fast as possible; `line` is this connection's own, or one that it shares. */

@@ -8,7 +8,7 @@ export interface Answer {
   /** Without Content-Length, which is `size`. */
   headers: Record<string, string>
   body: readonly Buffer[]
-  /** Length of the body, announced also where none is sent (HEAD). */
+  /** Length of the body, announced even if none is sent (HEAD). */
   size: number
 }
 

@@ -8,9 +8,9 @@ const COMPACT_BYTES = 1_048_576 // 1 MiB
 
 export interface ReceiveOptions {
   pacer: Pacer
-  /** False for a body that is only read to its end, as that of a refused request. */
+  /** False for a body that is only read to its end, such as that of a refused request. */
   keep: boolean
-  /** Stop reading here and leave the rest to back up in the sockets. */
+  /** Position at which reading stops, so that the rest backs up in the sockets. */
   stopAt?: number | undefined
   onBytes: (bytes: number) => void
 }

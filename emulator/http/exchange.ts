@@ -25,7 +25,7 @@ import type { Target } from './target.ts'
 export interface Throttle {
   /** Reading of request bodies and writing of answers, each connection by itself. Default: unlimited. */
   bytesPerSecond?: number
-  /** Whether all connections share `bytesPerSecond`, as they do on a line that is full. Default: each has it for itself. */
+  /** Whether all connections share `bytesPerSecond`, as on a full line. Default: each has it alone. */
   isShared?: boolean
   /** Milliseconds before every answer. Default 0. */
   latencyMs?: number
@@ -61,7 +61,7 @@ function asS3Error (error: unknown): S3Error {
   return error instanceof S3Error ? error : new S3Error(500, 'InternalError', `The emulator failed: ${String(error)}`)
 }
 
-/** One request and its answer, or whatever a fault makes of it. */
+/** One request and its answer, or what a fault makes of it. */
 class Exchange {
   readonly #context: ExchangeContext
   readonly #request: IncomingMessage
@@ -112,7 +112,7 @@ class Exchange {
       context.journal.emit('response', this.#record)
     }
     response.on('close', end)
-    // A pipelined request's response has no socket yet and never hears of its end.
+    // A pipelined request's response has no socket yet, and gets no event when that closes.
     socket.on('close', end)
   }
 
@@ -134,7 +134,7 @@ class Exchange {
     if (this.#record.outcome === 'pending') this.#record.outcome = outcome
   }
 
-  /** Resolves when the exchange is over or will never be; never rejects. */
+  /** Resolves when the exchange is over or hangs for ever; never rejects. */
   async run (): Promise<void> {
     const { action, status, early, at } = this.#fault ?? {}
     if (action === 'reset' && at === 'before-body') return await this.#afterDelay(() => this.#reset())
@@ -270,7 +270,7 @@ export async function serveRequest (context: ExchangeContext, request: IncomingM
   try {
     await new Exchange(context, request, response, expectsContinue).run()
   } catch {
-    // Only a defect leads here, such as a fault's own `key` function that throws: end the connection rather than the process.
+    // Only a defect leads here, such as a fault's `key` function that throws: close the connection rather than end the process.
     response.destroy()
   }
 }

@@ -1,10 +1,10 @@
-/** Both ends are included, as in the header. */
+/** Both ends are inclusive, as in the header. */
 export interface ByteRange {
   first: number
   last: number
 }
 
-/** A single byte range of RFC 9110; undefined where there is none to honour: no header, several ranges, another unit. */
+/** A single byte range of RFC 9110; undefined if there is none to honour: no header, several ranges, another unit. */
 export function parseRange (header: string | undefined, size: number): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '')
   if (match === null) return undefined

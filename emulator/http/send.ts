@@ -6,7 +6,7 @@ import { DECLARATION } from './xml.ts'
 import type { Answer } from './answer.ts'
 import type { Pacer } from '../faults/pace.ts'
 
-/** Time a client gets to take an early answer before the connection is destroyed with what it still sends. */
+/** Time for a client to read an early answer before its connection is destroyed. */
 const LINGER_MS = 250
 
 function commonHeaders (): Record<string, string> {
@@ -49,7 +49,7 @@ async function writeBody (response: ServerResponse, body: readonly Buffer[], unt
   }
 }
 
-/** Sends an answer with B2's common headers, at the pacer's rate; resolves when it is out or the client is gone. */
+/** Sends an answer with B2's common headers, at the pacer's rate; resolves when it is sent or the client is gone. */
 export async function sendAnswer (response: ServerResponse, answer: Answer, options: SendOptions): Promise<void> {
   if (options.gone.aborted) return
   const hasLength = answer.status !== 204 && answer.status !== 304
@@ -87,7 +87,7 @@ export function createSpaceAnswer (response: ServerResponse, declarationFirst: b
   }
 }
 
-/** Answers past the HTTP server, so that it doesn't wait for a body nobody reads, and closes. */
+/** Answers around the HTTP server, which would wait for the body, and closes. */
 export function sendEarly (socket: Socket, answer: Answer, isHead: boolean): void {
   const headers = {
     ...commonHeaders(),

@@ -103,9 +103,9 @@ function checkSignedHeaders (headers: DistinctHeaders, signedHeaders: string[]):
 /**
  * Verifies the SigV4 signature of a request's head, before its body is read.
  *
- * Throws S3Error: 401 `UnauthorizedAccess` without credentials, 403 `InvalidAccessKeyId` for a key that is malformed or not ours,
+ * Throws S3Error: 401 `UnauthorizedAccess` without credentials, 403 `InvalidAccessKeyId` for a malformed or unknown key,
  * 403 `SignatureDoesNotMatch` for a wrong secret or signing region, 403 `RequestTimeTooSkewed` beyond 15 minutes,
- * 403 `AccessDenied` when an `x-amz-` header is not signed.
+ * 403 `AccessDenied` if an `x-amz-` header is not signed.
  */
 export function verifySignature (method: string, target: Target, headers: DistinctHeaders, key: SigningKey, now = Date.now()): void {
   const header = headers['authorization']?.[0]

@@ -76,7 +76,7 @@ function bucketOperation (method: string, has: (name: string) => boolean, listTy
 }
 
 /**
- * Reads path-style URLs, and virtual-host style ones where `host` starts with `ownBucket` and a dot.
+ * Reads path-style URLs, and virtual-host style ones if `host` starts with `ownBucket` and a dot.
  * Throws S3Error 400 `InvalidURI` for escapes that are not UTF-8.
  */
 export function parseTarget (method: string, url: string, host: string, ownBucket: string, isCopy: boolean): Target {

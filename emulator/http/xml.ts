@@ -43,7 +43,7 @@ function textOf (xml: string, name: string): string | undefined {
 
 /**
  * The parts named in the body of CompleteMultipartUpload, in the order given, ETags without their quotes.
- * `undefined` when the document is not one.
+ * Undefined if the document is not one.
  */
 export function parsePartList (xml: string): Array<{ partNumber: number, etag: string }> | undefined {
   const inside = /<CompleteMultipartUpload(?:\s[^>]*)?>([^]*)<\/CompleteMultipartUpload>\s*$/.exec(xml)?.[1]

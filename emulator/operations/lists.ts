@@ -21,7 +21,13 @@ function isAfter (key: string, marker: string): boolean {
   return compareKeys(key, marker) > 0
 }
 
-/** What `delimiter` rolls a key up to, with the delimiter; undefined when the key is listed itself. */
+/** The first of these, and the last one of them if there are more. */
+function firstPage<T> (all: readonly T[], limit: number): { page: readonly T[], last: T | undefined } {
+  const page = all.slice(0, limit)
+  return { page, last: all.length > page.length ? page.at(-1) : undefined }
+}
+
+/** What `delimiter` rolls a key up to, with the delimiter; undefined if the key itself is listed. */
 function commonPrefix (key: string, prefix: string, delimiter: string): string | undefined {
   const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length)
   return end === -1 ? undefined : key.slice(0, end + delimiter.length)
@@ -88,14 +94,12 @@ export function listVersions (bucket: Bucket, { target }: Call): Answer {
     ? -1
     : matching.findIndex(({ key, versionId }) => key === keyMarker && versionId === versionMarker)
   const rest = marker === -1 ? matching.filter(({ key }) => isAfter(key, keyMarker)) : matching.slice(marker + 1)
-  const page = rest.slice(0, limit)
-  const last = page.at(-1)
-  const isTruncated = last !== undefined && rest.length > page.length
+  const { page, last } = firstPage(rest, limit)
 
   return xmlAnswer('ListVersionsResult', [
     ['Name', bucket.name], ['Prefix', prefix], ['KeyMarker', keyMarker], ['VersionIdMarker', versionMarker],
-    ['MaxKeys', limit], ['IsTruncated', isTruncated],
-    ...(isTruncated ? [['NextKeyMarker', last.key], ['NextVersionIdMarker', last.versionId]] as const : []),
+    ['MaxKeys', limit], ['IsTruncated', last !== undefined],
+    ...(last !== undefined ? [['NextKeyMarker', last.key], ['NextVersionIdMarker', last.versionId]] as const : []),
     ...page.map((version) => versionElement(version, bucket.objects.isLatest(version))),
   ])
 }
@@ -108,14 +112,12 @@ export function listUploads (bucket: Bucket, { target }: Call): Answer {
 
   const matching = bucket.uploads.all().filter(({ key }) => key.startsWith(prefix))
   const rest = matching.filter(({ key, uploadId }) => isAfter(key, keyMarker) || (key === keyMarker && uploadMarker !== '' && uploadId > uploadMarker))
-  const page = rest.slice(0, limit)
-  const last = page.at(-1)
-  const isTruncated = last !== undefined && rest.length > page.length
+  const { page, last } = firstPage(rest, limit)
 
   return xmlAnswer('ListMultipartUploadsResult', [
     ['Bucket', bucket.name], ['Prefix', prefix], ['KeyMarker', keyMarker], ['UploadIdMarker', uploadMarker],
-    ['MaxUploads', limit], ['IsTruncated', isTruncated],
-    ...(isTruncated ? [['NextKeyMarker', last.key], ['NextUploadIdMarker', last.uploadId]] as const : []),
+    ['MaxUploads', limit], ['IsTruncated', last !== undefined],
+    ...(last !== undefined ? [['NextKeyMarker', last.key], ['NextUploadIdMarker', last.uploadId]] as const : []),
     ...page.map((upload): XmlElement => ['Upload', [
       ['Key', upload.key], ['UploadId', upload.uploadId], ['Initiated', upload.initiated.toISOString()], ['StorageClass', 'STANDARD'],
     ]]),
@@ -128,14 +130,12 @@ export function listParts (bucket: Bucket, { target }: Call): Answer {
   const limit = pageSize(target, 'max-parts')
 
   const rest = [...upload.parts].sort(([a], [b]) => a - b).filter(([partNumber]) => partNumber > marker)
-  const page = rest.slice(0, limit)
-  const last = page.at(-1)
-  const isTruncated = last !== undefined && rest.length > page.length
+  const { page, last } = firstPage(rest, limit)
 
   return xmlAnswer('ListPartsResult', [
     ['Bucket', bucket.name], ['Key', upload.key], ['UploadId', upload.uploadId], ['PartNumberMarker', Number.isNaN(marker) ? 0 : marker],
-    ['MaxParts', limit], ['IsTruncated', isTruncated],
-    ...(isTruncated ? [['NextPartNumberMarker', last[0]] as const] : []),
+    ['MaxParts', limit], ['IsTruncated', last !== undefined],
+    ...(last !== undefined ? [['NextPartNumberMarker', last[0]] as const] : []),
     ...page.map(([partNumber, { content, lastModified }]): XmlElement => ['Part', [
       ['PartNumber', partNumber], ['LastModified', lastModified.toISOString()], ['ETag', `"${content.md5}"`], ['Size', content.size],
     ]]),

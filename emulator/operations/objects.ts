@@ -52,7 +52,7 @@ function names (header: string | undefined, etag: string): boolean | undefined {
   return header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '').replaceAll('"', '') === etag)
 }
 
-/** RFC 9110 13.2.2; undefined when the answer is to be sent in full. */
+/** RFC 9110 13.2.2; undefined if the answer is to be sent in full. */
 function precondition (version: Version, headers: DistinctHeaders): 'failed' | 'not-modified' | undefined {
   const modifiedAt = Math.floor(version.lastModified.getTime() / 1000) * 1000
   const time = (name: string) => Date.parse(headers[name]?.[0] ?? '')

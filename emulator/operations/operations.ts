@@ -45,7 +45,7 @@ function checkPayload ({ headers, body }: Call): void {
   }
 }
 
-/** Verifies the body against the hashes sent with it, then does what is asked, all at once. Throws S3Error; then nothing was changed. */
+/** Verifies the body against the hashes sent with it, then does the operation, all at once. Throws S3Error; then nothing was changed. */
 export function runOperation (bucket: Bucket, call: Call): Answer {
   checkPayload(call)
   const run = RUN[call.target.operation]

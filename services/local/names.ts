@@ -70,11 +70,11 @@ export function placeIn (directory: string, name: string): LocalPlace {
   }
 }
 
-export function receiptName (name: string): string {
+function receiptName (name: string): string {
   return `${name}${RECEIPT}`
 }
 
-export function noteName (name: string): string {
+function noteName (name: string): string {
   return `${name}${NOTE}`
 }
 

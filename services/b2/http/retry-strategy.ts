@@ -93,7 +93,7 @@ function delayMs (count: number, info: RetryErrorInfo, patience: Patience): numb
 }
 
 /** True for the error of a request that its own signal aborted. */
-export function isAbort (error: unknown): boolean {
+function isAbort (error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 

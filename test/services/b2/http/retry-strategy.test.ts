@@ -2,7 +2,7 @@ import type { RetryErrorInfo } from '@smithy/types'
 import t from 'tap'
 import type { Test } from 'tap'
 import { ABORT_SIGNAL, TransportError } from '../../../../services/b2/http/request-handler.ts'
-import { FOR_READERS, FOR_UPLOADS, createRetryStrategy, isAbort, isStall, outcomeUnknown } from '../../../../services/b2/http/retry-strategy.ts'
+import { FOR_READERS, FOR_UPLOADS, createRetryStrategy, isStall, outcomeUnknown } from '../../../../services/b2/http/retry-strategy.ts'
 import type { Patience } from '../../../../services/b2/http/retry-strategy.ts'
 
 const BUSY = Object.assign(new Error('no tomes available'), { name: 'ServiceUnavailable' })
@@ -99,5 +99,4 @@ t.test('a request that is cancelled ends its pause', async t => {
 t.test('the kinds of errors are told apart by what made them', async t => {
   t.same([STALL, NO_CONNECTION, Object.assign(new Error('x'), { code: 'B2_STALLED' }), undefined].map(isStall), [true, false, false, false])
   t.same([new TransportError('x', 'EPIPE', true), STALL, { outcomeUnknown: true }].map(outcomeUnknown), [true, false, false])
-  t.same([Object.assign(new Error('x'), { name: 'AbortError' }), BUSY, { name: 'AbortError' }].map(isAbort), [true, false, false])
 })
