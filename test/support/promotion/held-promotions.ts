@@ -17,7 +17,7 @@ export interface Hold {
 }
 
 // Longer than what happens meanwhile takes; where it is not, the promotion has only gone on.
-const HELD_MS = 400
+const HELD_MS = 1_000
 const SMALL = 100 * KIB
 const LARGE = 6 * MIB // of parts of 5 MiB
 
