@@ -3,6 +3,7 @@ import { basename, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
+const realSetTimeout = setTimeout
 const TESTS = new URL('../../', import.meta.url)
 
 /** All test files below test/, but those that run them. */
@@ -37,6 +38,7 @@ function runNext (files: Iterator<string>, before: NodeJS.ProcessEnv): void {
     await import(new URL(file, TESTS).href)
     t.test(`${file} leaves the environment as it was`, async t => {
       t.strictSame({ ...process.env }, before)
+      t.equal(setTimeout, realSetTimeout, 'a hook of the root would go on in every file behind it')
       runNext(files, before)
     })
   })

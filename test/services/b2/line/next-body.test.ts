@@ -16,9 +16,8 @@ const line = ({ served = [upload(Infinity)], left = 0, meanRate = MIB / 1_000 }:
 
 const next = (waiting: WaitingBody[], state = line(), mayGo = (): boolean => true): WaitingBody | undefined => nextBody(waiting, state, TIMEOUT_MS, mayGo)
 
-t.beforeEach(t => { fakeClock(t) })
-
 t.test('the upload that gives up first comes first', t => {
+  fakeClock(t)
   const [early, late] = [body(upload(9_000)), body(upload(9_500))]
   t.equal(next([late, early]), early)
   t.equal(next([late, early], line({ meanRate: 0 })), early, 'whether the rate is known or not')
@@ -27,12 +26,14 @@ t.test('the upload that gives up first comes first', t => {
 })
 
 t.test('one whose client still sends is as urgent as one that has come by now', t => {
+  fakeClock(t)
   const [sending, come] = [body(upload(Infinity), 8 * MIB, -1_000), body(upload(9_500))]
   t.equal(next([come, sending]), sending)
   t.end()
 })
 
 t.test('a small body comes before large ones, and one in the background after all others', t => {
+  fakeClock(t)
   const [large, small, background] = [body(upload(9_000)), body(upload(9_500), MIB), body(upload(Infinity, { isBackground: true }))]
   t.equal(next([background, large, small]), small)
   t.equal(next([background, large]), large)
@@ -41,6 +42,7 @@ t.test('a small body comes before large ones, and one in the background after al
 })
 
 t.test('what comes too late is not sent', t => {
+  fakeClock(t)
   const [late, inTime] = [body(upload(8_500)), body(upload(9_500))]
   t.equal(next([late, inTime]), inTime)
   t.equal(next([late], line({ meanRate: 0 })), late, 'unless nobody knows')
@@ -51,6 +53,7 @@ t.test('what comes too late is not sent', t => {
 })
 
 t.test('an upload of which a body is on its way leaves the line to others', t => {
+  fakeClock(t)
   const [served, other] = [upload(8_000), upload(9_500)]
   t.equal(next([body(served, 2 * MIB), body(other, 2 * MIB)], line({ served: [served] }))!.owner, other)
   t.equal(next([body(served)], line({ served: [served] }))!.owner, served)
@@ -58,6 +61,7 @@ t.test('an upload of which a body is on its way leaves the line to others', t =>
 })
 
 t.test('an upload of which B2 has a part is not made late', t => {
+  fakeClock(t)
   const [begun, urgent] = [upload(9_800, { hasBegun: true }), upload(9_000)]
   t.equal(next([body(urgent, 4 * MIB), body(begun, 4 * MIB)])!.owner, urgent, 'there is time for both')
   t.equal(next([body(urgent), body(begun, 4 * MIB)])!.owner, begun)
