@@ -21,8 +21,8 @@ for (const args of [[], ['serve']]) {
       B2_ENDPOINT: 'http://127.0.0.1:1',
       B2_REGION: 'here',
       B2_BUCKET: 'songs',
-      B2_APPLICATION_KEY_ID: 'the id',
-      B2_APPLICATION_KEY: 'the key',
+      B2_APPLICATION_KEY_ID: 'id-of-the-command-test',
+      B2_APPLICATION_KEY: 'key-of-the-command-test',
     })
     const [, url] = await outputOf(child).until(/Server listening at (http:[^"]+)/)
     t.same(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
@@ -35,7 +35,7 @@ t.test('promote takes its own options', async t => {
   t.match(await run(t, ['promote', '--help']), { code: 0, stdout: /^Usage: fastify-b2-uploads promote \[options\]\n[^]*--retry-set-aside/, stderr: '' })
   t.match(await run(t, ['promote', '--frobnicate']), { code: 2, stdout: '', stderr: /--frobnicate/ })
   const dir = join(await emptyDirectory(t), 'missing')
-  const env = { B2_ENDPOINT: 'https://s3.us-west-004.backblazeb2.com', B2_BUCKET: 'songs', B2_APPLICATION_KEY_ID: 'the id', B2_APPLICATION_KEY: 'the key', LOCAL_STORAGE_DIR: dir }
+  const env = { B2_ENDPOINT: 'https://s3.us-west-004.backblazeb2.com', B2_BUCKET: 'songs', B2_APPLICATION_KEY_ID: 'id-of-the-command-test', B2_APPLICATION_KEY: 'key-of-the-command-test', LOCAL_STORAGE_DIR: dir }
   t.match(await run(t, ['promote', '--dry-run', '--json'], env), { code: 0, stdout: '{"files":[],"promoted":0', stderr: `There is no directory ${dir}.` })
 })
 
