@@ -44,7 +44,8 @@ for (const [name, count, mib, seconds] of [['small files', 64, 0.5, 6], ['files 
     // The line of a busy machine may be slower than it is said to be.
     t.ok(inB2(bodies) >= Math.floor(inTime * 2 / 3), `${inB2(bodies)} of ${count} in B2`)
     t.same(breakerEvents(stage.service), [])
-    t.ok(wastedBytes(stage, bodies) <= Math.min(8, mib) * MIB, `${wastedBytes(stage, bodies)} bytes were wasted`)
+    // What was under way when its time was over: one body, or small ones of one and a half MiB together.
+    t.ok(wastedBytes(stage, bodies) <= Math.min(8, Math.max(1.5, mib)) * MIB, `${wastedBytes(stage, bodies)} bytes were wasted`)
     t.ok(performance.now() - from < 15_000)
   })
 }
