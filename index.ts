@@ -21,7 +21,7 @@ import type { Uploads, UploadSettings } from './services/uploads.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Stores files in B2, or locally where B2 fails and until it is well again. */
+    /** Stores files in B2, or locally if B2 fails and until it recovers. */
     uploads: Uploads
   }
 }

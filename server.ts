@@ -69,7 +69,7 @@ async function start (): Promise<void> {
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     process.on(event, (err: unknown) => {
       hasFailed = true
-      app.log.fatal({ err }, 'an error that nobody caught')
+      app.log.fatal({ err }, 'uncaught error')
       end()
     })
   }

@@ -7,7 +7,7 @@ export const kUploads = Symbol('fastify-b2-uploads.uploads')
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Stores files in B2, or locally where B2 fails and until it is well again. */
+    /** Stores files in B2, or locally if B2 fails and until it recovers. */
     [kUploads]: UploadService
   }
 }

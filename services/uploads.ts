@@ -195,7 +195,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
   function onCircuitChange (state: CircuitState, failure: CircuitFailure | null, own = log): void {
     const event = `breaker.${state}`
     if (state === 'closed') {
-      own.info({ event }, 'B2 is well again')
+      own.info({ event }, 'B2 has recovered')
       b2?.retryCleanup()
       promoter.wake()
     } else if (state === 'half_open') {

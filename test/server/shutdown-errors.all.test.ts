@@ -7,7 +7,7 @@ import { runServer } from '../support/service/server-process.ts'
 import { b2Env, bytes, put, sha256, startB2 } from '../support/service/service.ts'
 
 const preload = 'test/fixtures/throws-when-told.ts'
-const MESSAGE = 'an error that nobody caught'
+const MESSAGE = 'uncaught error'
 
 t.test('errors that nobody catches are logged, what is under way comes to its end, and the exit code is 1', async t => {
   const b2 = await startB2(t)

@@ -33,7 +33,7 @@ t.test('while the circuit is open nothing goes to B2, and the receipt says why',
   t.same([stage.b2.puts, stage.b2.uploads], [[], []])
 })
 
-t.test('only an upload that can\'t be lost tries whether B2 is well again', async t => {
+t.test('only an upload that can\'t be lost tries whether B2 has recovered', async t => {
   const cases: [name: string, size: number, expectedBytes: number | undefined, tries: boolean][] = [
     ['it is all there', 10, undefined, true],
     ['it is all there, of a length that nobody told', 64 * 1_024, undefined, true],
