@@ -77,9 +77,12 @@ export interface B2Emulator {
   read (key: string): Buffer | undefined
   /** Multipart uploads neither completed nor aborted: what B2 would bill for. */
   unfinishedUploads (): UnfinishedUpload[]
+  /** Ends them, or those of one key, as a lifecycle rule of the bucket does: from now on they are 404 NoSuchUpload. Returns how many. */
+  endUnfinishedUploads (key?: string): number
 
   /** Scripts a fault. The first one that matches a request and has hits left counts. Throws TypeError for one that makes no sense. */
   fault (fault: Fault): FaultHandle
+  /** Removes them all, as their `cancel` does. */
   clearFaults (): void
   /** Slows down every connection, from now on; null ends it. Throws TypeError for a rate that is not above 0. */
   throttle (conditions: Throttle | null): void
@@ -100,7 +103,7 @@ export interface B2Emulator {
   /** Listens again, on the same port. */
   acceptConnections (): Promise<void>
 
-  /** Forgets objects, uploads, requests, faults, the throttle and the clock. Connections and listeners stay. */
+  /** Forgets objects, uploads, requests, also those held back, faults, the throttle and the clock. Connections and listeners stay. */
   reset (): void
   /** Aborts everything at once, hanging requests included. */
   close (): Promise<void>

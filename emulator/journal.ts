@@ -40,7 +40,7 @@ export interface RequestRecord {
 
 /**
  * - `request`: a request's head has arrived.
- * - `applied`: its operation has succeeded, the answer comes next or never.
+ * - `applied`: its operation has succeeded, the answer comes next or never. That of a late request (`Fault.late`) may be over by then.
  * - `fault`: a fault takes hold: the answer is withheld, the connection is about to be reset, reading has stopped and so on.
  * - `response`: a request has ended, however; see its `outcome`.
  */

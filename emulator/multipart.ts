@@ -42,6 +42,13 @@ export class MultipartUploads {
     this.#uploads.delete(upload.uploadId)
   }
 
+  /** Ends all of them, or those of one key. Returns how many. */
+  endAll (key?: string): number {
+    const ended = this.all().filter((upload) => key === undefined || upload.key === key)
+    for (const upload of ended) this.abort(upload)
+    return ended.length
+  }
+
   /**
    * Joins the named parts; the upload is gone afterwards, with the parts that were not named.
    * Throws S3Error 400 `InvalidPartOrder`, `InvalidPart` or `EntityTooSmall`, and then the upload stays.

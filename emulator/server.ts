@@ -130,6 +130,7 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
       return current === undefined ? undefined : Buffer.concat(current.content.chunks)
     },
     unfinishedUploads: () => uploads.all().map(({ key, uploadId, parts }) => ({ key, uploadId, parts: [...parts.keys()].sort((a, b) => a - b) })),
+    endUnfinishedUploads: (key) => uploads.endAll(key),
 
     fault: (fault) => faults.add(fault),
     clearFaults: () => faults.clear(),
@@ -158,14 +159,14 @@ export async function startB2Emulator (options: B2EmulatorOptions = {}): Promise
     reset () {
       objects.clear()
       uploads.clear()
-      faults.clear()
+      faults.forget()
       journal.clear()
       throttle = null
       clockOffsetMs = 0
     },
     async close () {
       isEnding = true
-      faults.clear()
+      faults.forget()
       await stop(server, connections)
       journal.end()
     },

@@ -66,13 +66,25 @@ export interface Fault {
   atByte?: number
   /** Whether the operation takes effect. Default: false for `status` and 'error-in-200', true for 'no-etag'; other actions say so in their names. */
   apply?: boolean
+  /**
+   * The operation is carried out late: once its body has come whole, it is held back until `land()` of the handle, whatever becomes of
+   * its client. With a `status` that is not `early`, 'hang', or 'reset' after the body: that is what the client sees of it.
+   */
+  late?: boolean
 }
 
 /** A scripted fault in force. */
 export interface FaultHandle {
   /** Requests hit so far. */
   readonly applied: number
-  /** Removes it; requests that it already hit stay hit. */
+  /** Requests that it holds back (`late`). */
+  readonly held: number
+  /**
+   * Carries out the requests held back, in the order in which their bodies had come, on what is there now. Returns how many succeeded;
+   * `errorCode` of the others says why not.
+   */
+  land (): number
+  /** Removes it; requests that it already hit stay hit, and those that it holds back can still land. */
   cancel (): void
 }
 
@@ -80,6 +92,13 @@ interface Entry {
   fault: Fault
   seen: number
   applied: number
+}
+
+/** A fault that hit a request. */
+export interface Hit {
+  fault: Fault
+  /** Has `apply` called when the fault's handle says so; it returns whether it succeeded. */
+  hold: (apply: () => boolean) => void
 }
 
 function checkFault (fault: Fault): void {
@@ -94,6 +113,15 @@ function checkFault (fault: Fault): void {
     throw new TypeError('The status of a fault must be between 200 and 599')
   }
   if (bytesPerSecond !== undefined && !(bytesPerSecond > 0)) throw new TypeError('bytesPerSecond must be above 0')
+  if (fault.late === true && !canBeLate(fault)) {
+    throw new TypeError("A late fault has a status that is not early, 'hang', or 'reset' after the body, and no apply")
+  }
+}
+
+function canBeLate ({ status, action, early, at, apply }: Fault): boolean {
+  if (apply !== undefined) return false
+  if (status !== undefined) return early !== true
+  return action === 'hang' || (action === 'reset' && (at ?? 'after-body') === 'after-body')
 }
 
 function matches (fault: Fault, target: Pick<Target, 'operation' | 'key' | 'partNumber'>): boolean {
@@ -109,31 +137,45 @@ function matches (fault: Fault, target: Pick<Target, 'operation' | 'key' | 'part
 /** The faults in force, in the order they were added. */
 export class FaultScript {
   #entries: Entry[] = []
+  #held: Array<{ entry: Entry, apply: () => boolean }> = []
 
   /** Throws TypeError for a fault that contradicts itself or does nothing. */
   add (fault: Fault): FaultHandle {
     checkFault(fault)
     const entry: Entry = { fault, seen: 0, applied: 0 }
+    const held = () => this.#held.filter((one) => one.entry === entry)
     this.#entries.push(entry)
     return {
       get applied () { return entry.applied },
+      get held () { return held().length },
+      land: () => {
+        const due = held()
+        this.#held = this.#held.filter((one) => one.entry !== entry)
+        return due.filter(({ apply }) => apply()).length
+      },
       cancel: () => { this.#entries = this.#entries.filter((other) => other !== entry) },
     }
   }
 
   /** The first fault that matches and has hits left; counts it as applied. */
-  take (target: Pick<Target, 'operation' | 'key' | 'partNumber'>): Fault | undefined {
+  take (target: Pick<Target, 'operation' | 'key' | 'partNumber'>): Hit | undefined {
     for (const entry of this.#entries) {
       if (!matches(entry.fault, target)) continue
       entry.seen += 1
       if (entry.seen <= (entry.fault.after ?? 0) || entry.applied >= (entry.fault.times ?? 1)) continue
       entry.applied += 1
-      return entry.fault
+      return { fault: entry.fault, hold: (apply) => { this.#held.push({ entry, apply }) } }
     }
     return undefined
   }
 
   clear (): void {
     this.#entries = []
+  }
+
+  /** Clears it, and drops the requests held back. */
+  forget (): void {
+    this.clear()
+    this.#held = []
   }
 }

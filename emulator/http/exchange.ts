@@ -13,7 +13,7 @@ import type { Grants } from './access.ts'
 import type { Answer } from './answer.ts'
 import type { Received } from './body.ts'
 import type { Connections } from '../connections.ts'
-import type { Fault, FaultScript } from '../faults/faults.ts'
+import type { Fault, FaultScript, Hit } from '../faults/faults.ts'
 import type { RequestJournal, RequestOutcome, RequestRecord } from '../journal.ts'
 import type { Bucket } from '../operations/call.ts'
 import type { Line, Pacer } from '../faults/pace.ts'
@@ -71,6 +71,7 @@ class Exchange {
   readonly #target: Target
   readonly #record: RequestRecord
   readonly #fault: Fault | undefined
+  readonly #hold: Hit['hold'] | undefined
   readonly #pacer: Pacer
   readonly #line: Line = { dueAt: 0 }
   #refusal: S3Error | undefined
@@ -81,7 +82,9 @@ class Exchange {
     this.#response = response
     this.#expectsContinue = expectsContinue
     this.#target = this.#readHead()
-    this.#fault = context.faults.take(this.#target)
+    const hit = context.faults.take(this.#target)
+    this.#fault = hit?.fault
+    this.#hold = hit?.hold
     this.#pacer = createPacer(() => this.#fault?.bytesPerSecond ?? context.throttle()?.bytesPerSecond, this.#gone.signal,
       () => this.#fault?.bytesPerSecond === undefined && context.throttle()?.isShared === true ? context.line : this.#line)
     const offsetMs = context.clockOffsetMs()
@@ -166,6 +169,7 @@ class Exchange {
 
   async #act (body: Content): Promise<void> {
     const fault = this.#fault
+    if (fault?.late === true) this.#hold?.(() => this.#apply(body).status < 400)
     if (fault?.status !== undefined) {
       if (fault.apply === true) this.#apply(body)
       const answer = scriptedAnswer(fault)

@@ -10,11 +10,15 @@ import type { XmlElement } from '../http/xml.ts'
 
 const MAX_PAGE = 1000
 
-function pageSize (target: Target, name: string): number {
+function integer (target: Target, name: string): number | undefined {
   const given = queryValue(target, name)
-  if (given === undefined || given === '') return MAX_PAGE
+  if (given === undefined || given === '') return undefined
   if (!/^\d{1,9}$/.test(given)) throw invalidArgument(`Argument ${name} must be an integer between 0 and 2147483647`)
-  return Math.min(Number(given), MAX_PAGE)
+  return Number(given)
+}
+
+function pageSize (target: Target, name: string): number {
+  return Math.min(integer(target, name) ?? MAX_PAGE, MAX_PAGE)
 }
 
 function isAfter (key: string, marker: string): boolean {
@@ -126,14 +130,14 @@ export function listUploads (bucket: Bucket, { target }: Call): Answer {
 
 export function listParts (bucket: Bucket, { target }: Call): Answer {
   const upload = bucket.uploads.get(target.uploadId, target.key!)
-  const marker = Number(queryValue(target, 'part-number-marker') ?? 0)
+  const marker = integer(target, 'part-number-marker') ?? 0
   const limit = pageSize(target, 'max-parts')
 
   const rest = [...upload.parts].sort(([a], [b]) => a - b).filter(([partNumber]) => partNumber > marker)
   const { page, last } = firstPage(rest, limit)
 
   return xmlAnswer('ListPartsResult', [
-    ['Bucket', bucket.name], ['Key', upload.key], ['UploadId', upload.uploadId], ['PartNumberMarker', Number.isNaN(marker) ? 0 : marker],
+    ['Bucket', bucket.name], ['Key', upload.key], ['UploadId', upload.uploadId], ['PartNumberMarker', marker],
     ['MaxParts', limit], ['IsTruncated', last !== undefined],
     ...(last !== undefined ? [['NextPartNumberMarker', last[0]] as const] : []),
     ...page.map(([partNumber, { content, lastModified }]): XmlElement => ['Part', [

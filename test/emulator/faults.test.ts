@@ -72,6 +72,8 @@ t.test('refuses faults that make no sense', async (t) => {
   const { emulator } = await setUp(t)
   const senseless: Fault[] = [
     {}, { status: 500, action: 'hang' }, { status: 100 }, { bytesPerSecond: 0 }, { bytesPerSecond: Number.NaN },
+    { late: true }, { late: true, action: 'lose-answer' }, { late: true, action: 'reset', at: 'during-body' }, { late: true, delayMs: 1 },
+    { late: true, status: 503, early: true }, { late: true, status: 503, apply: true },
   ]
   for (const fault of senseless) t.throws(() => emulator.fault(fault), TypeError)
   t.throws(() => emulator.throttle({ bytesPerSecond: -1 }), TypeError)

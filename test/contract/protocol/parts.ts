@@ -80,6 +80,7 @@ export async function partProtocol (t: Test, target: Target): Promise<void> {
     t.match(await s3.abort(key, aborted), { $metadata: { httpStatusCode: 204 } })
     t.match(await refusal(s3.abort(key, aborted)), { name: 'NoSuchUpload', status: 404 })
     t.match(await refusal(s3.part(key, aborted, 2, 'y')), { name: 'NoSuchUpload', status: 404 })
+    t.match(await refusal(s3.parts(key, aborted)), { name: 'NoSuchUpload', status: 404 })
     t.match(await refusal(s3.complete(key, aborted, [[1, tag]])), { name: 'NoSuchUpload', status: 404 })
     t.equal((await s3.bytes(key)).toString(), 'x')
     t.same(await s3.all(prefix), ['object'])
@@ -108,9 +109,10 @@ export async function partProtocol (t: Test, target: Target): Promise<void> {
     let PartNumberMarker: string | undefined
     do {
       const page = await s3.client.send(new ListPartsCommand({ Bucket: s3.bucket, Key: key, UploadId: uploadId, MaxParts: 2, PartNumberMarker }))
-      for (const { PartNumber, Size, LastModified } of page.Parts ?? []) {
+      for (const { PartNumber, Size, ETag, LastModified } of page.Parts ?? []) {
         numbers.push(PartNumber!)
         t.equal(Size, 6)
+        t.equal(ETag, `"${md5(Buffer.from(`part ${PartNumber}`)).toString('hex')}"`)
         t.ok(Math.abs(LastModified!.getTime() - Date.now()) < 600_000)
       }
       PartNumberMarker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined
