@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 
@@ -21,7 +21,7 @@ export function bundle (source: string): string {
   let file = built.get(source)
   if (file === undefined) {
     // In the project, so that packages are found; for this process alone, as others may be building theirs.
-    file = join(ROOT, '.tap', 'programs', `${process.pid}-${basename(source, '.ts')}.mjs`)
+    file = join(ROOT, '.tap', 'programs', `${process.pid}-${source.replace(/\.ts$/, '').replaceAll('/', '-')}.mjs`)
     buildSync({
       entryPoints: [join(ROOT, source)],
       outfile: file,

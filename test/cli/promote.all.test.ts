@@ -3,8 +3,36 @@ import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { filesIn, isPromoted, KIB } from '../support/promotion/promotion.ts'
+import { filesIn, isPromoted, KIB, MIB } from '../support/promotion/promotion.ts'
 import { emptyDirectory, promote, setCommandStage } from '../support/promotion/promote-command.ts'
+
+t.test('--json prints one JSON object and nothing else', async t => {
+  const { b2, service, fallBack, run } = await setCommandStage(t)
+  const nothing = { files: [], promoted: 0, failed: 0, set_aside: 0, skipped: 0, elsewhere: 0, pending: 0, bytes: 0 }
+  t.same(await run('--json'), { code: 0, stdout: `${JSON.stringify(nothing)}\n`, stderr: '' })
+
+  const stored = [await fallBack(KIB), await fallBack(6 * MIB), await fallBack(KIB)]
+  const [first, second] = stored
+  b2.fault({ operation: 'CreateMultipartUpload', status: 503 })
+  const { code, stdout, stderr } = await run('--json')
+  t.equal(code, 1)
+  t.match(stdout, /^\{.*\}\n$/, 'one line')
+  t.match(JSON.parse(stdout), {
+    promoted: 1,
+    failed: 1,
+    set_aside: 0,
+    skipped: 0,
+    pending: 2,
+    bytes: KIB,
+    files: [
+      { key: first!.key, outcome: 'promoted', size_bytes: KIB },
+      { key: second!.key, outcome: 'failed', size_bytes: 6 * MIB, error_code: 'service_unavailable', detail: String },
+    ],
+  })
+  t.match(stderr, new RegExp(`^2/3 failed ${second!.key} \\(\\d+ bytes\\): .+ \\[service_unavailable\\]\n$`))
+  t.match(JSON.parse((await run('--json')).stdout), { promoted: 2, pending: 0 })
+  await isPromoted(t, b2, service, stored)
+})
 
 t.test('--dry-run names the files and does nothing, neither in the directory nor in B2', async t => {
   const { b2, service, fallBack, run } = await setCommandStage(t)

@@ -14,7 +14,7 @@ t.test('a client that leaves after its last byte has its file stored', async t =
         await t.test(`${method} of ${size} bytes, by ${how}`, async t => {
           const content = bytes(size)
           const body = bodyOf(method, content)
-          b2.fault({ operation, delayMs: 300 })
+          b2.fault({ operation, delayMs: 150 })
           const seen = b2.waitFor('request', record => record.operation === operation)
           const stored = service.log.of('upload.stored').length
           const socket = await begin(service, method, body)
@@ -41,7 +41,7 @@ t.test('so it is where the service had not come to read all of it yet', async t 
       await t.test(`${method}, ${beyond} bytes beyond what was read`, async t => {
         const content = bytes(5 * PART + beyond)
         const body = bodyOf(method, content)
-        b2.fault({ operation: 'UploadPart', delayMs: 500, times: 5 })
+        b2.fault({ operation: 'UploadPart', delayMs: 300, times: 5 })
         const socket = await begin(service, method, body)
         await send(socket, body)
         socket.end()

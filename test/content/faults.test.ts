@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { Fault } from '../../emulator/index.ts'
+import { drawNoPauses } from '../support/b2/no-pauses.ts'
 import { putObject, storeOn } from '../support/b2/stage.ts'
 import { contentPath, download, request, rest } from '../support/clients/download.ts'
 import type { Download, DownloadOptions } from '../support/clients/download.ts'
@@ -55,6 +56,7 @@ t.test('while B2 is out of reach its files are unavailable, those here are serve
 })
 
 t.test('what fails before the first byte is answered as an error, without a header of the file', async t => {
+  drawNoPauses(t)
   const { b2, service } = await setPromotionStage(t)
   const { path } = await store(t, service, 'b2')
   const faults: Omit<Fault, 'operation'>[] = [{ status: 503 }, { action: 'reset', at: 'after-body' }, { action: 'truncate-answer', atByte: 0 }]
@@ -74,6 +76,7 @@ const BREAKS: Record<string, readonly Omit<Fault, 'operation'>[]> = {
 
 for (const [name, faults] of Object.entries(BREAKS)) {
   t.test(`a reader gets all bytes in spite of ${name}`, async t => {
+    drawNoPauses(t)
     const { b2, service } = await setPromotionStage(t, { B2_STALL_TIMEOUT_MS: '1000' })
     const { path, content } = await store(t, service, 'b2')
     for (const [options, first] of [[{}, 0], [RANGE, 1_000]] as const) {

@@ -52,19 +52,6 @@ for (const storage of ['b2', 'local'] as const) {
   })
 }
 
-t.test('a reader that stands still has no connection to B2 after a while, and gets all of its file when it goes on', async t => {
-  const b2 = await startB2(t)
-  const service = await startService(t, b2Env(b2))
-  const path = contentPath((await put(service, CONTENT)).body.track.key)
-  const ended = b2.waitFor('response', ({ operation, key }) => operation === 'GetObject' && key!.endsWith('.bin'))
-  const [whole, part] = [await request(service, path), await request(service, path, { headers: { range: 'bytes=1000-' } })]
-  t.match(await ended, { outcome: 'client-gone' })
-  while (b2.openConnections > 0) await wait(50)
-  t.equal(sha256((await rest(whole)).body), sha256(CONTENT))
-  t.equal(sha256((await rest(part)).body), sha256(CONTENT.subarray(1_000)))
-  t.same(service.log.lines.filter(({ level }) => level >= 40), [], 'that is no trouble')
-})
-
 t.test('a reader is not blamed for a store that gives nothing', async t => {
   const b2 = await startB2(t)
   const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '1200', DOWNLOAD_IDLE_TIMEOUT_MS: '300' })

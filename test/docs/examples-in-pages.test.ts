@@ -2,7 +2,9 @@ import { execFile, spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { transformSync } from 'esbuild'
 import t from 'tap'
+import { bundle } from '../../scripts/bundle.ts'
 import { mp3 } from '../../scripts/samples/audio.ts'
 import { codeIn, readDocument } from '../support/docs/markdown.ts'
 import { b2Env, bytes, post, put, sha256, startB2, startService } from '../support/service/service.ts'
@@ -57,9 +59,9 @@ t.test('the example of the plugin guide with a host\'s records and metrics works
   const [example] = codeIn(GUIDE, 'ts').filter(code => code.includes('prom-client'))
   const [imports, rest] = example!.split('\n\n') as [string, string]
   const cwd = t.testdir()
-  await writeFile(join(cwd, 'example.mts'), `${imports.replace("'prom-client'", `'${import.meta.resolve('prom-client')}'`)}
+  await writeFile(join(cwd, 'example.mjs'), transformSync(`${imports.replace("'prom-client'", `'${import.meta.resolve('prom-client')}'`)}
 import Fastify from '${import.meta.resolve('fastify')}'
-import b2Uploads, { optionsFromEnv } from '${new URL('../../index.ts', import.meta.url).href}'
+import b2Uploads, { optionsFromEnv } from '${bundle('index.ts')}'
 const app = Fastify()
 const db = { insert: (...row) => console.log('insert', ...row), update: (...row) => console.log('update', ...row) }
 ${rest}
@@ -67,8 +69,8 @@ await app.listen({ port: 0 })
 await fetch(\`\${app.listeningOrigin}/uploads/a.txt\`, { method: 'PUT', body: 'la' })
 console.log((await register.getSingleMetricAsString('uploads_total')).split('\\n').find(line => line.includes('b2')))
 await app.close()
-`)
-  const { stdout } = await run(process.execPath, [`--import=${import.meta.resolve('tsx')}`, 'example.mts'], { cwd, env: { ...process.env, ...b2Env(b2), LOCAL_STORAGE_DIR: join(cwd, 'storage') } })
+`, { loader: 'ts' }).code)
+  const { stdout } = await run(process.execPath, ['example.mjs'], { cwd, env: { ...process.env, ...b2Env(b2), LOCAL_STORAGE_DIR: join(cwd, 'storage') } })
   t.match(stdout, /^insert [0-9a-f-]{36} b2 tracks\//)
   t.match(stdout, /uploads_total\{.*storage="b2".*\} 1/)
 })

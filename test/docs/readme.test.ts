@@ -4,19 +4,20 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { transformSync } from 'esbuild'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../emulator/index.ts'
+import { bundle } from '../../scripts/bundle.ts'
 import { mp3 } from '../../scripts/samples/audio.ts'
-import { outputOf, startDemo } from '../support/docs/demo.ts'
+import { outputOf } from '../support/docs/demo.ts'
 import { codeIn, readDocument } from '../support/docs/markdown.ts'
-import { b2Env, startB2 } from '../support/service/service.ts'
+import { b2Env, startB2, startService } from '../support/service/service.ts'
 
 const README = readDocument('README.md')
 const GUIDE = readDocument('docs/plugin.md')
 const HAS_CURL = spawnSync('curl', ['--version']).status === 0
 const run = promisify(execFile)
-const root = (path: string): string => new URL(`../../${path}`, import.meta.url).href
 
 /** A directory with the file that the examples send. */
 async function examplesDir (t: Test): Promise<string> {
@@ -47,8 +48,8 @@ t.test('the commands of README\'s first screen are scripts, and CI runs the same
 
 t.test('the uploads of README work as they stand', async t => {
   const cwd = await examplesDir(t)
-  const demo = await startDemo(t)
-  const here = (code: string): string => code.replaceAll('http://127.0.0.1:3000', demo.url)
+  const service = await startService(t, { ...b2Env(await startB2(t)), B2_STALL_TIMEOUT_MS: '10000' })
+  const here = (code: string): string => code.replaceAll('http://127.0.0.1:3000', service.url)
 
   const curls = codeIn(README, 'sh').filter(code => /^curl .*song\.mp3/.test(code))
   t.equal(curls.length, 2)
@@ -68,13 +69,15 @@ t.test('the uploads of README work as they stand', async t => {
   }
 })
 
+const withoutTypes = (code: string): string => transformSync(code, { loader: 'ts' }).code
+
 /** Runs an example of the plugin against B2 in a process of its own, until the test ends. */
 async function runExample (t: Test, example: string, b2: B2Emulator): Promise<ReturnType<typeof outputOf>> {
   const cwd = await examplesDir(t)
-  // The sources in place of the built package; Node resolves the rest from where the file lies.
-  const code = example.replace("'fastify-b2-uploads'", `'${root('index.ts')}'`).replace("'fastify'", `'${import.meta.resolve('fastify')}'`).replace('port: 3000', 'port: 0')
-  await writeFile(join(cwd, 'example.mts'), code)
-  const child = spawn(process.execPath, [`--import=${import.meta.resolve('tsx')}`, 'example.mts'], {
+  // The sources in place of the built package; Node resolves the rest from where the file lies. It knows no types yet.
+  const code = example.replace("'fastify-b2-uploads'", `'${bundle('index.ts')}'`).replace("'fastify'", `'${import.meta.resolve('fastify')}'`).replace('port: 3000', 'port: 0')
+  await writeFile(join(cwd, 'example.mjs'), withoutTypes(code))
+  const child = spawn(process.execPath, ['example.mjs'], {
     cwd, env: { ...process.env, ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000' }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exited = once(child, 'exit')
@@ -113,7 +116,7 @@ t.test('the first example of the plugin guide works as it stands', async t => {
 t.test('the emulator example of the plugin guide works as it stands', async t => {
   const cwd = await examplesDir(t)
   const [example] = codeIn(GUIDE, 'ts').filter(code => code.includes('startB2Emulator'))
-  await writeFile(join(cwd, 'example.mts'), example!.replace("'fastify-b2-uploads/emulator'", `'${root('emulator/index.ts')}'`))
-  const { stdout } = await run(process.execPath, [`--import=${import.meta.resolve('tsx')}`, 'example.mts'], { cwd })
+  await writeFile(join(cwd, 'example.mjs'), withoutTypes(example!.replace("'fastify-b2-uploads/emulator'", `'${bundle('emulator/index.ts')}'`)))
+  const { stdout } = await run(process.execPath, ['example.mjs'], { cwd })
   t.match(stdout, /^http:\/\/127\.0\.0\.1:\d+ emulated-bucket/)
 })

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { B2Emulator, Fault } from '../../../emulator/index.ts'
+import { drawNoPauses } from '../b2/no-pauses.ts'
 import { outcomeAt, STEP_ROWS } from './fault-rows.ts'
 import type { FaultRow, Outcome, Step } from './fault-rows.ts'
 import { b2Env, bytes, inB2, put, settledFiles, sha256, startB2, startService } from '../service/service.ts'
@@ -32,6 +33,7 @@ export interface Stage {
 
 /** The first trouble of one upload must not decide about the next, so there is no breaker. */
 export async function setStage (t: Test): Promise<Stage> {
+  drawNoPauses(t)
   const b2 = await startB2(t)
   const common = { ...b2Env(b2), B2_PART_BYTES: String(PART), REPLAY_WINDOW_BYTES: String(WINDOW), BREAKER_THRESHOLD: '0', B2_MAX_ATTEMPTS: '2' }
   return {

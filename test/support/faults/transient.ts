@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { Fault } from '../../../emulator/index.ts'
+import { drawNoPauses } from '../b2/no-pauses.ts'
 import { checkAnswer, checkLeftovers, checkLog, KIB, MIB } from './fault-matrix.ts'
 import { b2Env, bytes, put, startB2, startService } from '../service/service.ts'
 
@@ -17,6 +18,7 @@ interface Conditions { stallMs?: string, sizes?: number[], partBytes?: number, b
 
 /** Uploads files into troubles that pass, and checks that B2 has them once and nothing else is left. */
 export async function reachesB2 (t: Test, faults: Fault[], { stallMs = '10000', sizes = SIZES, partBytes = PART, bytesPerSecond }: Conditions = {}): Promise<void> {
+  drawNoPauses(t)
   const b2 = await startB2(t)
   const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: stallMs, B2_PART_BYTES: String(partBytes), REPLAY_WINDOW_BYTES: String(3 * partBytes) })
   for (const size of sizes) {
