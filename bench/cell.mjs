@@ -5,8 +5,8 @@ import { CONTESTANTS } from './contestants.mjs'
 import { cpuSeconds, peakResidentBytes, residentBytes, resetPeak } from './process-stats.mjs'
 import { ask, startHelper, startServer, stop } from './processes.mjs'
 
-const SINK = new URL('sink.mjs', import.meta.url).pathname
-const LOAD = new URL('load.mjs', import.meta.url).pathname
+const SINK = new URL('programs/sink.mjs', import.meta.url).pathname
+const LOAD = new URL('programs/load.mjs', import.meta.url).pathname
 // tcpmux: nothing has listened there for decades, and only root could.
 const REFUSED = 'http://127.0.0.1:1'
 const PROFILE_GRACE_MS = 30_000

@@ -11,20 +11,20 @@ export const CONTESTANTS = {
   put: { title: 'service, PUT raw', args: [service], cwd: root, raw: '/uploads/', env: serviceEnv, hasCircuit: true },
   peer: {
     title: 'express + multer-s3',
-    args: [besides('peer.mjs')],
+    args: [besides('programs/peer.mjs')],
     form: '/upload',
     // Without this the SDK sends checksum headers that B2 refuses.
     env: ({ endpoint }) => ({ ...bucket(endpoint), AWS_REQUEST_CHECKSUM_CALCULATION: 'when_required', NODE_ENV: 'production' }),
   },
   disk: {
     title: 'busboy to disk, no fsync',
-    args: [besides('disk-peer.mjs')],
+    args: [besides('programs/disk-peer.mjs')],
     form: '/upload',
     env: ({ directory }) => ({ DIRECTORY: directory, NODE_ENV: 'production' }),
   },
   'disk-fsync': {
     title: 'busboy to disk, fsync',
-    args: [besides('disk-peer.mjs')],
+    args: [besides('programs/disk-peer.mjs')],
     form: '/upload',
     env: ({ directory }) => ({ DIRECTORY: directory, FLUSH: '1', NODE_ENV: 'production' }),
   },

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { TWO_PARTS, setStage, strike, strikeDown } from '../support/faults/fault-matrix.ts'
-import { STEP_ROWS } from '../support/faults/fault-rows.ts'
+import { TWO_PARTS, setStage, strike, strikeDown } from '../../support/faults/fault-matrix.ts'
+import { STEP_ROWS } from '../../support/faults/fault-rows.ts'
 
 t.test('a file of two parts survives every fault of either part', async t => {
   const stage = await setStage(t)

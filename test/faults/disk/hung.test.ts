@@ -1,11 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { runOnHangingDisk } from '../support/disk/hanging-disk.ts'
-import { fallBack, isStoredInB2, namedB2, readiness } from '../support/disk/hung-service.ts'
-import { KIB, MIB } from '../support/promotion/promotion.ts'
-import { isError } from '../support/clients/raw-http.ts'
-import { bytes, put, startB2 } from '../support/service/service.ts'
-import { contentOf, get, remove } from '../support/service/stored-files.ts'
+import { runOnHangingDisk } from '../../support/disk/hanging-disk.ts'
+import { fallBack, isStoredInB2, namedB2, readiness } from '../../support/disk/hung-service.ts'
+import { KIB, MIB } from '../../support/promotion/promotion.ts'
+import { isError } from '../../support/clients/raw-http.ts'
+import { bytes, put, startB2 } from '../../support/service/service.ts'
+import { contentOf, get, remove } from '../../support/service/stored-files.ts'
 
 t.test('a disk that hangs takes local storage away, until it answers again', async t => {
   const b2 = await startB2(t)

@@ -1,11 +1,11 @@
 import http from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { answerTo } from '../support/service/answer.ts'
-import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
-import { bytes, put } from '../support/service/service.ts'
-import { mountSmallDisk, noSmallDisk } from '../support/disk/small-disk.ts'
-import { get } from '../support/service/stored-files.ts'
+import { answerTo } from '../../support/service/answer.ts'
+import { KIB, MIB, setPromotionStage } from '../../support/promotion/promotion.ts'
+import { bytes, put } from '../../support/service/service.ts'
+import { mountSmallDisk, noSmallDisk } from '../../support/disk/small-disk.ts'
+import { get } from '../../support/service/stored-files.ts'
 
 const DISK = 40 * MIB
 const KEPT = 20 * MIB

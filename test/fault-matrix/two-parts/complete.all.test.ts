@@ -1,5 +1,5 @@
 import t from 'tap'
-import { TWO_PARTS, setStage, strikeBlind, strikeStep } from '../support/faults/fault-matrix.ts'
+import { TWO_PARTS, setStage, strikeBlind, strikeStep } from '../../support/faults/fault-matrix.ts'
 
 t.test('a file of two parts survives every fault of the request that completes it', async t => {
   const stage = await setStage(t)

@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import type { Test } from 'tap'
-import { fakeClock } from '../../support/run/fake-clock.ts'
-import type { FakeClock } from '../../support/run/fake-clock.ts'
-import { INFO, KEY, PARTS, setUpWriter } from '../../support/b2/object-writer.ts'
-import type { WriterStage } from '../../support/b2/object-writer.ts'
+import { fakeClock } from '../../../support/run/fake-clock.ts'
+import type { FakeClock } from '../../../support/run/fake-clock.ts'
+import { INFO, KEY, PARTS, setUpWriter } from '../../../support/b2/object-writer.ts'
+import type { WriterStage } from '../../../support/b2/object-writer.ts'
 
 /** Nothing but the writer's own clock ends a request. */
 async function setUp (t: Test): Promise<WriterStage & { clock: FakeClock }> {

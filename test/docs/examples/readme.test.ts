@@ -7,12 +7,12 @@ import { promisify } from 'node:util'
 import { transformSync } from 'esbuild'
 import t from 'tap'
 import type { Test } from 'tap'
-import type { B2Emulator } from '../../emulator/index.ts'
-import { bundle } from '../../scripts/bundle.ts'
-import { mp3 } from '../../scripts/samples/audio.ts'
-import { outputOf } from '../support/docs/demo.ts'
-import { codeIn, readDocument } from '../support/docs/markdown.ts'
-import { b2Env, startB2, startService } from '../support/service/service.ts'
+import type { B2Emulator } from '../../../emulator/index.ts'
+import { bundle } from '../../../scripts/bundle.ts'
+import { mp3 } from '../../../scripts/samples/audio.ts'
+import { outputOf } from '../../support/docs/demo.ts'
+import { codeIn, readDocument } from '../../support/docs/markdown.ts'
+import { b2Env, startB2, startService } from '../../support/service/service.ts'
 
 const README = readDocument('README.md')
 const GUIDE = readDocument('docs/plugin.md')

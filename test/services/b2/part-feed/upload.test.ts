@@ -1,7 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import t from 'tap'
-import { PartFeed, feedsWorkersDirectly, partUpload } from '../../../services/b2/part-feed.ts'
+import { PartFeed, feedsWorkersDirectly, partUpload } from '../../../../services/b2/part-feed.ts'
 
 const PART = 5_242_880 // 5 MiB, the least that lib-storage takes
 

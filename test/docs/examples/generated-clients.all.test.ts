@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { createClient } from '@hey-api/openapi-ts'
-import { bytes, b2Env, sha256, startB2, startService } from '../support/service/service.ts'
+import { bytes, b2Env, sha256, startB2, startService } from '../../support/service/service.ts'
 
-const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+const root = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const KEY = 'a-key-that-is-long-enough'
 

@@ -1,11 +1,11 @@
 import { CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
-import type { Fault } from '../../../emulator/index.ts'
-import type { B2Command } from '../../../services/b2/http/client.ts'
-import { BODY, KEY, setUpView } from '../../support/b2/upload-client.ts'
-import type { ViewStage } from '../../support/b2/upload-client.ts'
-import { sha256 } from '../../support/service/service.ts'
-import { acceptedTls } from '../../support/clients/tls.ts'
+import type { Fault } from '../../../../emulator/index.ts'
+import type { B2Command } from '../../../../services/b2/http/client.ts'
+import { BODY, KEY, setUpView } from '../../../support/b2/upload-client.ts'
+import type { ViewStage } from '../../../support/b2/upload-client.ts'
+import { sha256 } from '../../../support/service/service.ts'
+import { acceptedTls } from '../../../support/clients/tls.ts'
 
 async function create ({ b2, view }: ViewStage): Promise<string> {
   return (await view.send(new CreateMultipartUploadCommand({ Bucket: b2.bucket, Key: KEY }) as B2Command) as { UploadId: string }).UploadId

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { outputOf } from '../support/docs/demo.ts'
-import { b2Env, bytes, put, sha256, startB2 } from '../support/service/service.ts'
+import { outputOf } from '../../support/docs/demo.ts'
+import { b2Env, bytes, put, sha256, startB2 } from '../../support/service/service.ts'
 
 t.test('the host app guards the routes with its own users, and its records follow each file to B2', async t => {
   const b2 = await startB2(t)

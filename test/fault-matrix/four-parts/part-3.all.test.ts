@@ -1,6 +1,6 @@
 import t from 'tap'
-import { FOUR_PARTS, setStage, strike, strikeDown } from '../support/faults/fault-matrix.ts'
-import { STEP_ROWS } from '../support/faults/fault-rows.ts'
+import { FOUR_PARTS, setStage, strike, strikeDown } from '../../support/faults/fault-matrix.ts'
+import { STEP_ROWS } from '../../support/faults/fault-rows.ts'
 
 t.test('a file of four parts survives every fault of part 3', async t => {
   const stage = await setStage(t)
