@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { isPromoted, KIB, MIB } from '../support/promotion/promotion.ts'
-import { begin, COMMAND, setCommandStage } from '../support/promotion/promote-command.ts'
+import { begin, program, setCommandStage } from '../support/promotion/promote-command.ts'
 import { framesIn, hasOthers } from '../support/promotion/terminal.ts'
 
 // That of util-linux, which knows these options.
@@ -10,7 +10,7 @@ const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdou
 t.test('in a real terminal of 40 columns', { skip: hasScript ? false : 'script of util-linux is needed' }, async t => {
   const stage = await setCommandStage(t)
   const stored = [await stage.fallBack(12 * MIB), await stage.fallBack(KIB)]
-  const command = [process.execPath, ...COMMAND].map(word => `'${word}'`).join(' ')
+  const command = [process.execPath, program()].map(word => `'${word}'`).join(' ')
   const inTerminal = async (args: string, env: Record<string, string> = {}) => {
     const running = await begin(t, 'script', ['-qec', `stty cols 40 rows 10; exec ${command} ${args}`, '/dev/null'], { ...stage.env, TERM: 'xterm', SHELL: '/bin/sh', ...env })
     return await running.ended

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { CASES, EMPTY_CASES, SIZE, headersFor } from '../support/clients/conditional-cases.ts'
-import { EMPTY, METHODS, gist, gistOf, nameOf, validatorsOf } from '../support/clients/conditional-gist.ts'
-import { download } from '../support/clients/download.ts'
+import { answersAll, EMPTY, METHODS, gist, gistOf, nameOf, validatorsOf } from '../support/clients/conditional-gist.ts'
+import { contentPath, download } from '../support/clients/download.ts'
 import { findNginx, startNginx } from '../support/deploy/nginx.ts'
-import { bytes } from '../support/service/service.ts'
+import { bytes, put, startService } from '../support/service/service.ts'
 
 const CONTENT = bytes(SIZE)
 const nginx = findNginx()
@@ -19,5 +19,14 @@ t.test('nginx answers the same, but for what is known to differ, and for Range o
         else t.same(gist(answer), gistOf(expected, content, method), nameOf(method, headers))
       }
     }
+  }
+})
+
+t.test('ranges and conditions, from local storage', async t => {
+  const service = await startService(t)
+  for (const [content, cases] of [[CONTENT, CASES], [EMPTY, EMPTY_CASES]] as const) {
+    const { body } = await put(service, content)
+    t.equal(body.storage, 'local')
+    await answersAll(t, service, contentPath(body.track.key), content, cases)
   }
 })

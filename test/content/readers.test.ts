@@ -7,7 +7,7 @@ import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
 import { connect } from '../support/clients/raw-http.ts'
 import { bytes, put, sha256 } from '../support/service/service.ts'
 
-const SIZE = 40 * MIB // more than sockets and streams can hold, so that its reader waits
+const SIZE = 32 * MIB // more than sockets and streams can hold, so that its reader waits
 const CONTENT = bytes(SIZE)
 
 t.test('a download that is aborted ends the read from B2', async t => {

@@ -94,12 +94,12 @@ t.test('while B2 is out of reach no file is not found, what is here is told, and
   // The first failure of a write would open it.
   const calm = await setPromotionStage(t, { BREAKER_THRESHOLD: '1' }, b2)
   const hasty = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', B2_STALL_TIMEOUT_MS: '200' }, b2)
-  const inB2 = [await put(calm.service, bytes(KIB)), await put(calm.service, bytes(6 * MIB))].map(({ body }) => nameOf(body.location))
   // What falls back opens the circuit, so another service has to do it.
+  const [besideCalm, besideHasty] = [await setPromotionStage(t, { LOCAL_STORAGE_DIR: calm.service.dir }, b2), await setPromotionStage(t, { LOCAL_STORAGE_DIR: hasty.service.dir }, b2)]
+  const inB2 = [await put(calm.service, bytes(KIB)), await put(calm.service, bytes(6 * MIB))].map(({ body }) => nameOf(body.location))
   for (const [name, fault] of Object.entries(OUTAGES)) {
     await t.test(name, async t => {
-      const stage = fault.action === 'hang' ? hasty : calm
-      const here = await setPromotionStage(t, { LOCAL_STORAGE_DIR: stage.service.dir }, b2)
+      const [stage, here] = fault.action === 'hang' ? [hasty, besideHasty] : [calm, besideCalm]
       const { key } = await here.fallBack(KIB)
       const down = b2.fault({ ...fault, times: Infinity })
       await isOut(t, stage, inB2)

@@ -68,25 +68,25 @@ for (const { at, fault } of [
 ] as const) {
   t.test(`no room on the disk and a busy B2 at ${at}: nothing is left`, async t => {
     const b2 = await startB2(t)
-    const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000' })
+    const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_PART_BYTES: String(5 * MIB), B2_STALL_TIMEOUT_MS: '10000' })
     const handle = b2.fault({ ...fault, times: Infinity })
-    const failed = await put(service, bytes(12 * MIB))
+    const failed = await put(service, bytes(6 * MIB))
     checkUnavailable(t, failed, 'service_unavailable', 'disk_full')
     checkOneLine(t, service, failed.body.correlation_id)
     await settled(b2, () => b2.unfinishedUploads().length === 0 && b2.versions().length === 0)
     t.same(await settledFiles(service), [])
 
     handle.cancel()
-    const content = bytes(12 * MIB)
+    const content = bytes(6 * MIB)
     t.match(await put(service, content), { status: 201, body: { storage: 'b2' } })
     t.match(inB2(b2).files, [{ sha256: sha256(content) }])
   })
 }
 
-for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteMultipartUpload']] as const) {
+for (const [size, operation] of [[100 * KIB, 'PutObject'], [6 * MIB, 'CompleteMultipartUpload']] as const) {
   t.test(`what ${operation} stored without telling is removed, as the client was told that nothing is stored`, async t => {
     const b2 = await startB2(t)
-    const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000' })
+    const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_PART_BYTES: String(5 * MIB), B2_STALL_TIMEOUT_MS: '10000' })
     b2.fault({ operation, action: 'lose-answer', times: Infinity })
     b2.fault({ operation: 'HeadObject', status: 503, times: Infinity })
     const stored = b2.waitFor('applied', request => request.operation === operation)
@@ -99,8 +99,8 @@ for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteM
 
 t.test('what is stored in spite of an answer that says that something failed is removed, too', async t => {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_STALL_TIMEOUT_MS: '10000', BREAKER_THRESHOLD: '0' })
-  for (const [size, operation] of [[100 * KIB, 'PutObject'], [12 * MIB, 'CompleteMultipartUpload']] as const) {
+  const service = await startService(t, { ...b2Env(b2), ...NO_ROOM, B2_MAX_ATTEMPTS: '2', B2_PART_BYTES: String(5 * MIB), B2_STALL_TIMEOUT_MS: '10000', BREAKER_THRESHOLD: '0' })
+  for (const [size, operation] of [[100 * KIB, 'PutObject'], [6 * MIB, 'CompleteMultipartUpload']] as const) {
     for (const status of [500, 502, 504]) {
       const faults = [b2.fault({ operation, key: /\.bin$/, status, apply: true }), b2.fault({ operation, key: /\.bin$/, status: 503 })]
       checkUnavailable(t, await put(service, bytes(size)), '(service_unavailable|timeout)', 'disk_full')

@@ -14,13 +14,13 @@ const NO_ROOM = { LOCAL_MIN_FREE_BYTES: String(2 ** 50) }
 
 // What has its receipt beside it: a file in several parts, and one with too much to tell.
 const FILES = [
-  { size: 12 * MIB, fields: {} },
+  { size: 6 * MIB, fields: {} },
   { size: 10_000, fields: { a: 'a'.repeat(1_000), b: 'b'.repeat(1_000) } },
 ]
 
 async function setUp (t: Test, env: Record<string, string> = {}): Promise<{ b2: B2Emulator, service: TestService }> {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '2', PROMOTE_INTERVAL_MS: '0', ...env })
+  const service = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '2', B2_PART_BYTES: String(5 * MIB), PROMOTE_INTERVAL_MS: '0', ...env })
   return { b2, service }
 }
 
@@ -90,7 +90,7 @@ for (const { size, fields } of FILES) {
 
 t.test('a file that falls back has its receipt locally, whatever B2 has of it', async t => {
   const { b2, service } = await setUp(t)
-  const content = bytes(12 * MIB)
+  const content = bytes(6 * MIB)
   b2.fault({ operation: 'CompleteMultipartUpload', status: 403 })
   const { status, body } = await post(service, content, 'song.mp3')
   t.match({ status, ...body }, { status: 201, storage: 'local', fallback_from_b2: true, track: { sha256: sha256(content) } })
@@ -100,7 +100,7 @@ t.test('a file that falls back has its receipt locally, whatever B2 has of it', 
 
 t.test('nothing of a file is lost where B2 fails while the end of the form is awaited', async t => {
   const { b2, service } = await setUp(t)
-  const content = bytes(12 * MIB)
+  const content = bytes(6 * MIB)
   b2.fault({ operation: 'UploadPart', part: 1, status: 403, delayMs: 300 })
   const failed = b2.waitFor('response', ({ operation }) => operation === 'AbortMultipartUpload')
   const whole = form(filePart(content), fieldPart('late', 'field'))

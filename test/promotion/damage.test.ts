@@ -18,10 +18,10 @@ async function flipByte (path: string, position: number): Promise<void> {
 
 for (const [name, size, damage] of [
   ['a flipped bit in a small file', KIB, async (path: string) => await flipByte(path, 100)],
-  ['a flipped bit in the first part', 12 * MIB, async (path: string) => await flipByte(path, 100)],
-  ['a flipped bit in the last byte', 12 * MIB, async (path: string) => await flipByte(path, 12 * MIB - 1)],
-  ['a missing byte', 12 * MIB, async (path: string) => await truncate(path, 12 * MIB - 1)],
-  ['a missing part', 12 * MIB, async (path: string) => await truncate(path, PART)],
+  ['a flipped bit in the first part', 6 * MIB, async (path: string) => await flipByte(path, 100)],
+  ['a flipped bit in the last byte', 6 * MIB, async (path: string) => await flipByte(path, 6 * MIB - 1)],
+  ['a missing byte', 6 * MIB, async (path: string) => await truncate(path, 6 * MIB - 1)],
+  ['a missing part', 6 * MIB, async (path: string) => await truncate(path, PART)],
   ['bytes too many', KIB, async (path: string) => await truncate(path, 2 * KIB)],
   ['no bytes', KIB, async (path: string) => await truncate(path, 0)],
 ] as const) {

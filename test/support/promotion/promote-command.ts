@@ -10,8 +10,8 @@ import { CALM, setPromotionStage } from './promotion.ts'
 import type { PromotionStage } from './promotion.ts'
 import { b2Env } from '../service/service.ts'
 
-/** Node's arguments that run the command from its source. */
-export const COMMAND = [bundle('cli/promote.ts')]
+/** What runs the command from its source. */
+export const program = (): string => bundle('cli/promote.ts')
 
 export interface Ended {
   readonly code: number | null
@@ -42,7 +42,7 @@ export async function begin (t: Test, file: string, args: readonly string[], env
 }
 
 export async function promote (t: Test, args: readonly string[], env: Record<string, string>, cwd?: string): Promise<Ended> {
-  return await (await begin(t, process.execPath, [...COMMAND, ...args], env, cwd)).ended
+  return await (await begin(t, process.execPath, [program(), ...args], env, cwd)).ended
 }
 
 export async function emptyDirectory (t: Test): Promise<string> {
@@ -65,6 +65,6 @@ export async function setCommandStage (t: Test, more: Record<string, string> = {
     ...stage,
     env,
     run: async (...args) => await promote(t, args, env),
-    begin: async (...args) => await begin(t, process.execPath, [...COMMAND, ...args], env),
+    begin: async (...args) => await begin(t, process.execPath, [program(), ...args], env),
   }
 }
