@@ -92,12 +92,12 @@ t.test('a rate of 0 lets the slowest client come to its end', async t => {
 
 t.test('time in which B2 makes the client wait does not count', async t => {
   const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), ...IDLE, UPLOAD_IDLE_TIMEOUT_MS: '500', UPLOAD_MIN_RATE: '50000' })
+  const service = await startService(t, { ...b2Env(b2), ...IDLE, UPLOAD_IDLE_TIMEOUT_MS: '1000', UPLOAD_MIN_RATE: '50000' })
   for (const method of ['PUT', 'POST'] as const) {
     const content = bytes(40 * MIB)
     const body = bodyOf(method, content)
     // Four parts under way and one waiting: nobody reads until the answers come, much later than the client might be idle.
-    b2.fault({ operation: 'UploadPart', delayMs: 1_000, times: 4 })
+    b2.fault({ operation: 'UploadPart', delayMs: 2_000, times: 4 })
     const socket = await begin(service, method, body)
     const answered = new Promise<string>(resolve => { socket.once('data', chunk => resolve(chunk.toString())) })
     await send(socket, body)

@@ -68,13 +68,13 @@ t.test('a file that B2 keeps failing holds up no other', async t => {
 })
 
 t.test('a file that B2 refuses does not end the pass', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '100' })
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '500' })
   const bad = await fallBack(SMALL)
   const good = await fallBack(SMALL)
-  await wait(100)
+  await wait(500)
   b2.fault({ operation: 'PutObject', key: bad.key, status: 400 })
   t.match(await uploads.promote(), { promoted: 0, failed: 1 }, 'a probe that proves nothing')
-  await wait(100)
+  await wait(500)
   t.match(await uploads.promote(), { promoted: 1, skipped: 1, pending: 1 })
   t.match(await uploads.promote(), { promoted: 1, pending: 0 })
   await isPromoted(t, b2, service, [bad, good])
