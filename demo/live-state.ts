@@ -7,7 +7,7 @@ export interface LiveFile {
   id: string
   /** The last segment of its key. */
   name: string
-  storage: 'b2' | 'local'
+  storage: 'b2' | 'local' | 'split'
   /** It was in local storage first. */
   fellBack: boolean
   /** It is being moved to B2. */

@@ -126,7 +126,10 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     }
     const all = { ...known, ...describe(track), ...lengthOf(size, range) }
     const status = range === undefined ? 200 : 206
-    if (method === 'HEAD') return await reply.code(status).headers(all).send()
+    if (method === 'HEAD') {
+      if (stored.receipt.storage === 'split') (await stored.open(undefined, over)).destroy() // it may not be readable yet
+      return await reply.code(status).headers(all).send()
+    }
 
     const stream = await stored.open(range, over)
     // What fails before the first byte can still be answered.

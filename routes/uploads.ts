@@ -9,7 +9,7 @@ import type { Receipt } from '../services/receipt.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import type { UploadService } from '../services/uploads.ts'
 import { assertForm, FormSource } from './form/form-source.ts'
-import { errorAnswers, receiptAnswer } from './http/answer-schemas.ts'
+import { errorAnswers, storedAnswers } from './http/answer-schemas.ts'
 import { toUploadError } from './http/error-answer.ts'
 import { sendContinue } from './http/expect-continue.ts'
 import { commonOptions } from './http/file-routes.ts'
@@ -27,9 +27,7 @@ export interface UploadRoutesOptions extends RoutesOptions {
 const FORM_ALLOWANCE_BYTES = 1_048_576 // 1 MiB
 
 const answers = {
-  201: receiptAnswer('Stored, in the store that the answer names.', {
-    location: { type: 'string', description: 'The path of the upload\'s receipt.' },
-  }),
+  ...storedAnswers({ location: { type: 'string', description: 'The path of the upload\'s receipt.' } }),
   ...errorAnswers({ 400: true, 401: true, 403: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
 
@@ -122,7 +120,7 @@ function named <Schema> ({ schema, url }: { schema: Schema, url: string }): { sc
 async function receive (uploads: UploadService, request: FastifyRequest, reply: FastifyReply, source: Source): Promise<Receipt> {
   begun.add(request.raw)
   const receipt = await uploads.receive(source, { correlationId: correlationIdOf(request.raw), log: request.log, hostRequest: request })
-  reply.code(201)
+  reply.code(receipt.storage === 'split' ? 202 : 201)
   reply.header('location', `${prefixOf(request)}/uploads/${encodeURIComponent(receipt.track.key.split('/').at(-1)!)}`)
   return receipt
 }

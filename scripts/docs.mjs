@@ -6,7 +6,7 @@ import { Application, Comment, Converter, IntrinsicType, LiteralType, ReferenceT
 import { MarkdownTheme, MarkdownThemeContext } from 'typedoc-plugin-markdown'
 import { AudioTagsSchema } from '../services/audio/tags.ts'
 import { B2_ERROR_CODES } from '../services/b2/error-codes.ts'
-import { FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../services/receipt.ts'
+import { FallbackReasonSchema, SplitBytesSchema, StoredInB2Schema, StoredLocallySchema, StoredSplitSchema, TrackSchema } from '../services/receipt.ts'
 import { UPLOAD_ERROR_CODES } from '../services/upload-errors.ts'
 
 // Writes docs/plugin-api.md from the docstrings of what index.ts exports; with --check it only says whether that is up to date.
@@ -20,7 +20,7 @@ Everything that \`fastify-b2-uploads\` exports. [plugin.md](plugin.md) says how 
 routes are in [http-api.md](http-api.md).
 `
 
-const SCHEMAS = { AudioTags: AudioTagsSchema, FallbackReason: FallbackReasonSchema, StoredInB2: StoredInB2Schema, StoredLocally: StoredLocallySchema, Track: TrackSchema }
+const SCHEMAS = { AudioTags: AudioTagsSchema, FallbackReason: FallbackReasonSchema, SplitBytes: SplitBytesSchema, StoredInB2: StoredInB2Schema, StoredLocally: StoredLocallySchema, StoredSplit: StoredSplitSchema, Track: TrackSchema }
 const CODES = { B2ErrorCode: B2_ERROR_CODES, UploadErrorCode: UPLOAD_ERROR_CODES }
 
 /** Of a schema that another one refers to. */

@@ -34,7 +34,7 @@ export interface Metrics {
   close (): void
 }
 
-const STORAGES = ['b2', 'local'] as const
+const STORAGES = ['b2', 'local', 'split'] as const
 const CIRCUIT_STATES: readonly UploadsStatus['b2']['state'][] = ['closed', 'open', 'half_open', 'disabled']
 const DOWNLOAD_RESULTS = ['served', 'failed', 'aborted', 'stalled'] as const
 const DELETE_RESULTS = ['deleted', 'failed'] as const
@@ -78,7 +78,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
   ])
   const errors = counter('upload_errors_total', 'Uploads that were not stored, by the error that they were answered with.', UPLOAD_ERROR_CODES.map(error_code => ({ error_code })))
   const bytes = counter('upload_bytes_total', 'Bytes of the files that were stored.', STORAGES.map(storage => ({ storage })))
-  const fallbacks = counter('upload_fallbacks_total', 'Files that went to local storage since B2 failed, by why it failed.', B2_ERROR_CODES.map(error_code => ({ error_code })))
+  const fallbacks = counter('upload_fallbacks_total', 'Files that went to local storage, wholly or in part, since B2 failed, by why it failed.', B2_ERROR_CODES.map(error_code => ({ error_code })))
   const b2Errors = counter('b2_errors_total', 'Failures of B2 after all tries, whatever was asked of it.', B2_ERROR_CODES.map(error_code => ({ error_code })))
   const downloads = counter('downloads_total', 'Content requests that ended, by the storage that had the file (none: it was not found out) and how they ended.', [
     ...STORAGES.flatMap(storage => DOWNLOAD_RESULTS.map(result => ({ storage, result }))),
@@ -88,6 +88,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
   const deletes = counter('deletes_total', 'Deletions that ended, by how.', DELETE_RESULTS.map(result => ({ result })))
   const refused = counter('requests_refused_total', 'Requests about files (uploads, reads, deletions) that were answered with an error, by the error.', UPLOAD_ERROR_CODES.map(error_code => ({ error_code })))
   const promotions = counter('promotions_total', 'Tries to move a file from local storage to B2, by how they ended.', PROMOTION_RESULTS.map(result => ({ result })))
+  const broken = counter('split_files_broken_total', 'Split files whose parts in B2 are gone: they can\'t be joined, and were set aside.', [{}])
   const duration = new Histogram({ ...common('upload_duration_seconds', 'Time from the beginning of an upload until its file was stored.', ['storage']), buckets: DURATION_BUCKETS })
   for (const storage of STORAGES) duration.zero({ storage })
 
@@ -111,6 +112,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
       downloaded: (storage, result) => downloads.inc({ storage, result }),
       deleted: result => deletes.inc({ result }),
       promotionEnded: result => promotions.inc({ result }),
+      partsGone: () => broken.inc(),
     },
 
     watch (watched) {
@@ -125,7 +127,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
         for (const state of CIRCUIT_STATES) own.set({ state }, state === b2.state ? 1 : 0)
       }, ['state'])
       gauge('promotions_pending', 'Files in local storage that are to be moved to B2, those set aside included.', own => own.set(watched.waiting.files))
-      gauge('promotions_pending_bytes', 'Bytes of the files in local storage that are to be moved to B2.', own => own.set(watched.waiting.bytes))
+      gauge('promotions_pending_bytes', 'Bytes in local storage that are to be sent to B2.', own => own.set(watched.waiting.bytes))
       gauge('promotions_oldest_seconds', 'Time since the oldest of the files that are to be moved to B2 was uploaded; 0 if there is none.', own => own.set(watched.waiting.oldestSeconds))
       gauge('promotions_scan_complete', 'Whether all files that are to be moved to B2 have been counted: 1, or 0 until the first scan has ended, when the numbers are what was counted so far.', own => own.set(watched.waiting.isCounted ? 1 : 0))
       gauge('local_storage_writable', 'Whether local storage could take a file: 1 or 0.', async own => own.set((await watched.status()).local.writable ? 1 : 0))

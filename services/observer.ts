@@ -21,9 +21,11 @@ export interface Observer {
   /** A request for a file, or to store or remove one, is answered with this error. */
   refused (error_code: UploadErrorCode): void
   /** A content request ended. @param storage the one that had the file; none: it is not known */
-  downloaded (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
+  downloaded (storage: 'b2' | 'local' | 'split' | 'none', result: DownloadResult): void
   /** A deletion ended. */
   deleted (result: 'deleted' | 'failed'): void
   /** A try to promote a file ended. */
   promotionEnded (result: 'promoted' | 'failed' | 'set_aside'): void
+  /** B2 does not have the acknowledged parts of a split file any more. */
+  partsGone (): void
 }

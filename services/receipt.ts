@@ -64,23 +64,55 @@ export const StoredLocallySchema = Type.Object({
   track,
 }, { $id: 'B2UploadsStoredLocally', description: 'The receipt of a file that is in local storage, until it is moved to B2.' })
 
+/** How many bytes of a split file are where. */
+export const SplitBytesSchema = Type.Object({
+  b2_bytes: Type.Integer({ minimum: 0, description: 'Bytes that B2 has, as parts of an unfinished multipart upload.' }),
+  local_bytes: Type.Integer({ minimum: 0, description: 'Bytes that local storage has.' }),
+}, { $id: 'B2UploadsSplitBytes', description: 'How many bytes of a split file are where. Their sum is `size_bytes`.' })
+
+/** How many bytes of a split file are where. @interface */
+export type SplitBytes = Static<typeof SplitBytesSchema>
+
+/** The receipt of a file that is in both stores. */
+export const StoredSplitSchema = Type.Object({
+  storage: Type.Literal('split', { description: 'B2 has acknowledged some parts, and local storage has the others.' }),
+  location: Type.String({ description: 'The key under which B2 will have the file.' }),
+  fallback_from_b2: Type.Literal(true, { description: 'The file was meant for B2.' }),
+  fallback_reason: ref<FallbackReason>('B2UploadsFallbackReason'),
+  split: ref<SplitBytes>('B2UploadsSplitBytes'),
+  track,
+}, {
+  $id: 'B2UploadsStoredSplit',
+  description: 'The receipt of a file of which B2 has some parts and local storage the others, until they are joined in B2. It can be read from then on.',
+})
+
 /** The receipt of a file in B2. @interface */
 export type StoredInB2 = Static<typeof StoredInB2Schema>
 
 /** The receipt of a file in local storage. @interface */
 export type StoredLocally = Static<typeof StoredLocallySchema>
 
-/** Where a file is, and what it is: the body of the answer to its upload. `storage` tells which of the two it is. */
-export type Receipt = StoredInB2 | StoredLocally
+/** The receipt of a file that is in both stores. @interface */
+export type StoredSplit = Static<typeof StoredSplitSchema>
 
-/** Why a file is in local storage; undefined if it is in B2, or if there is no B2. */
+/** Where a file is, and what it is: the body of the answer to its upload. `storage` tells which of the three it is. */
+export type Receipt = StoredInB2 | StoredLocally | StoredSplit
+
+/** Why a file is not wholly in B2; undefined if it is, or if there is no B2. */
 export function fallbackReason (receipt: Receipt): FallbackReason | undefined {
-  return receipt.storage === 'local' ? receipt.fallback_reason : undefined
+  return receipt.storage === 'b2' ? undefined : receipt.fallback_reason
 }
+
+/** Where a whole file is, and what it is. */
+export const StoredWholeSchema = Type.Unsafe<StoredInB2 | StoredLocally>({
+  $id: 'B2UploadsStoredWhole',
+  description: 'Where the file is, and what it is; `storage` tells which of the two it is.',
+  oneOf: [ref('B2UploadsStoredInB2'), ref('B2UploadsStoredLocally')],
+})
 
 /** Where a file is, truthfully, and what it is. */
 export const ReceiptSchema = Type.Unsafe<Receipt>({
   $id: 'B2UploadsReceipt',
-  description: 'Where the file is, and what it is; `storage` tells which of the two it is.',
-  oneOf: [ref('B2UploadsStoredInB2'), ref('B2UploadsStoredLocally')],
+  description: 'Where the file is, and what it is; `storage` tells which of the three it is.',
+  oneOf: [ref('B2UploadsStoredInB2'), ref('B2UploadsStoredLocally'), ref('B2UploadsStoredSplit')],
 })

@@ -9,7 +9,7 @@ import { errnoOf } from './disk/errors.ts'
 import { LocalStoreError, toLocalStoreError } from './local/errors.ts'
 import type { LocalStore } from './local/store.ts'
 import type { Promoter } from './promotion/promoter.ts'
-import type { Receipt, Track } from './receipt.ts'
+import type { Receipt, StoredSplit, Track } from './receipt.ts'
 import { UnderWay } from './tasks/under-way.ts'
 import { UploadError } from './upload-errors.ts'
 
@@ -65,7 +65,9 @@ export interface StoredFiles {
   close (graceMs: number): Promise<void>
 }
 
-type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
+type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'end' | 'endLater' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
+
+const UNREADABLE = { manifest: undefined }
 
 interface Deletion {
   /** Whether the file, or its receipt, was in local storage. */
@@ -74,6 +76,8 @@ interface Deletion {
   readonly isUnclaimed: boolean
   /** Whether the deletion is written down. */
   readonly isNoted: boolean
+  /** The unfinished upload of a split file. */
+  readonly uploadId: string | undefined
   readonly correlationId: string | undefined
 }
 
@@ -107,7 +111,7 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       let trouble: unknown
       const found = await here().catch((error: unknown) => { trouble = error })
       if (found) return found
-      const stored = b2 === undefined || b2.isForgotten(key) ? undefined : await there(b2)
+      const stored = b2 === undefined || b2.isForgotten(key) ? undefined : await there(b2).catch((error: unknown) => { throw trouble instanceof UploadError ? trouble : error })
       if (stored !== undefined) return stored
       if (trouble !== undefined) throw trouble
       const again = await here()
@@ -127,14 +131,15 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
         const track = await b2.track(key, signal)
         return track && { storage: 'b2', location: key, track }
       })
-    return { receipt, open: async (range, readerSignal) => await open(receipt.track, range, readerSignal) }
+    return { receipt, open: async (range, readerSignal) => await open(receipt, range, readerSignal) }
   }
 
-  async function open ({ key, size_bytes: size }: Track, range?: ByteRange, signal?: AbortSignal): Promise<Readable> {
+  async function open (receipt: Receipt, range?: ByteRange, signal?: AbortSignal): Promise<Readable> {
+    const { key, size_bytes: size } = receipt.track
     if (range !== undefined && !isWithin(range, size)) {
       throw new UploadError('range_not_satisfiable', `The file has ${size} bytes.`)
     }
-    const stream = await fromEither<Readable>(key, () => openHere(key, size, range), async b2 => await b2.read(key, range, signal, bytesOf(size, range)))
+    const stream = await fromEither<Readable>(key, () => openHere(receipt, range), async b2 => await b2.read(key, range, signal, bytesOf(size, range)))
     signal?.throwIfAborted()
     explainErrors(stream, unavailable, signal)
     streams.add(stream)
@@ -142,9 +147,14 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     return signal === undefined ? stream : addAbortSignal(signal, stream)
   }
 
-  async function openHere (key: string, size: number, range?: ByteRange): Promise<Readable | undefined> {
+  async function openHere (receipt: Receipt, range?: ByteRange): Promise<Readable | undefined> {
+    const { key, size_bytes: size } = receipt.track
     const file = await local.openFile(key)
-    if (file === undefined) return undefined
+    if (file === undefined) {
+      // Joined meanwhile, or soon.
+      if (receipt.storage === 'split' && await local.find(key) !== undefined) throw notJoined(receipt)
+      return undefined
+    }
     if (file.size === size) return file.streamForReader(range)
     await file.close()
     throw new LocalStoreError('The file in local storage is damaged: its size is not that of its receipt', { error_code: 'io_error' })
@@ -157,14 +167,18 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     }
     try {
       // A receipt that can't be read is one.
-      const isHere = await local.find(key).then(found => found !== undefined, () => true)
+      const found = await local.find(key).catch(() => UNREADABLE)
+      const isHere = found !== undefined
       // The file first: what is still here would be promoted, and must not be removed from B2. Its receipt stays until the deletion is
       // written down, if that is necessary, so that a kill in between loses nothing.
+      const uploadId = found?.manifest?.upload_id
       const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
+      // Only the receipt names the upload that B2 keeps.
+      if (uploadId !== undefined && b2 !== undefined && !await b2.endLater(key, uploadId, correlationId)) await b2.end(key, uploadId)
       const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
       await local.remove(key)
       await promoter.stopWriting(key)
-      if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, correlationId })
+      if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, uploadId, correlationId })
     } catch (error) {
       throw unavailable(error)
     }
@@ -179,12 +193,14 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     }
   }
 
-  async function removeFromB2 (b2: ReadableB2, key: string, { isHere, isUnclaimed, isNoted, correlationId }: Deletion): Promise<void> {
+  async function removeFromB2 (b2: ReadableB2, key: string, { isHere, isUnclaimed, isNoted, uploadId, correlationId }: Deletion): Promise<void> {
     // Another process may be promoting it just now, and end before it notices: what it still brings to B2 is removed after that.
     if (!isNoted && (isUnclaimed || await local.isClaimedElsewhere(key)) && !await b2.forgetDeleted(key, isUnclaimed, correlationId)) {
       throw new LocalStoreError('That the file was deleted could not be written down in local storage, and another process may be moving it to B2', { error_code: 'disk_full' })
     }
     try {
+      // Before the object: a completion may still be under way.
+      if (uploadId !== undefined) await b2.end(key, uploadId)
       await b2.remove(key)
     } catch (error) {
       const isKnown = isHere || b2.isForgotten(key)
@@ -215,6 +231,10 @@ function isWithin ({ first, last }: ByteRange, size: number): boolean {
   return Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < size
 }
 
+function notJoined ({ split: { b2_bytes, local_bytes } }: StoredSplit): UploadError {
+  return out(`B2 has ${b2_bytes} bytes of it, and the other ${local_bytes} are in local storage until B2 takes them. It can be read as soon as they are joined in B2.`)
+}
+
 function notFound (): UploadError {
   return new UploadError('not_found', 'There is no file of this name.', { hints: ['Check the name: it is the last segment of the key in the answer to the upload.'] })
 }
@@ -227,11 +247,11 @@ function unavailable (error: unknown): Error {
   return out(`${cause.message}.`, cause)
 }
 
-function out (detail: string, cause: Error): UploadError {
+function out (detail: string, cause?: Error): UploadError {
   return new UploadError('storage_unavailable', detail, {
     error: 'The store that has the file, or may have it, is out of reach.',
     hints: ['Try again after the time in Retry-After.'],
-    cause,
+    ...(cause === undefined ? {} : { cause }),
   })
 }
 

@@ -44,6 +44,11 @@ export interface UploadSettings {
   readonly downloads?: DownloadsOptions | undefined
   /** Replay window of one upload, bytes. Default 32 MiB. */
   readonly windowBytes?: number | undefined
+  /**
+   * What becomes of an upload that B2 fails after its beginning was given up: `split` keeps the rest locally beside the parts that B2
+   * has, until they are joined; `refuse` answers 503 `fallback_impossible`. Default `split`.
+   */
+  readonly fallbackBeyondWindow?: 'split' | 'refuse' | undefined
   /** Bound on the bytes that all uploads hold in memory. Default 256 MiB; at least one window and two parts. */
   readonly memoryBudgetBytes?: number | undefined
   /** Uploads in a row whose B2 attempt failed that open the circuit; 0 for no breaker. Default 5. */
@@ -182,7 +187,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
   const promoter = createPromoter({ ...options, breaker, account, pool, intervalMs: options.promoteIntervalMs, concurrency: options.promoteConcurrency })
   const receiver = createReceiver({
     ...options,
-    stores: { b2, local, breaker, windowBytes, allowedTypes: options.allowedTypes },
+    stores: { b2, local, breaker, windowBytes, beyondWindow: options.fallbackBeyondWindow, join: promoter.join, allowedTypes: options.allowedTypes },
     account,
     pool,
     partBytes,

@@ -1,6 +1,6 @@
 /** What of a receipt the page shows; openapi.json has all of it. */
 export interface Receipt {
-  storage: 'b2' | 'local'
+  storage: 'b2' | 'local' | 'split'
   location: string
   fallback_reason?: { error_code: string, detail: string }
   track: {

@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import { AudioTagsSchema } from '../../services/audio/tags.ts'
 import { codesOf, UploadError } from '../../services/upload-errors.ts'
 import type { UploadErrorCode } from '../../services/upload-errors.ts'
-import { FallbackReasonSchema, ReceiptSchema, StoredInB2Schema, StoredLocallySchema, TrackSchema } from '../../services/receipt.ts'
-import type { Receipt, Track } from '../../services/receipt.ts'
+import { FallbackReasonSchema, ReceiptSchema, SplitBytesSchema, StoredInB2Schema, StoredLocallySchema, StoredSplitSchema, StoredWholeSchema, TrackSchema } from '../../services/receipt.ts'
+import type { Receipt, StoredSplit, Track } from '../../services/receipt.ts'
 import { errorBody, ErrorSchema } from './error-answer.ts'
 
 /** Headers of an answer, by name, for the OpenAPI document. */
@@ -85,12 +85,32 @@ const IN_LOCAL: Receipt = {
   track: TRACK,
 }
 
-/** An answer with a receipt. */
-export function receiptAnswer (description: string, headers: Headers = {}): object {
-  return json(description, 'B2UploadsReceipt', {
-    b2: { summary: 'The file is in B2', value: IN_B2 },
-    local: { summary: 'The file fell back to local storage', value: IN_LOCAL },
-  }, headers)
+const LARGE = { ...TRACK, size_bytes: 125_829_120 }
+const IN_BOTH: StoredSplit = {
+  storage: 'split',
+  location: TRACK.key,
+  fallback_from_b2: true,
+  fallback_reason: { error_code: 'network_error', detail: 'B2 could not be reached: connection refused' },
+  split: { b2_bytes: 94_371_840, local_bytes: 31_457_280 },
+  track: LARGE,
+}
+const EXAMPLES = {
+  b2: { summary: 'The file is in B2', value: IN_B2 },
+  local: { summary: 'The file fell back to local storage', value: IN_LOCAL },
+}
+const SPLIT = { split: { summary: 'B2 has some parts of the file, and local storage the others', value: IN_BOTH } }
+
+/** An answer with the receipt of a file, wherever it is. */
+export function receiptAnswer (description: string): object {
+  return json(description, 'B2UploadsReceipt', { ...EXAMPLES, ...SPLIT })
+}
+
+/** The answers to an upload that was stored. */
+export function storedAnswers (headers: Headers): Record<201 | 202, object> {
+  return {
+    201: json('Stored, in the store that the answer names.', 'B2UploadsStoredWhole', EXAMPLES, headers),
+    202: json('Stored, some parts in B2 and the others in local storage. It can be read once they are joined in B2.', 'B2UploadsStoredSplit', SPLIT, headers),
+  }
 }
 
 /** An answer with text for programs. */
@@ -111,7 +131,7 @@ export function fileAnswer (description: string, headers: Headers, hasBody: bool
 
 /** Adds the schemas that these answers refer to, unless a scope around this one has done so. */
 export function addSchemas (app: FastifyInstance): void {
-  for (const schema of [AudioTagsSchema, TrackSchema, FallbackReasonSchema, StoredInB2Schema, StoredLocallySchema, ReceiptSchema, ErrorSchema]) {
+  for (const schema of [AudioTagsSchema, TrackSchema, FallbackReasonSchema, SplitBytesSchema, StoredInB2Schema, StoredLocallySchema, StoredSplitSchema, StoredWholeSchema, ReceiptSchema, ErrorSchema]) {
     if (app.getSchema(schema.$id!) === undefined) app.addSchema(schema)
   }
 }

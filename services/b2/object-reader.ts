@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, ListPartsCommand } from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
 import type { ByteRange } from '../downloads/byte-range.ts'
 import type { Track } from '../receipt.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
@@ -17,11 +17,21 @@ export interface ObjectHead {
   readonly sha256: string | undefined
 }
 
+/** A part that B2 has of an unfinished multipart upload. */
+export interface ListedPart {
+  /** As B2 gives it. */
+  readonly etag: string
+  /** Bytes. */
+  readonly size: number
+}
+
 export interface ObjectReader {
   /** What B2 has under `key`; undefined if it has nothing. @throws {B2ReadError} like the others here; the reason of `signal` if that fires. */
   head (key: string, signal?: AbortSignal): Promise<ObjectHead | undefined>
   /** What is known of the file, from the object's metadata or its companion; undefined if there is no such object, or none that was acknowledged. */
   track (key: string, signal?: AbortSignal): Promise<Track | undefined>
+  /** The parts that B2 has of an unfinished upload, by their numbers; undefined if it has no such upload. @throws {B2ReadError} `access_denied` if the key may not list */
+  parts (key: string, uploadId: string, signal?: AbortSignal): Promise<Map<number, ListedPart> | undefined>
   /**
    * The object's bytes, all of them or those of `range`, as fast as they are read; undefined if there is no object. When the
    * connection breaks or stalls, the stream continues on another one. Destroying the stream, or `signal`, aborts the request to
@@ -104,6 +114,24 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     async head (key, signal) {
       const found = await look(key, signal)
       return found === undefined ? undefined : { size: found.size, sha256: found.sha256 }
+    },
+
+    async parts (Key, UploadId, outer) {
+      const found = new Map<number, ListedPart>()
+      let PartNumberMarker: string | undefined
+      do {
+        const from = PartNumberMarker === undefined ? {} : { PartNumberMarker }
+        try {
+          const page: ListPartsCommandOutput = await requests.within(outer, async signal =>
+            await requests.client.send(new ListPartsCommand({ Bucket: bucket, Key, UploadId, ...from }), signal))
+          for (const { PartNumber, ETag, Size } of page.Parts ?? []) found.set(PartNumber!, { etag: ETag!, size: Size! })
+          PartNumberMarker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined
+        } catch (error) {
+          if (isMissing(error)) return undefined
+          throw error
+        }
+      } while (PartNumberMarker !== undefined)
+      return found
     },
 
     async track (key, signal) {

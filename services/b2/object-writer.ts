@@ -5,7 +5,10 @@ import type { Track } from '../receipt.ts'
 import { watchAcknowledgements } from './acknowledgements.ts'
 import type { B2Cleanup } from './cleanup/cleanup.ts'
 import type { B2Client, KnownHashes } from './http/client.ts'
+import { ContinuedUpload } from './continued-upload.ts'
+import type { ContinueOptions } from './continued-upload.ts'
 import { UploadClient } from './upload-client.ts'
+import type { B2Part, B2Result, B2UploadFailure, UploadClientOptions } from './upload-client.ts'
 import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { companionBody, companionKey } from './object-receipt.ts'
 import { PartFeed, partUpload } from './part-feed.ts'
@@ -40,19 +43,6 @@ export interface B2ObjectInfo {
   readonly context?: UploadContext
 }
 
-/** Outcome of an upload to B2. It is never thrown. */
-export type B2Result =
-  | { readonly ok: true, readonly key: string, /** True if no try of any request failed. */ readonly firstTry: boolean }
-  | B2UploadFailure
-
-export interface B2UploadFailure extends B2Failure {
-  readonly ok: false
-  /** Tries of the request that failed. */
-  readonly attempts: number
-  /** True if B2 may have the object although the upload failed. */
-  readonly mayBeStored: boolean
-}
-
 /** An upload to B2 in parts that is under way. */
 export interface B2PartsUpload {
   /** Settles once the upload has: with success only after {@link push} was given the last part. Never rejects. */
@@ -63,6 +53,8 @@ export interface B2PartsUpload {
   push (part: Uint8Array, last?: boolean): Promise<void>
   /** Aborts the upload, and removes what B2 has of it in the background. */
   abort (): void
+  /** Removes what B2 keeps of it, in the background. Resolves once that is sure to happen. */
+  clear (): Promise<void>
 }
 
 export interface PutOptions {
@@ -77,6 +69,8 @@ export interface PartsOptions {
   onPartStored (partNumber: number, firstTry: boolean): void
   /** Whether a fallback is still possible. If so, the upload fails once the client has sent everything and B2 acknowledges nothing for `ackTimeoutMs`. */
   mayFallBack (): boolean
+  /** Whether B2 shall keep the acknowledged parts after this failure, until {@link B2PartsUpload.clear}. Default: they are removed. */
+  keepsParts? (failure: B2Failure): boolean
   /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
   readonly signParts?: boolean
   /** Whether no client waits for it: its parts are sent only while no others wait. Default false. */
@@ -88,6 +82,8 @@ export interface ObjectWriter {
   put (object: B2ObjectInfo, body: Uint8Array, sha256: string, options?: PutOptions): Promise<B2Result>
   /** Begins a multipart upload. */
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
+  /** Continues a multipart upload, for which no client waits. */
+  continue (object: B2ObjectInfo, options: ContinueOptions): ContinuedUpload
   /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
   putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
   /** Aborts all uploads, and hands what they leave to the clean-up. */
@@ -105,8 +101,8 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  function view (key: string, onPartStored: PartsOptions['onPartStored'], isBackground: boolean, signParts = false): UploadClient {
-    const created = new UploadClient({ client, bucket, key, maxAttempts, signParts, isBackground, closing: closing.signal, onPartStored })
+  function view (key: string, own: Pick<UploadClientOptions, 'onPartStored' | 'isBackground' | 'objectBytes'> & { signParts?: boolean | undefined }): UploadClient {
+    const created = new UploadClient({ ...own, signParts: own.signParts ?? false, client, bucket, key, maxAttempts, closing: closing.signal })
     running.add(created)
     return created
   }
@@ -126,10 +122,15 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     }
     const cleared = own.begun.then(() => {
       if (own.uploadId !== undefined && !own.mayComplete) cleanup.add({ kind: 'upload', uploadId: own.uploadId, ...leftoverOf(object) })
-      if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
+      addStrays(own, object)
       clearing.delete(cleared)
     })
     clearing.add(cleared)
+  }
+
+  /** @param kept the upload that stays */
+  function addStrays (own: UploadClient, object: B2ObjectInfo, kept?: string): void {
+    if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object), ...(kept === undefined ? {} : { except: kept }) })
   }
 
   function params (object: B2ObjectInfo): { Bucket: string, Key: string, ContentType: string, Metadata?: Record<string, string> } {
@@ -148,7 +149,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   }
 
   async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, { signal, isPatient = false }: PutOptions = {}): Promise<B2Result> {
-    const own = view(object.key, () => {}, isPatient)
+    const own = view(object.key, { isBackground: isPatient, onPartStored () {} })
     const watch = watchAcknowledgements(own, options, () => !isPatient)
     watch.allCame()
     const abort = (): void => own.fail(new Aborted('The upload was aborted.'))
@@ -173,13 +174,21 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   return {
     put,
 
-    begin (object, { onPartStored, mayFallBack, signParts, isPatient = false }) {
+    begin (object, { onPartStored, mayFallBack, keepsParts, signParts, isPatient = false }) {
       const feed = new PartFeed()
       const failed = new AbortController()
-      const own = view(object.key, (partNumber, firstTry) => {
-        watch.acknowledged()
-        onPartStored(partNumber, firstTry)
-      }, isPatient, signParts)
+      const acknowledged: B2Part[] = []
+      const own = view(object.key, {
+        isBackground: isPatient,
+        signParts,
+        onPartStored (number, firstTry, etag) {
+          // What comes after the failure counts as not stored, for the owner, too.
+          if (failed.signal.aborted) return
+          watch.acknowledged()
+          acknowledged.push({ number, etag })
+          onPartStored(number, firstTry)
+        },
+      })
       const watch = watchAcknowledgements(own, options, mayFallBack)
       const upload = partUpload({
         client: own as never,
@@ -195,14 +204,19 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       async function run (): Promise<B2Result> {
         try {
           await Promise.race([done, own.failed])
-          if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object) })
+          addStrays(own, object)
           return { ok: true, key: object.key, firstTry: own.firstTry }
         } catch (error) {
           failed.abort()
           own.abort()
           feed.close()
+          const described = failure(error, own)
+          if (own.uploadId !== undefined && keepsParts?.(described) === true) {
+            addStrays(own, object, own.uploadId)
+            return { ...described, unfinished: { uploadId: own.uploadId, parts: acknowledged.sort((a, b) => a.number - b.number) } }
+          }
           await clear(own, object)
-          return failure(error, own)
+          return described
         } finally {
           watch.stop()
           running.delete(own)
@@ -217,7 +231,13 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
           return feed.push(part, last)
         },
         abort: () => own.fail(new Aborted('The upload was aborted.')),
+        clear: async () => await clear(own, object),
       }
+    },
+
+    continue (object, how) {
+      const own = view(object.key, { isBackground: true, signParts: true, objectBytes: how.size, onPartStored () {} })
+      return new ContinuedUpload(own, { bucket, key: object.key, ...how, explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own), onEnd: () => running.delete(own) })
     },
 
     async putReceipt (known, { context, ...how } = {}) {

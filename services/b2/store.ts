@@ -15,7 +15,8 @@ import { ReadRequests } from './read-requests.ts'
 import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './http/retry-strategy.ts'
 
-export type { B2ObjectInfo, B2PartsUpload, B2Result, B2UploadFailure, PartsOptions, PutOptions } from './object-writer.ts'
+export type { B2ObjectInfo, B2PartsUpload, PartsOptions, PutOptions } from './object-writer.ts'
+export type { B2Part, B2Result, B2Unfinished, B2UploadFailure } from './upload-client.ts'
 
 export interface B2StoreOptions extends B2ConnectionOptions {
   /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB, less than 2 GiB. */
@@ -49,6 +50,8 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   readonly partBytes: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
+  /** Milliseconds for which B2 may acknowledge nothing once a client has sent everything; 0: no such bound. */
+  readonly ackTimeoutMs: number
   /** Removes every version of the object and of its companion, now. A missing object is not an error. @throws {B2ReadError} */
   remove (key: string): Promise<void>
   /**
@@ -64,6 +67,13 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
    * @param isUnclaimed whether such a process may have no claim, so that only time tells when it has stopped
    */
   forgetDeleted (key: string, isUnclaimed: boolean, correlationId?: string): Promise<boolean>
+  /**
+   * Ends a multipart upload that was kept, now, so that no object can come of it any more.
+   * @throws {B2ReadError}
+   */
+  end (key: string, uploadId: string): Promise<void>
+  /** The same in the background, with new tries until B2 does it. Resolves with whether it is written down. Never rejects. */
+  endLater (key: string, uploadId: string, correlationId?: string): Promise<boolean>
   /** True while a deletion is remembered because a process without a claim may be promoting the file. */
   mayReturn (key: string): boolean
   /**
@@ -113,6 +123,7 @@ export function createB2Store (given: B2StoreOptions): B2Store {
   return {
     partBytes,
     concurrency,
+    ackTimeoutMs,
     ...writer,
     ...createObjectReader(requests, bucket),
 
@@ -126,6 +137,12 @@ export function createB2Store (given: B2StoreOptions): B2Store {
     forgetDeleted: (key, isUnclaimed, correlationId) => cleanup.note({
       kind: 'object', key, deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...(correlationId === undefined ? {} : { correlation_id: correlationId }),
     }),
+    async end (key, uploadId) {
+      await requests.within(undefined, async signal => {
+        await new Remover({ client: requests.client, bucket, signal }).abort({ key, uploadId })
+      })
+    },
+    endLater: (key, uploadId, correlationId) => cleanup.note({ kind: 'upload', key, uploadId, mayComplete: true, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     mayReturn: key => cleanup.mayReturn(key),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),

@@ -1,11 +1,41 @@
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
+import type { UploadPartCommandOutput } from '@aws-sdk/client-s3'
 import { onNewConnection, watchingTries, withSignedBody } from './http/client.ts'
 import type { B2Client, B2Command } from './http/client.ts'
 import { Movement } from './line/movement.ts'
 import { TransportError } from './http/request-handler.ts'
 import { isStall, outcomeUnknown } from './http/retry-strategy.ts'
+import type { B2Failure } from './error-codes.ts'
+
+/** Outcome of an upload to B2. It is never thrown. */
+export type B2Result =
+  | { readonly ok: true, readonly key: string, /** True if no try of any request failed. */ readonly firstTry: boolean }
+  | B2UploadFailure
+
+export interface B2UploadFailure extends B2Failure {
+  readonly ok: false
+  /** Tries of the request that failed. */
+  readonly attempts: number
+  /** True if B2 may have the object although the upload failed. */
+  readonly mayBeStored: boolean
+  /** What B2 keeps of it, if the owner wanted that. */
+  readonly unfinished?: B2Unfinished
+}
+
+/** A multipart upload that can be continued: B2 keeps its parts until somebody ends it. */
+export interface B2Unfinished {
+  readonly uploadId: string
+  /** The parts that B2 has acknowledged, by their numbers. */
+  readonly parts: readonly B2Part[]
+}
+
+export interface B2Part {
+  readonly number: number
+  /** As B2 gave it. */
+  readonly etag: string
+}
 
 export interface UploadClientOptions {
   readonly client: B2Client
@@ -18,8 +48,10 @@ export interface UploadClientOptions {
   readonly isBackground?: boolean
   /** Aborts even what {@link UploadClient.abort} does not. */
   readonly closing: AbortSignal
+  /** Bytes of the whole object, if this continues a multipart upload. Default: those that it sends itself. */
+  readonly objectBytes?: number
   /** Called once for each part that B2 acknowledged; `firstTry` is false if it was sent more than once. */
-  onPartStored (partNumber: number, firstTry: boolean): void
+  onPartStored (partNumber: number, firstTry: boolean, etag: string): void
 }
 
 /**
@@ -94,7 +126,7 @@ export class UploadClient {
     if (command instanceof UploadPartCommand) {
       const output = await this.#request(this.#options.signParts ? withSignedBody(command) : command, tries)
       this.#sentBytes += (command.input.Body as Uint8Array).byteLength
-      this.#options.onPartStored(command.input.PartNumber!, tries.count === 1)
+      this.#options.onPartStored(command.input.PartNumber!, tries.count === 1, (output as UploadPartCommandOutput).ETag!)
       return output
     }
     if (command instanceof PutObjectCommand) {
@@ -102,7 +134,7 @@ export class UploadClient {
     }
     if (command instanceof CompleteMultipartUploadCommand) {
       this.mayComplete = true
-      return this.#settle(command, this.#sentBytes, tries)
+      return this.#settle(command, this.#options.objectBytes ?? this.#sentBytes, tries)
     }
     if (command instanceof CreateMultipartUploadCommand) return this.#create(command, tries)
     return this.#request(command, tries)

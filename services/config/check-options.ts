@@ -25,11 +25,18 @@ function zeroOr (inner: Rule): Rule {
   return value => value === 0 ? undefined : inner(value) && `0, or ${inner(value)}`
 }
 
+function oneOf (choices: unknown[]): Rule {
+  return optional(rule(`one of ${choices.join(', ')}`, value => choices.includes(value)))
+}
+
 /** By the schema of the variable that says the same. */
 function ruleOf (schema: TSchema): Rule {
   if (schema.type === 'integer') return wholeNumber(schema)
   if (schema.type === 'boolean') return yesOrNo
-  return schema.anyOf === undefined ? text : zeroOr(wholeNumber(schema.anyOf[1]))
+  if (schema.anyOf === undefined) return text
+  const choices = schema.anyOf as TSchema[]
+  const range = choices.find(({ type }) => type === 'integer')
+  return range === undefined ? oneOf(choices.map(({ const: choice }) => choice)) : zeroOr(wholeNumber(range as IntegerOptions))
 }
 
 const rulesOf = (group: Group): Rules => Object.fromEntries(schemasOf(group).map(([option, schema]) => [option, ruleOf(schema)]))

@@ -70,6 +70,7 @@ export const ConfigSchema = Type.Object({
     default: 33_554_432, // 32 MiB
     minimum: 1_048_576, // 1 MiB
   })),
+  FALLBACK_BEYOND_WINDOW: option('fallbackBeyondWindow', Type.Union([Type.Literal('split'), Type.Literal('refuse')], { default: 'split' })),
   MEMORY_BUDGET_BYTES: option('memoryBudgetBytes', bytes({
     default: 268_435_456, // 256 MiB
     minimum: 33_554_432, // 32 MiB

@@ -17,7 +17,7 @@ export interface Downloads {
   /** Takes a place, or throws `overloaded`. Whoever got one calls `end` once. */
   begin (): { end (): void }
   /** Counts how one ended. */
-  ended (storage: 'b2' | 'local' | 'none', result: DownloadResult): void
+  ended (storage: 'b2' | 'local' | 'split' | 'none', result: DownloadResult): void
 }
 
 export function createDownloads ({ maxConcurrent, idleTimeoutMs }: Settings<'downloads'>, observer: Observer | undefined): Downloads {

@@ -11,7 +11,7 @@ export function logStored (log: Log, observer: Observer | undefined, receipt: Re
   const fields = { event: 'upload.stored', duration_ms: Math.round(durationMs), storage, location, size_bytes }
   const reason = fallbackReason(receipt)
   if (reason === undefined) log.info({ ...fields, fallback_from_b2: false }, 'stored')
-  else log.warn({ ...fields, fallback_from_b2: true, fallback_reason: reason }, 'stored locally because B2 failed')
+  else log.warn({ ...fields, fallback_from_b2: true, fallback_reason: reason }, storage === 'split' ? 'stored in parts, some in B2 and the others locally, because B2 failed' : 'stored locally because B2 failed')
   observer?.stored(receipt, durationMs / 1_000)
 }
 

@@ -1,16 +1,17 @@
 import type { Intake, Part } from './intake.ts'
+import type { Piece } from './sinks/sink.ts'
 
 interface Held {
   readonly part: Part
-  stored: boolean
-  /** False while a request may still read the buffer, or one failed: a socket may hold it. */
+  isStored: boolean
+  /** False once a request has failed that a socket may still read the buffer for. */
   reuse: boolean
 }
 
-/** The parts of one upload that are still in memory: its replay window. */
+/** The pieces of one upload that are still in memory: its replay window. */
 export class ReplayWindow {
   readonly #intake: Intake
-  readonly #parts = new Map<number, Held>()
+  readonly #pieces = new Map<number, Held>()
   #count = 0
   #isWhole = true
 
@@ -21,40 +22,53 @@ export class ReplayWindow {
   /** True while byte 0 and all after it are held, so that the file can be stored anew elsewhere. */
   get isWhole (): boolean { return this.#isWhole }
 
-  /** The bytes held, in order; from byte 0 on while {@link isWhole}. */
-  get bytes (): Uint8Array[] { return Array.from(this.#parts.values(), held => held.part.bytes) }
+  /** Pieces that have come. */
+  get count (): number { return this.#count }
 
-  /** Holds a part; returns its number, from 1 on. */
-  add (part: Part): number {
-    this.#parts.set(++this.#count, { part, stored: false, reuse: false })
-    return this.#count
+  /** The bytes held, in order; from byte 0 on while {@link isWhole}. */
+  get bytes (): Uint8Array[] { return Array.from(this.#pieces.values(), held => held.part.bytes) }
+
+  /** What the present store does not hold safely. */
+  get unstored (): Piece[] {
+    return [...this.#pieces].filter(([, { isStored }]) => !isStored).map(([number, { part: { bytes } }]) => ({ number, bytes }))
+  }
+
+  /** Holds a piece. */
+  add (part: Part): Piece {
+    this.#pieces.set(++this.#count, { part, isStored: false, reuse: true })
+    return { number: this.#count, bytes: part.bytes }
   }
 
   /** @param reuse whether nobody reads its buffer any more */
   markStored (number: number, reuse: boolean): void {
-    const held = this.#parts.get(number)
-    if (held !== undefined) Object.assign(held, { stored: true, reuse })
+    const held = this.#pieces.get(number)
+    if (held === undefined) return
+    held.isStored = true
+    held.reuse &&= reuse
   }
 
-  /** Marks all parts as stored, those that were given to another store before too. */
-  markAllStored (): void {
-    for (const held of this.#parts.values()) held.stored = true
+  /** Another store follows one that failed. @param isNew whether it has nothing of the file: else what was stored still is */
+  changeStore (isNew: boolean): void {
+    for (const held of this.#pieces.values()) {
+      held.reuse &&= held.isStored
+      if (isNew) held.isStored = false
+    }
   }
 
-  /** Gives back the memory of what is stored, and from now on of each part as soon as it is. */
+  /** Gives back the memory of what is stored, and from now on of each piece as soon as it is. */
   releaseStored (): void {
     this.#intake.goByParts()
-    for (const [number, held] of this.#parts) if (held.stored) this.#release(number, held)
+    for (const [number, held] of this.#pieces) if (held.isStored) this.#release(number, held)
   }
 
   /** Gives back all memory. */
   releaseAll (): void {
-    for (const [number, held] of this.#parts) this.#release(number, held)
+    for (const [number, held] of this.#pieces) this.#release(number, held)
   }
 
-  #release (number: number, held: Held): void {
+  #release (number: number, { part, isStored, reuse }: Held): void {
     this.#isWhole = false
-    this.#parts.delete(number)
-    this.#intake.release(held.part, held.reuse)
+    this.#pieces.delete(number)
+    this.#intake.release(part, isStored && reuse)
   }
 }

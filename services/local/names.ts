@@ -11,15 +11,21 @@ const DATA = new RegExp(`^${NAME}$`)
 const BARE = new RegExp(`^${NAME_PATTERN}$`)
 const RECEIPT = '.receipt.json'
 const NOTE = '.set-aside.json'
+// No extension of a client's can look like this.
+const REST = '.split-rest'
 // The leading dot marks what is not a whole file: a client's `song.part` is stored as `<uuid>.part`.
 const PART = new RegExp(`^\\.(?:${NAME}|${NAME}\\.receipt\\.json|(?:probe|note|claim)-${UUID})\\.part$`)
 const CLAIM = new RegExp(`^\\.${NAME}\\.claim$`)
+
+const SUFFIXES = [['receipt', RECEIPT], ['note', NOTE], ['rest', REST]] as const
 
 /** The paths that belong to one key. */
 export interface LocalPlace {
   /** The directory of the others. */
   directory: string
   data: string
+  /** What B2 lacks of a split file. A key has this or `data`, whose part file they share. */
+  rest: string
   dataPart: string
   receipt: string
   receiptPart: string
@@ -33,7 +39,7 @@ export interface LocalPlace {
  * What a file in the store's directory is, by its name; undefined: not a file of this service. `live`: part files and claims,
  * which count only while their owner keeps them fresh.
  */
-export type LocalFileKind = { kind: 'data' | 'receipt' | 'note', name: string } | { kind: 'live' }
+export type LocalFileKind = { kind: 'data' | 'rest' | 'receipt' | 'note', name: string } | { kind: 'live' }
 
 /**
  * Checks a key (`<prefix><UUIDv7>[.ext]`). The service makes keys, but here one becomes a path.
@@ -62,6 +68,7 @@ export function placeIn (directory: string, name: string): LocalPlace {
   return {
     directory,
     data: join(directory, name),
+    rest: join(directory, `${name}${REST}`),
     dataPart: join(directory, `.${name}.part`),
     receipt: join(directory, receiptName(name)),
     receiptPart: join(directory, `.${receiptName(name)}.part`),
@@ -93,7 +100,7 @@ export function isSearched (directoryName: string): boolean {
 
 export function kindOf (fileName: string): LocalFileKind | undefined {
   if (fileName.startsWith('.')) return PART.test(fileName) || CLAIM.test(fileName) ? { kind: 'live' } : undefined
-  const [kind, length] = fileName.endsWith(RECEIPT) ? ['receipt', RECEIPT.length] as const : fileName.endsWith(NOTE) ? ['note', NOTE.length] as const : ['data', 0] as const
-  const name = fileName.slice(0, fileName.length - length)
+  const [kind, suffix] = SUFFIXES.find(([, ending]) => fileName.endsWith(ending)) ?? (['data', ''] as const)
+  const name = fileName.slice(0, fileName.length - suffix.length)
   return BARE.test(name) || DATA.test(name) ? { kind, name } : undefined
 }

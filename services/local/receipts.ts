@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { assertFree, exists, ifThere, syncDirectory, unlinkIfThere, type FileSystem } from '../disk/file-system.ts'
 import { PartFile } from '../disk/part-file.ts'
 import { LocalStoreError, toLocalStoreError } from './errors.ts'
+import { isManifest, type SplitManifest } from './manifest.ts'
 import { placeOf, temporaryName, type LocalPlace } from './names.ts'
 import type { Heartbeat } from './writing/heartbeat.ts'
 import type { Log, UploadContext } from '../log.ts'
@@ -9,9 +10,11 @@ import { isTrack, type Receipt } from '../receipt.ts'
 
 /** What the store knows about a key. */
 export interface FoundFile {
-  /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
-  kind: 'file' | 'receipt'
+  /** `file`: a whole file with its receipt; `rest`: what B2 lacks of a split file; `receipt`: one that was kept for an object in B2. */
+  kind: 'file' | 'rest' | 'receipt'
   receipt: Receipt
+  /** Of a split file. */
+  manifest?: SplitManifest
   /** Of the upload, for the log; absent if the receipt does not have it. */
   correlationId?: string
   /** Why it must not be promoted; undefined if it may be. */
@@ -96,7 +99,8 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
     const { receipt } = kept
     try {
       // The receipt of a local file without the file belongs to a commit or a removal under way.
-      const kind = await exists(reading, place.data) ? 'file' : receipt.storage === 'b2' ? 'receipt' : undefined
+      const there = receipt.storage === 'split' ? 'rest' : 'data'
+      const kind = await exists(reading, place[there]) ? (there === 'rest' ? 'rest' : 'file') : receipt.storage === 'b2' ? 'receipt' : undefined
       if (kind === undefined) return undefined
       return { kind, ...kept, setAside: await exists(reading, place.note) ? await reasonOf(key) : undefined }
     } catch (cause) {
@@ -155,18 +159,20 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
   return { find, has, keepReceipt, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
 }
 
-type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId'>
+type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId' | 'manifest'>
 
 /** A receipt as it is written down: later log lines about the file, perhaps of another process, can name its upload. */
-export function withCorrelationId (receipt: Receipt, context: UploadContext | undefined): object {
+export function withCorrelationId (receipt: object, context: UploadContext | undefined): object {
   return context === undefined ? receipt : { ...receipt, correlation_id: context.correlationId }
 }
 
 /** A receipt of another key also counts as damaged: it was copied or moved, and nothing may be promoted because of it. */
 function parseReceipt (text: string, key: string): KeptReceipt {
-  const { correlation_id: id, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown }
-  if ((receipt.storage === 'b2' || receipt.storage === 'local') && isTrack(receipt.track) && receipt.track.key === key) {
-    return { receipt: receipt as Receipt, ...(typeof id === 'string' ? { correlationId: id } : {}) }
+  const { correlation_id: id, manifest, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown, manifest?: unknown }
+  const known = typeof id === 'string' ? { correlationId: id } : {}
+  if (isTrack(receipt.track) && receipt.track.key === key) {
+    if (receipt.storage === 'b2' || receipt.storage === 'local') return { receipt: receipt as Receipt, ...known }
+    if (receipt.storage === 'split' && isManifest(manifest, receipt.track.size_bytes)) return { receipt: receipt as Receipt, manifest, ...known }
   }
   throw new LocalStoreError('The receipt in local storage is damaged', { error_code: 'io_error' })
 }

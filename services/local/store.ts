@@ -11,7 +11,7 @@ import { createFileWriter, RECEIPT_BYTES, type LocalFileWriter } from './writing
 import { createFreeSpace, type Reservation } from './writing/free-space.ts'
 import { createHeartbeat } from './writing/heartbeat.ts'
 import { silentLog, type Log } from '../log.ts'
-import { assertKey, placeOf, temporaryName } from './names.ts'
+import { assertKey, placeOf, temporaryName, type LocalPlace } from './names.ts'
 import { PartFile } from '../disk/part-file.ts'
 import { createOwners } from './owners/owners.ts'
 import { createPending, type Pending, type PendingFile } from './waiting/pending.ts'
@@ -51,6 +51,13 @@ export interface LocalStoreOptions {
   fs?: Partial<FileSystem>
 }
 
+/** What is known of a file when it begins. */
+export interface NewFile {
+  readonly kind?: 'data' | 'rest'
+  readonly expectedBytes?: number | undefined
+  readonly log?: Log
+}
+
 /** A start on a disk that hangs must take less than the ten seconds in which Fastify's plugins must be ready. */
 const OPEN_MS = 5_000
 
@@ -75,11 +82,12 @@ export interface LocalStore extends BucketMarker, Pick<Receipts, 'find' | 'has' 
   open (): Promise<void>
   /**
    * Begins a file.
+   * @param info.kind `rest` for what B2 lacks of a split file; default `data`, a whole file
    * @param info.expectedBytes size if it is known, to check the free space
    * @param info.log log for this file; default: the store's own
    * @throws LocalStoreError, also for a key that is stored or being written already (`io_error`, EEXIST)
    */
-  create (key: string, info?: { expectedBytes?: number | undefined, log?: Log }): Promise<LocalFileWriter>
+  create (key: string, info?: NewFile): Promise<LocalFileWriter>
   /** Never rejects; calls at the same time share one answer. */
   status (): Promise<LocalStoreStatus>
   /** `dir` joined with the key; relative if `dir` is. */
@@ -106,8 +114,8 @@ export interface LocalStore extends BucketMarker, Pick<Receipts, 'find' | 'has' 
   waiting (): Waiting
   /** Says that a file that came from {@link pending} is not here any more. */
   markGone (key: string): void
-  /** Opens the data file, whatever its receipt says. Undefined if it is not there. @throws LocalStoreError */
-  openFile (key: string): Promise<OpenFile | undefined>
+  /** Opens the data file, or what B2 lacks of a split one, whatever its receipt says. Undefined if it is not there. @throws LocalStoreError */
+  openFile (key: string, kind?: 'data' | 'rest'): Promise<OpenFile | undefined>
   /** Stops all timers and discards the open writers, but waits for a commit under way. The store can't be used afterwards. */
   close (): Promise<void>
 }
@@ -166,7 +174,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     }
   }
 
-  async function begin (key: string, { expectedBytes = 0, log: ownLog = log }: { expectedBytes?: number | undefined, log?: Log } = {}): Promise<LocalFileWriter> {
+  async function begin (key: string, { kind = 'data', expectedBytes = 0, log: ownLog = log }: NewFile = {}): Promise<LocalFileWriter> {
     const place = placeOf(root, key)
     let room: Reservation | undefined
     let data: PartFile
@@ -174,7 +182,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       assertNotClosed()
       await makeDirectory(place.directory) // each time: the directory may have been removed
       room = await freeSpace.reserve(expectedBytes + RECEIPT_BYTES)
-      await assertFree(fs, place.data)
+      await assertFree(fs, place[kind])
       data = await heartbeat.creating(place.dataPart, () => PartFile.create(fs, place.dataPart))
     } catch (cause) {
       room?.release()
@@ -184,6 +192,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
       fs,
       data,
       place,
+      kind,
       location: location(key),
       room,
       heartbeat,
@@ -215,18 +224,23 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     return join(dir, key)
   }
 
-  async function sizeOf (path: string): Promise<number> {
-    return await fs.lstat(path).then(({ size }) => size, () => 0)
+  /** Removes the file, or the rest of a split one. Returns its bytes; undefined if there is none. */
+  async function unlinkFile ({ data, rest }: LocalPlace): Promise<number | undefined> {
+    for (const path of [data, rest]) {
+      const bytes = await fs.lstat(path).then(({ size }) => size, () => 0)
+      if (await unlinkIfThere(fs, path)) return bytes
+    }
+    return undefined
   }
 
   async function removeFile (key: string): Promise<boolean> {
-    const { directory, data } = placeOf(root, key)
+    const place = placeOf(root, key)
     try {
-      const bytes = await sizeOf(data)
-      if (await unlinkIfThere(fs, data)) {
+      const bytes = await unlinkFile(place)
+      if (bytes !== undefined) {
         tally.remove(key, bytes)
         onlyReceipts.add(key)
-        await syncDirectory(fs, directory)
+        await syncDirectory(fs, place.directory)
       }
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be removed from local storage')
@@ -235,14 +249,13 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   }
 
   async function remove (key: string): Promise<void> {
-    const { directory, data, receipt, note } = placeOf(root, key)
+    const place = placeOf(root, key)
     try {
-      const bytes = await sizeOf(data)
-      // The file first: if this ends halfway, the sweep removes the rest, while it would keep a file without a receipt.
-      const hadData = await unlinkIfThere(fs, data)
-      const hadReceipt = await unlinkIfThere(fs, receipt)
-      if (hadReceipt && !onlyReceipts.delete(key)) tally.remove(key, bytes)
-      if (await unlinkIfThere(fs, note) || hadData || hadReceipt) await syncDirectory(fs, directory)
+      // The file first: if this ends halfway, the sweep removes what is left, while it would keep a file without a receipt.
+      const bytes = await unlinkFile(place)
+      const hadReceipt = await unlinkIfThere(fs, place.receipt)
+      if (hadReceipt && !onlyReceipts.delete(key)) tally.remove(key, bytes ?? 0)
+      if (await unlinkIfThere(fs, place.note) || bytes !== undefined || hadReceipt) await syncDirectory(fs, place.directory)
     } catch (cause) {
       throw toLocalStoreError(cause, 'The file could not be removed from local storage')
     }
@@ -274,7 +287,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     markGone: key => tally.markGone(key),
     find: receipts.find,
     has: receipts.has,
-    openFile: async key => await openDataFile(reading, placeOf(root, key).data),
+    openFile: async (key, kind = 'data') => await openDataFile(reading, placeOf(root, key)[kind]),
     keepReceipt: async (key, receipt, context) => await work(async () => {
       tally.expect(key)
       try {

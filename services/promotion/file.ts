@@ -1,11 +1,13 @@
 import { needsCompanion, objectMetadata } from '../b2/object-receipt.ts'
 import type { ObjectHead } from '../b2/object-reader.ts'
+import type { SplitManifest } from '../local/manifest.ts'
 import { withFields } from '../log.ts'
 import type { Log, UploadContext } from '../log.ts'
-import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, Unverified } from './outcome.ts'
+import { SplitJoin } from './join.ts'
+import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, PartsGone, Unverified, WriteFailed } from './outcome.ts'
 import type { PromotionOutcome } from './outcome.ts'
 import { PromotionUpload } from './upload.ts'
-import type { PromotionStores } from './upload.ts'
+import type { PromotionStores, PromotionUploadOptions } from './upload.ts'
 import type { Receipt, Track } from '../receipt.ts'
 import { untilAborted } from '../tasks/until-aborted.ts'
 
@@ -78,7 +80,7 @@ export class PromotedFile {
   /** Whether it is (still) here; if so, its size is known then. @throws {LocalStoreError} */
   async exists (): Promise<boolean> {
     const found = await this.#stores.local.find(this.key)
-    this.size = found?.receipt.track.size_bytes ?? 0
+    this.size = found === undefined ? 0 : bytesToGo(found.receipt)
     return found !== undefined
   }
 
@@ -102,7 +104,7 @@ export class PromotedFile {
       } catch (error) {
         // If the file is gone, that is the reason, or the error does not matter.
         if (await this.#isGone()) return { kind: 'gone' }
-        if (!(error instanceof DamagedFile)) throw error
+        if (!(error instanceof DamagedFile) && !(error instanceof PartsGone)) throw error
         await local.setAside(this.key, error.message)
         return outcomeOf(error)
       } finally {
@@ -139,7 +141,7 @@ export class PromotedFile {
     if (found === undefined || b2.isForgotten(this.key)) return { kind: 'gone' }
     this.#wasHere = true
     const { receipt: { track }, correlationId } = found
-    this.size = track.size_bytes
+    this.size = bytesToGo(found.receipt)
     if (correlationId !== undefined) this.context = { correlationId, log: withFields(this.#options.log, { correlation_id: correlationId }) }
     if (found.setAside !== undefined) {
       if (!this.#options.takeUp) return { kind: 'set_aside', detail: found.setAside }
@@ -149,6 +151,7 @@ export class PromotedFile {
     // B2 may carry out its completion late: over what is promoted now, and without a receipt.
     if (await b2.mayComplete(this.key)) return { kind: 'skipped', detail: 'Its upload that failed has not been removed from B2 yet' }
     this.#options.onBytes(0)
+    if (found.manifest !== undefined) return await this.#join(track, found.manifest)
     return found.kind === 'file' ? await this.#move(track) : await this.#storeReceipt(track)
   }
 
@@ -165,10 +168,36 @@ export class PromotedFile {
     } else if (needsCompanion(objectMetadata(track)) && await b2.track(this.key, this.#stop.signal) === undefined) {
       await upload.storeReceipt()
     }
+    return await this.#finish(track, mayHaveDoubles)
+  }
+
+  /** B2 certainly has the file with its receipt. */
+  async #finish (track: Track, mayHaveDoubles: boolean): Promise<PromotionOutcome> {
     if (!await this.#settle(mayHaveDoubles)) return { kind: 'gone' }
     await this.#tellHost({ storage: 'b2', location: this.key, track })
-    await local.remove(this.key)
+    await this.#stores.local.remove(this.key)
     return { kind: 'promoted' }
+  }
+
+  /** B2 has some of its parts. The key is the file's own, so an object of its size can only be the file: its upload was completed. */
+  async #join (track: Track, manifest: SplitManifest): Promise<PromotionOutcome> {
+    const { b2 } = this.#stores
+    const upload = this.#upload(track)
+    const isThere = async (signal: AbortSignal): Promise<boolean> => (await b2.head(this.key, signal))?.size === track.size_bytes
+    let hasReceipt = false
+    if (!await isThere(this.#stop.signal)) {
+      try {
+        await new SplitJoin(this.#stores, this.#uploadOptions(track), manifest).run(upload)
+        hasReceipt = true
+      } catch (error) {
+        if (!isUploadGone(error)) throw error
+        // A completion whose answer was lost may have been carried out since then.
+        if (!await isThere(this.#abort.signal)) throw error instanceof PartsGone ? error : new PartsGone('B2 does not know the unfinished upload of this file any more')
+      }
+      if (!await isThere(this.#abort.signal)) throw new Unverified()
+    }
+    if (!hasReceipt && await b2.track(this.key, this.#stop.signal) === undefined) await upload.storeReceipt()
+    return await this.#finish(track, true)
   }
 
   /** The object is in B2, and only its receipt is here. */
@@ -186,13 +215,17 @@ export class PromotedFile {
   }
 
   #upload (track: Track): PromotionUpload {
-    return new PromotionUpload(this.#stores, {
+    return new PromotionUpload(this.#stores, this.#uploadOptions(track))
+  }
+
+  #uploadOptions (track: Track): PromotionUploadOptions {
+    return {
       track,
       context: this.context,
       stop: this.#stop.signal,
       abort: this.#abort.signal,
       onBytes: this.#options.onBytes,
-    })
+    }
   }
 
   /** Makes sure that no clean-up removes the object from now on. False if the file is gone. */
@@ -225,6 +258,15 @@ export class PromotedFile {
       throw new HookFailed(cause)
     }
   }
+}
+
+/** Bytes that B2 lacks. */
+function bytesToGo (receipt: Receipt): number {
+  return receipt.storage === 'split' ? receipt.split.local_bytes : receipt.track.size_bytes
+}
+
+function isUploadGone (error: unknown): boolean {
+  return error instanceof PartsGone || (error instanceof WriteFailed && error.failure.status === 404 && error.failure.error_code !== 'bucket_not_found')
 }
 
 function isSame (head: ObjectHead | undefined, { size_bytes, sha256 }: Track): boolean {

@@ -22,7 +22,7 @@ export type PromotionOutcome =
   | { readonly kind: 'set_aside', readonly detail: string, readonly error_code?: PromotionErrorCode, readonly more?: object }
   | PromotionFailed
 
-export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed'
+export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed' | 'parts_gone'
 
 export interface PromotionFailed {
   readonly kind: 'failed'
@@ -40,6 +40,9 @@ export class CircuitOpen extends Error {}
 
 /** The file is not what was acknowledged to the client: promoting it would hide the damage. */
 export class DamagedFile extends Error {}
+
+/** B2 does not have the acknowledged parts of a split file any more: somebody ended its upload. */
+export class PartsGone extends Error {}
 
 /** B2 acknowledged the file, but shows another one, or none, perhaps not yet. */
 export class Unverified extends Error {
@@ -65,10 +68,16 @@ export class WriteFailed extends Error {
   }
 }
 
+const PARTS_GONE_HINTS = [
+  'Check the bucket\'s lifecycle rule: it must not end unfinished uploads before B2_UNFINISHED_MAX_AGE_MS. Check that no older version of this service uses the bucket.',
+  'The file\'s beginning is lost. Ask its sender for it again, then delete this one.',
+]
+
 /** The outcome of a promotion that ended with this error. */
 export function outcomeOf (error: unknown): PromotionOutcome {
   if (error instanceof CircuitOpen) return { kind: 'blocked' }
   if (error instanceof DamagedFile) return { kind: 'set_aside', detail: error.message, error_code: 'checksum_mismatch' }
+  if (error instanceof PartsGone) return { kind: 'set_aside', detail: error.message, error_code: 'parts_gone', more: { hints: PARTS_GONE_HINTS } }
   if (error instanceof Unverified) {
     return { kind: 'failed', fault: 'file', error_code: 'checksum_mismatch', detail: error.message }
   }

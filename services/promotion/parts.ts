@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { bufferSize } from '../memory/buffer-pool.ts'
 import type { BufferPool } from '../memory/buffer-pool.ts'
@@ -16,13 +15,12 @@ export interface PromotionPartsOptions {
   readonly signal: AbortSignal
 }
 
-/** Reads a local file part by part into one buffer, whose memory the account of all uploads grants, and hashes what it reads. */
+/** Reads a local file part by part into one buffer, whose memory the account of all uploads grants. */
 export class PromotionParts {
   readonly #payBack: () => void
   readonly #pool: BufferPool
   readonly #stream: Readable
   readonly #chunks: AsyncIterator<Buffer>
-  readonly #hash = createHash('sha256')
   #buffer: Buffer
   #rest: Buffer = Buffer.alloc(0)
   #bytesRead = 0
@@ -61,17 +59,11 @@ export class PromotionParts {
       }
       const chunk = this.#rest.subarray(0, length - filled)
       this.#rest = this.#rest.subarray(chunk.byteLength)
-      this.#hash.update(chunk)
       this.#buffer.set(chunk, filled)
       filled += chunk.byteLength
     }
     this.#bytesRead += filled
     return this.#buffer.subarray(0, filled)
-  }
-
-  /** The sha256 (hex) of all that was read. Call it once, at the end. */
-  digest (): string {
-    return this.#hash.digest('hex')
   }
 
   /** Gives the next part another buffer, as a socket, say, may still read this one. */

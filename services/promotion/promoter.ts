@@ -5,6 +5,7 @@ import type { CircuitBreaker } from '../circuit-breaker.ts'
 import type { LocalStore, Waiting } from '../local/store.ts'
 import type { MemoryAccount } from '../memory/account.ts'
 import type { Observer } from '../observer.ts'
+import { PromotedFile } from './file.ts'
 import { PromotionMemory } from './memory.ts'
 import { PromotionPass } from './pass.ts'
 import { PromotionQueue } from './queue.ts'
@@ -50,6 +51,12 @@ export interface Promoter {
   /** Begins a pass soon, as B2 has recovered, unless promotion is off. */
   wake (): void
   /**
+   * Tries to join one split file now, which a client waits for; the host isn't told. `joined`: B2 has it, and local storage nothing
+   * any more. `lost`: it can never be joined, and is set aside. `later`: it is left to a pass. Never rejects.
+   * @param signal ends the try
+   */
+  join (key: string, signal: AbortSignal): Promise<'joined' | 'lost' | 'later'>
+  /**
    * Stops a promotion of this key in this process, and resolves when it writes nothing more to B2. Call it once the local file is
    * removed: then no other promotion can begin.
    */
@@ -74,6 +81,8 @@ export function createPromoter (options: PromoterOptions): Promoter {
   /** Passes and counts don't overlap: a file that is promoted during a count would be pending after it. */
   const inTurn = oneAtATime()
   let current: PromotionPass | undefined
+  /** Files that clients wait for. */
+  const joining = new Set<PromotedFile>()
   let isWoken = false
   const closing = new AbortController()
   let timer: NodeJS.Timeout | undefined
@@ -92,6 +101,28 @@ export function createPromoter (options: PromoterOptions): Promoter {
       return { ...report, pending: local.waiting().files }
     } finally {
       current = undefined
+    }
+  }
+
+  async function join (key: string, signal: AbortSignal): Promise<'joined' | 'lost' | 'later'> {
+    if (b2 === undefined || closing.signal.aborted || signal.aborted) return 'later'
+    const file = new PromotedFile({ ...options, b2, memory }, {
+      key, takeUp: false, onPromoted: undefined, log, waitsForOwner: false, enter: async () => () => {}, onBytes () {},
+    })
+    const abort = (): void => file.abort()
+    signal.addEventListener('abort', abort)
+    joining.add(file)
+    try {
+      await beforePass?.()
+      const outcome = await file.run()
+      if (outcome.kind === 'promoted') return 'joined'
+      return outcome.kind === 'set_aside' ? 'lost' : 'later'
+    } catch (err) {
+      log.warn({ err, key }, 'a split file could not be joined at once')
+      return 'later'
+    } finally {
+      joining.delete(file)
+      signal.removeEventListener('abort', abort)
     }
   }
 
@@ -127,6 +158,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
 
   return {
     promote,
+    join,
     wake,
 
     start () {
@@ -138,6 +170,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
 
     async stopWriting (key) {
       await current?.stopWriting(key)
+      for (const file of joining) if (file.key === key) await file.stopWriting()
     },
 
     get waiting () { return b2 === undefined ? NOTHING_WAITS : local.waiting() },

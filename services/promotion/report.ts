@@ -91,5 +91,6 @@ export function logOutcome (
     log.error({ event: 'promotion.failed', set_aside: true, ...line, error_code, detail, ...more },
       'a file was set aside: it stays in local storage and is not tried again until an operator asks for it')
     observer?.promotionEnded('set_aside')
+    if (error_code === 'parts_gone') observer?.partsGone()
   }
 }

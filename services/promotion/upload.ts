@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto'
 import { needsCompanion, objectMetadata } from '../b2/object-receipt.ts'
-import type { B2ObjectInfo, B2PartsUpload, B2Result, B2Store } from '../b2/store.ts'
+import type { B2ObjectInfo, B2PartsUpload, B2Store, B2UploadFailure } from '../b2/store.ts'
 import type { BufferPool } from '../memory/buffer-pool.ts'
 import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
 import type { LocalStore, OpenFile } from '../local/store.ts'
@@ -35,6 +36,8 @@ export class PromotionUpload {
   readonly #stores: PromotionStores
   readonly #options: PromotionUploadOptions
   readonly #object: B2ObjectInfo
+  /** Of all that was read. */
+  readonly #hash = createHash('sha256')
 
   constructor (stores: PromotionStores, options: PromotionUploadOptions) {
     const { track: { key, content_type: contentType }, context } = options
@@ -64,24 +67,24 @@ export class PromotionUpload {
 
   /** Stores the receipt beside the object. @throws {WriteFailed | CircuitOpen} */
   async storeReceipt (): Promise<void> {
-    await this.#write(permit => this.#putReceipt(permit))
+    await this.write(permit => this.putReceipt(permit))
   }
 
   async #putWhole (parts: PromotionParts): Promise<boolean> {
     const { b2 } = this.#stores
     const { track, abort } = this.#options
-    const bytes = await parts.next(track.size_bytes)
+    const bytes = await this.#next(parts, track.size_bytes)
     this.#assertWhole(parts)
-    return await this.#write(async permit => {
+    return await this.write(async permit => {
       await this.#putReceiptWhereNeeded(permit)
-      return this.#learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: abort, isPatient: true }))
+      return this.learn(permit, await b2.put(this.#object, bytes, track.sha256, { signal: abort, isPatient: true })).firstTry
     })
   }
 
   async #putParts (parts: PromotionParts): Promise<boolean> {
     // Read before the circuit gives a permit: a slow disk must not keep others from B2.
-    const first = await parts.next(this.#stores.b2.partBytes)
-    return await this.#write(async permit => {
+    const first = await this.#next(parts, this.#stores.b2.partBytes)
+    return await this.write(async permit => {
       let onStored: (isFirst: boolean) => void = () => {}
       const upload = this.#stores.b2.begin(this.#object, {
         signParts: true,
@@ -101,7 +104,7 @@ export class PromotionUpload {
         await upload.result
         throw error
       }
-      return this.#learn(permit, await upload.result)
+      return this.learn(permit, await upload.result).firstTry
     })
   }
 
@@ -109,7 +112,7 @@ export class PromotionUpload {
   async #feed (first: Uint8Array, parts: PromotionParts, upload: B2PartsUpload, permit: Permit, nextStored: () => Promise<boolean>): Promise<void> {
     const { track, stop, onBytes } = this.#options
     const { partBytes } = this.#stores.b2
-    for (let bytes = first; !upload.failed.aborted; bytes = await parts.next(partBytes)) {
+    for (let bytes = first; !upload.failed.aborted; bytes = await this.#next(parts, partBytes)) {
       stop.throwIfAborted()
       const isLast = bytes.byteLength < partBytes || parts.bytesRead >= track.size_bytes
       if (isLast) {
@@ -126,26 +129,32 @@ export class PromotionUpload {
     }
   }
 
+  async #next (parts: PromotionParts, length: number): Promise<Uint8Array> {
+    const bytes = await parts.next(length)
+    this.#hash.update(bytes)
+    return bytes
+  }
+
   /** Nothing of a damaged file may become an object. */
   #assertWhole (parts: PromotionParts): void {
     const { size_bytes: size, sha256 } = this.#options.track
     if (parts.bytesRead !== size) throw new DamagedFile(`The file has ${parts.bytesRead} bytes, its receipt says ${size}`)
-    const digest = parts.digest()
+    const digest = this.#hash.digest('hex')
     if (digest !== sha256) throw new DamagedFile(`The file's sha256 is ${digest}, its receipt says ${sha256}`)
   }
 
   /** Before the object, so that there is none without its receipt. */
   async #putReceiptWhereNeeded (permit: Permit): Promise<void> {
-    if (needsCompanion(this.#object.metadata!)) await this.#putReceipt(permit)
+    if (needsCompanion(this.#object.metadata!)) await this.putReceipt(permit)
   }
 
-  async #putReceipt (permit: Permit): Promise<boolean> {
+  async putReceipt (permit: Permit): Promise<boolean> {
     const { track, abort, context } = this.#options
-    return this.#learn(permit, await this.#stores.b2.putReceipt(track, { signal: abort, isPatient: true, ...(context === undefined ? {} : { context }) }))
+    return this.learn(permit, await this.#stores.b2.putReceipt(track, { signal: abort, isPatient: true, ...(context === undefined ? {} : { context }) })).firstTry
   }
 
   /** Writes with a permit; the outcome is a verdict on B2, unless the promotion was stopped. */
-  async #write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
+  async write (write: (permit: Permit) => Promise<boolean>): Promise<boolean> {
     this.#options.stop.throwIfAborted()
     const permit = this.#stores.breaker.tryAcquire(true, this.#options.context?.log)
     if (permit === undefined) throw new CircuitOpen()
@@ -158,10 +167,11 @@ export class PromotionUpload {
     }
   }
 
-  #learn (permit: Permit, result: B2Result): boolean {
+  /** What B2 stored. @throws {WriteFailed} if it failed; the reason of `abort` */
+  learn<Stored extends { readonly ok: true }> (permit: Permit, result: Stored | B2UploadFailure): Stored {
     if (result.ok) {
       permit.acknowledge()
-      return result.firstTry
+      return result
     }
     this.#options.abort.throwIfAborted()
     permit.fail(result)

@@ -334,8 +334,16 @@ for (const isWell of [true, false]) {
   })
 }
 
+t.test('every upload may be the probe, as none can be lost', async t => {
+  const { b2, upload } = await setUp(t, { BREAKER_RESET_MS: String(FRONT_RESET_MS), REPLAY_WINDOW_BYTES: String(MIB) })
+  b2.fault({ operation: 'PutObject', status: 403 })
+  await upload()
+  await wait(FRONT_RESET_MS)
+  t.match(await upload(2 * MIB), { storage: 'b2' }, 'longer than the window')
+})
+
 t.test('an upload that could be lost is never the probe', async t => {
-  const { b2, service, upload } = await setUp(t, { BREAKER_RESET_MS: String(FRONT_RESET_MS), REPLAY_WINDOW_BYTES: String(MIB) })
+  const { b2, service, upload } = await setUp(t, { BREAKER_RESET_MS: String(FRONT_RESET_MS), REPLAY_WINDOW_BYTES: String(MIB), FALLBACK_BEYOND_WINDOW: 'refuse' })
   b2.fault({ operation: 'PutObject', status: 403 })
   await upload()
   await wait(FRONT_RESET_MS)

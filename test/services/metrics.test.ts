@@ -8,12 +8,12 @@ import type { UploadService, Uploads, UploadsStatus } from '../../services/uploa
 import { samplesOf } from '../support/service/metrics.ts'
 
 const BUCKETS = ['0.05', '0.1', '0.25', '0.5', '1', '2.5', '5', '10', '30', '60', '120', '300', '600', '1800', '+Inf']
-const STORAGES = ['b2', 'local']
+const STORAGES = ['b2', 'local', 'split']
 
 /** Every sample of the counters, 0 where `counts` doesn't say otherwise. */
 function counters (counts: Record<string, number> = {}): Record<string, number> {
   const names = [
-    ...['b2",result="stored', 'local",result="stored', 'none",result="failed', 'none",result="aborted'].map(labels => `uploads_total{storage="${labels}"}`),
+    ...['b2",result="stored', 'local",result="stored', 'split",result="stored', 'none",result="failed', 'none",result="aborted'].map(labels => `uploads_total{storage="${labels}"}`),
     ...UPLOAD_ERROR_CODES.map(code => `upload_errors_total{error_code="${code}"}`),
     ...STORAGES.map(storage => `upload_bytes_total{storage="${storage}"}`),
     ...B2_ERROR_CODES.flatMap(code => ['upload_fallbacks_total', 'b2_errors_total'].map(name => `${name}{error_code="${code}"}`)),
@@ -22,6 +22,7 @@ function counters (counts: Record<string, number> = {}): Record<string, number> 
     ...['deleted', 'failed'].map(result => `deletes_total{result="${result}"}`),
     ...UPLOAD_ERROR_CODES.map(code => `requests_refused_total{error_code="${code}"}`),
     ...['promoted', 'failed', 'set_aside'].map(result => `promotions_total{result="${result}"}`),
+    'split_files_broken_total',
     ...STORAGES.flatMap(storage => [
       ...BUCKETS.map(le => `upload_duration_seconds_bucket{le="${le}",storage="${storage}"}`),
       `upload_duration_seconds_sum{storage="${storage}"}`,

@@ -203,7 +203,7 @@ export class B2Cleanup {
     }
     // None of these is a stored file, wanted or not: an aborted upload was never stored, and the newest version stays.
     if (leftover.kind === 'upload') await this.#remover.abort(leftover)
-    else if (leftover.kind === 'uploads') await this.#remover.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key)
+    else if (leftover.kind === 'uploads') await this.#remover.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key, leftover.except)
     else await this.#remover.removeDoubles(key)
     return true
   }

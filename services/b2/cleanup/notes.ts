@@ -13,8 +13,8 @@ export type Leftover = {
 } & (
   /** One unfinished multipart upload. With `mayComplete`, its completion was sent, and B2 may still carry it out until the upload is aborted. */
   | { readonly kind: 'upload', readonly key: string, readonly uploadId: string, readonly mayComplete?: true }
-  /** All unfinished multipart uploads of a key that began before this was noted; only B2 knows their ids. */
-  | { readonly kind: 'uploads', readonly key: string }
+  /** All unfinished multipart uploads of a key that began before this was noted, but the one `except`; only B2 knows their ids. */
+  | { readonly kind: 'uploads', readonly key: string, readonly except?: string }
   /**
    * All versions of an object and of its companion. With `deleted`, a client deleted the file, so nothing of it is wanted any more. With
    * `unclaimed`, another process may be promoting it without a claim, so nothing tells when that is over.
@@ -155,7 +155,7 @@ export class Notes {
 
   #parse (id: string, text: string): Note | undefined {
     try {
-      const { bucket, noted_at, kind, key, uploadId, mayComplete, deleted, unclaimed, correlation_id } = JSON.parse(text)
+      const { bucket, noted_at, kind, key, uploadId, mayComplete, except, deleted, unclaimed, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
       if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('not a note')
       const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
@@ -164,7 +164,8 @@ export class Notes {
         const how = { ...(deleted === true ? { deleted } as const : {}), ...(unclaimed === true ? { unclaimed } as const : {}) }
         return { id, bucket, leftover: { kind, ...how, ...common }, notedAt }
       }
-      if (kind === 'uploads' || kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
+      if (kind === 'uploads') return { id, bucket, leftover: { kind, ...(typeof except === 'string' ? { except } : {}), ...common }, notedAt }
+      if (kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
       throw new TypeError('not a note')
     } catch {
       this.#leaveAlone(`${id}.json`)

@@ -59,10 +59,10 @@ export class Remover {
     }
   }
 
-  /** Aborts the unfinished uploads of `key` itself that began until `time` (Unix time in milliseconds). */
-  async abortBegunUntil (time: number, key: string): Promise<void> {
+  /** Aborts the unfinished uploads of `key` itself that began until `time` (Unix time in milliseconds), but the one `except`. */
+  async abortBegunUntil (time: number, key: string, except?: string): Promise<void> {
     for await (const upload of this.unfinishedUploads(key)) {
-      if (upload.key === key && (upload.initiatedAt ?? -Infinity) <= time) await this.abort(upload)
+      if (upload.key === key && upload.uploadId !== except && (upload.initiatedAt ?? -Infinity) <= time) await this.abort(upload)
     }
   }
 

@@ -120,7 +120,7 @@ function isAnything ({ files, owners = [] }: LiveFiles): boolean {
  */
 async function isAbandonedReceipt (fs: FileSystem, receipt: SeenOfFile): Promise<boolean> {
   if (await exists(fs, receipt.place.dataPart)) return false
-  if (await exists(fs, receipt.place.data)) return false
+  if (await exists(fs, receipt.place.data) || await exists(fs, receipt.place.rest)) return false
   if (!await isLocal(fs, receipt.path)) return false
   return await isUnchanged(fs, receipt)
 }
@@ -128,7 +128,7 @@ async function isAbandonedReceipt (fs: FileSystem, receipt: SeenOfFile): Promise
 async function isLocal (fs: FileSystem, receiptPath: string): Promise<boolean> {
   const text = await fs.readFile(receiptPath, 'utf8')
   try {
-    return JSON.parse(text).storage === 'local'
+    return ['local', 'split'].includes(JSON.parse(text).storage)
   } catch {
     return false
   }
@@ -160,9 +160,9 @@ async function countWithoutReceipt ({ fs, root, signal }: SweepOptions): Promise
     for (const fileName of files) {
       signal.throwIfAborted()
       const file = kindOf(fileName)
-      if (file?.kind !== 'data') continue
+      if (file?.kind !== 'data' && file?.kind !== 'rest') continue
       const place = placeIn(directory, file.name)
-      if (!await exists(fs, place.receipt) && await exists(fs, place.data)) count++
+      if (!await exists(fs, place.receipt) && await exists(fs, place[file.kind])) count++
     }
   }
   return count

@@ -9,7 +9,7 @@ import { filesBelow } from '../walk.ts'
 /** One entry of the queue for B2. */
 export interface PendingFile {
   key: string
-  /** `file`: a whole file with its receipt; `receipt`: one that was kept for an object in B2. */
+  /** `file`: a whole file or the rest of a split one, with its receipt; `receipt`: one that was kept for an object in B2. */
   kind: 'file' | 'receipt'
   /** Why it must not be promoted; undefined if it may be. */
   setAside: string | undefined
@@ -92,7 +92,7 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
     if (hasData && receipts.trouble(key) === undefined) return { key, kind: 'file', setAside }
     try {
       const found = await receipts.find(key)
-      return found && { key, kind: found.kind, setAside }
+      return found && { key, kind: found.kind === 'receipt' ? 'receipt' : 'file', setAside }
     } catch {
       return { key, kind: hasData ? 'file' : 'receipt', setAside: setAside ?? receipts.trouble(key) ?? 'its receipt cannot be read' }
     }
@@ -129,7 +129,7 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
         entries.set(name, entry)
         isTooMuch = ++remembered > batchFiles
       }
-      entry[kind === 'data' ? 'hasData' : kind === 'receipt' ? 'hasReceipt' : 'hasNote'] = true
+      entry[kind === 'receipt' ? 'hasReceipt' : kind === 'note' ? 'hasNote' : 'hasData'] = true
       if (!isTooMuch) return
       all.length = 0
       entries.clear()

@@ -46,19 +46,19 @@ export async function survey ({ fs, root, tally, signal }: SurveyOptions): Promi
   async function look (directory: string, prefix: string, fileName: string): Promise<void> {
     const file = kindOf(fileName)
     if (file === undefined || file.kind === 'live') return
-    if (file.kind === 'data') {
+    if (file.kind === 'data' || file.kind === 'rest') {
       found.surplusDataFiles++
       return
     }
     const place = placeIn(directory, file.name)
     if (file.kind === 'receipt') {
-      const data = await ifThere(fs.lstat(place.data))
+      const data = await ifThere(fs.lstat(place.data)) ?? await ifThere(fs.lstat(place.rest))
       if (data !== undefined) {
         found.surplusDataFiles--
         measurement.saw(`${prefix}${file.name}`, data.size)
         return
       }
-    } else if (await exists(fs, place.data)) {
+    } else if (await exists(fs, place.data) || await exists(fs, place.rest)) {
       return
     }
     const list = file.kind === 'note' ? found.notes : found.receipts

@@ -46,6 +46,8 @@ export interface FileWriterOptions {
   /** The data file, just created. The writer owns it from here on. */
   data: PartFile
   place: LocalPlace
+  /** Whether it is a whole file or what B2 lacks of one. */
+  kind: 'data' | 'rest'
   location: string
   /** Room for the file: its size, if that is known, and {@link RECEIPT_BYTES}. The writer releases what it does not need. */
   room: Reservation
@@ -58,7 +60,7 @@ export interface FileWriterOptions {
 }
 
 export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
-  const { fs, data, place, location, room, heartbeat, log, onCommit } = options
+  const { fs, data, place, kind, location, room, heartbeat, log, onCommit } = options
   let receiptFile: PartFile | undefined
   /** The error of later writes and commits, once the writer has ended. */
   let ended: LocalStoreError | undefined
@@ -130,7 +132,7 @@ export function createFileWriter (options: FileWriterOptions): LocalFileWriter {
     await receiptFile.rename(place.receipt)
     // The commit. The heartbeat has kept the part file until here, so that no sweep removed it while its receipt was written.
     mayBeVisible = true
-    await data.rename(place.data)
+    await data.rename(place[kind])
     await syncDirectory(fs, place.directory)
   }
 

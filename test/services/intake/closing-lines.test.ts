@@ -17,6 +17,7 @@ function book () {
     aborted: () => { told.push(['aborted']) },
     b2Failed: error_code => { told.push(['b2Failed', error_code]) },
     refused: error_code => { told.push(['refused', error_code]) },
+    partsGone: () => { told.push(['partsGone']) },
     downloaded: (storage, result) => { told.push(['downloaded', storage, result]) },
     deleted: result => { told.push(['deleted', result]) },
     promotionEnded: result => { told.push(['promotionEnded', result]) },

@@ -21,6 +21,7 @@ export class ScriptedUpload {
   readonly parts: Buffer[] = []
   readonly handle: B2PartsUpload
   isAborted = false
+  isCleared = false
   #settle: (result: B2Result) => void = () => {}
   readonly #failed = new AbortController()
 
@@ -38,13 +39,14 @@ export class ScriptedUpload {
         this.isAborted = true
         this.fail({ ...UNAVAILABLE, raw: 'The upload was aborted.' })
       },
+      clear: async () => { this.isCleared = true },
     }
   }
 
   get content (): Buffer { return Buffer.concat(this.parts) }
 
   acknowledge (part: number, firstTry = true): void {
-    this.options.onPartStored(part, firstTry)
+    if (!this.#failed.signal.aborted) this.options.onPartStored(part, firstTry)
   }
 
   succeed (): void {

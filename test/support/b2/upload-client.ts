@@ -38,7 +38,7 @@ export async function setUpView (t: Test, options: Partial<UploadClientOptions> 
     maxAttempts: 2,
     signParts: false,
     closing: closing.signal,
-    onPartStored: (...part) => { acknowledged.push(part) },
+    onPartStored: (number, firstTry) => { acknowledged.push([number, firstTry]) },
     ...options,
   })
   return { b2, view, acknowledged, closing, operations: () => b2.requests.map(({ operation }) => operation) }

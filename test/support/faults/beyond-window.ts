@@ -11,7 +11,7 @@ const SIZE = 8 * PART
 
 export interface BeyondRow { name: string, faults: Fault[], error_code: string, stalls?: true }
 
-/** B2 fails when byte 0 is gone: the client is told so, nothing is left, and its retry meets the open circuit. */
+/** B2 fails when byte 0 is gone, and files are not split: the client is told so, nothing is left, and its retry meets the open circuit. */
 export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRow): void {
   t.test(`${name}: fallback_impossible, and the retry is stored`, async t => {
     const b2 = await startB2(t)
@@ -19,6 +19,7 @@ export function failBeyondWindow ({ name, faults, error_code, stalls }: BeyondRo
       ...b2Env(b2),
       B2_PART_BYTES: String(PART),
       REPLAY_WINDOW_BYTES: String(WINDOW),
+      FALLBACK_BEYOND_WINDOW: 'refuse',
       B2_MAX_ATTEMPTS: '2',
       B2_STALL_TIMEOUT_MS: stalls === true ? '1000' : '10000',
     })

@@ -35,7 +35,7 @@ export function setPromoter (options: Partial<PromoterOptions> = {}) {
   const local = {
     async * pending (): AsyncGenerator<PendingFile> {
       await local.count()
-      for (const [key, { kind, setAside }] of files) yield { key, kind, setAside }
+      for (const [key, { kind, setAside }] of files) yield { key, kind: kind === 'receipt' ? kind : 'file', setAside }
     },
     async count () {
       done.push('search')

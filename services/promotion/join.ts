@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto'
+import type { ContinuedUpload } from '../b2/continued-upload.ts'
+import type { ListedPart } from '../b2/object-reader.ts'
+import { B2ReadError } from '../b2/read-requests.ts'
+import type { B2Part } from '../b2/store.ts'
+import type { Permit } from '../circuit-breaker.ts'
+import { bytesOfPart } from '../local/manifest.ts'
+import type { SplitManifest } from '../local/manifest.ts'
+import { DamagedFile, PartsGone } from './outcome.ts'
+import { PromotionParts } from './parts.ts'
+import type { PromotionStores, PromotionUpload, PromotionUploadOptions } from './upload.ts'
+
+/**
+ * Joins a split file in B2: to the parts that B2 has acknowledged it adds those that are in local storage, and completes the upload.
+ * Every step can be repeated, also after a kill: B2 keeps the parts, and the same part has the same bytes each time.
+ */
+export class SplitJoin {
+  readonly #stores: PromotionStores
+  readonly #options: PromotionUploadOptions
+  readonly #manifest: SplitManifest
+
+  constructor (stores: PromotionStores, options: PromotionUploadOptions, manifest: SplitManifest) {
+    this.#stores = stores
+    this.#options = options
+    this.#manifest = manifest
+  }
+
+  /**
+   * @param upload stores the receipt beside the object
+   * @throws {PartsGone | DamagedFile | WriteFailed | CircuitOpen}
+   */
+  async run (upload: PromotionUpload): Promise<void> {
+    const { upload_id: uploadId, b2_parts: kept, local_parts: rest } = this.#manifest
+    const { track: { key, content_type: contentType, size_bytes: size }, context, abort, stop } = this.#options
+    const listed = await this.#list()
+    const parts = rest.length === 0 ? undefined : await this.#openRest()
+    try {
+      await upload.write(async permit => {
+        const continued = this.#stores.b2.continue({ key, contentType, ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
+        try {
+          const sent = parts === undefined ? [] : await this.#send(parts, continued, listed, permit, upload)
+          // Before the object, so that there is none without its receipt.
+          await upload.putReceipt(permit)
+          stop.throwIfAborted()
+          return upload.learn(permit, await continued.complete([...kept, ...sent])).firstTry
+        } finally {
+          continued.close()
+        }
+      })
+    } finally {
+      parts?.close(false)
+    }
+  }
+
+  /** What B2 has of it, by the numbers; empty if the key may not list: then only its completion tells. */
+  async #list (): Promise<Map<number, ListedPart>> {
+    const { track: { key, size_bytes: size }, stop } = this.#options
+    let listed: Map<number, ListedPart> | undefined
+    try {
+      listed = await this.#stores.b2.parts(key, this.#manifest.upload_id, stop)
+    } catch (error) {
+      if (error instanceof B2ReadError && error.error_code === 'access_denied') return new Map()
+      throw error
+    }
+    if (listed === undefined) throw new PartsGone('B2 does not have the unfinished upload any more that has the first parts of this file')
+    for (const { number, etag } of this.#manifest.b2_parts) {
+      const part = listed.get(number)
+      if (part?.etag === etag && part.size === bytesOfPart(this.#manifest, number, size)) continue
+      throw new PartsGone(`B2 does not have part ${number} of this file any more, or has another one in its place`)
+    }
+    return listed
+  }
+
+  async #openRest (): Promise<PromotionParts> {
+    const { local, memory, pool } = this.#stores
+    const { track: { key }, stop } = this.#options
+    const file = await local.openFile(key, 'rest')
+    if (file === undefined) throw new DamagedFile('The rest of the file is not in local storage any more')
+    return await PromotionParts.open({ file, partBytes: this.#manifest.part_bytes, memory, pool, signal: stop })
+  }
+
+  /** Sends the parts of the rest, each once B2 has the one before: live uploads come first. */
+  async #send (parts: PromotionParts, continued: ContinuedUpload, listed: Map<number, ListedPart>, permit: Permit, upload: PromotionUpload): Promise<B2Part[]> {
+    const sent: B2Part[] = []
+    for (const { number, bytes: length, sha256 } of this.#manifest.local_parts) {
+      this.#options.stop.throwIfAborted()
+      const bytes = await parts.next(length)
+      if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw new DamagedFile(`Part ${number} of the file is damaged in local storage`)
+      const there = listed.get(number)
+      // An earlier try may have sent it. B2's ETag of a part is its MD5, as it is with most servers; where it isn't, the part goes again.
+      if (there?.size === length && there.etag === `"${createHash('md5').update(bytes).digest('hex')}"`) {
+        sent.push({ number, etag: there.etag })
+      } else {
+        const stored = upload.learn(permit, await continued.put(number, bytes))
+        if (!stored.firstTry) parts.dropBuffer()
+        sent.push(stored)
+      }
+      this.#options.onBytes(parts.bytesRead)
+    }
+    return sent
+  }
+}
