@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
+import type { Test } from 'tap'
 import { fallBack, filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
 import { bytes, put } from '../support/service/service.ts'
 import type { TestService } from '../support/service/service.ts'
@@ -7,6 +8,13 @@ import type { TestService } from '../support/service/service.ts'
 /** Resolves when nothing waits for promotion any more. */
 async function promoted (service: TestService, count: number): Promise<void> {
   await service.log.until(() => service.log.of('promotion.done').length >= count)
+}
+
+/** Lets so much time pass at once for the circuit. */
+function letPass (t: Test, milliseconds: number): void {
+  const now = performance.now.bind(performance)
+  performance.now = () => now() + milliseconds
+  t.teardown(() => { performance.now = now })
 }
 
 const circuitEvents = (service: TestService): unknown[] =>
@@ -67,20 +75,27 @@ t.test('a promotion is the probe of an idle service', async t => {
 })
 
 t.test('while a promotion probes, uploads go to local storage, and 50 of them cause no other probe', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '100' })
-  await fallBack(KIB)
-  await wait(100)
-  b2.fault({ operation: 'PutObject', bytesPerSecond: 1_000 })
+  // So long is also a probe's time for its verdict: a busy machine needs some for 50 uploads.
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '600000', B2_STALL_TIMEOUT_MS: '600000' })
+  const { key } = await fallBack(KIB)
+  letPass(t, 600_000)
+  b2.fault({ operation: 'PutObject', action: 'hang' })
+  const hangs = b2.waitFor('fault')
   const probing = uploads.promote()
-  await service.log.until(({ event }) => event === 'breaker.half_open')
+  await hangs
+  t.same(circuitEvents(service), ['breaker.open', 'breaker.half_open'])
   const writes = (): number => b2.requests.filter(({ operation }) => operation === 'PutObject' || operation === 'CreateMultipartUpload').length
   await Promise.all(Array.from({ length: 50 }, async () => {
     t.match((await put(service, bytes(10))).body, { storage: 'local' })
   }))
   t.equal(writes(), 2, 'that of the fallback, and that of the probe')
-  t.match(await probing, { promoted: 1 })
-  t.match(await uploads.promote(), { promoted: 50, pending: 0 })
+  await b2.refuseConnections()
+  t.match(await probing, { promoted: 0, failed: 1, pending: 51 })
+  await b2.acceptConnections()
+  letPass(t, 600_000)
+  t.match(await uploads.promote(), { promoted: 51, pending: 0 })
   t.equal(filesIn(b2).length, 51)
+  t.ok(filesIn(b2).some(file => file.key === key))
 })
 
 t.test('two services on one directory promote each file once', async t => {
