@@ -30,11 +30,12 @@ const name = stored.track.key.split('/').at(-1)!
 const { data: receipt } = await client.GET('/uploads/{name}', { params: { path: { name } } })
 console.log(`${receipt?.track.size_bytes} bytes, sha256 ${receipt?.track.sha256}`)
 
-const { data: content } = await client.GET('/uploads/{name}/content', { params: { path: { name } }, parseAs: 'blob' })
-console.log(`read ${content?.size} bytes`)
+const { data: content, error: unreadable } = await client.GET('/uploads/{name}/content', { params: { path: { name } }, parseAs: 'blob' })
+console.log(content === undefined ? `not yet: ${unreadable?.detail}` : `read ${content.size} bytes`)
 
-/** The compiler knows which fields there are in either case. */
+/** The compiler knows which fields there are in each case. */
 function whereabouts (receipt: components['schemas']['Receipt']): string {
   if (receipt.storage === 'b2') return `in B2: ${receipt.location}`
+  if (receipt.storage === 'split') return `${receipt.split.b2_bytes} bytes in B2, ${receipt.split.local_bytes} in local storage (${receipt.fallback_reason.error_code})`
   return `in local storage: ${receipt.location} (${receipt.fallback_reason?.error_code ?? 'the service has no B2'})`
 }

@@ -7,7 +7,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { mp3 } from '../../scripts/samples/audio.ts'
 import { AudioTagsSchema } from '../../services/audio/tags.ts'
-import { StoredLocallySchema, TrackSchema } from '../../services/receipt.ts'
+import { StoredLocallySchema, StoredSplitSchema, TrackSchema } from '../../services/receipt.ts'
 import { UPLOAD_ERROR_CODES, UploadError } from '../../services/upload-errors.ts'
 import { begin } from '../support/clients/leaving-client.ts'
 import { codeIn, quoted, readDocument, rowsOf, sectionsOf } from '../support/docs/markdown.ts'
@@ -45,7 +45,8 @@ t.test('every route has a section with its operation, its statuses and its error
 t.test('the tables of the receipt have its fields', async t => {
   const tables = sectionsOf(page).find(({ title }) => title === 'The receipt')!.text.split(/^\| field \| \|$/m).slice(1)
   const fields = tables.map(table => rowsOf(`| field | |${table}`, 'field', '').flatMap(([names]) => quoted(names!)).sort())
-  const [receipt, track, audio] = [StoredLocallySchema, TrackSchema, AudioTagsSchema].map(({ properties }) => Object.keys(properties).sort())
+  const [receipt, track, audio] = [{ ...StoredLocallySchema.properties, ...StoredSplitSchema.properties }, TrackSchema.properties, AudioTagsSchema.properties]
+    .map(properties => Object.keys(properties).sort())
   t.same(fields, [receipt, track, audio])
 })
 
@@ -102,7 +103,7 @@ const PREPARED: Record<string, (t: Test) => Promise<TestService>> = {
 
   async fallback_impossible (t) {
     const b2 = await startB2(t)
-    const service = await startService(t, { ...b2Env(b2), B2_MAX_ATTEMPTS: '1', B2_PART_BYTES: String(5 * MIB), REPLAY_WINDOW_BYTES: String(MIB) })
+    const service = await startService(t, { ...b2Env(b2), B2_MAX_ATTEMPTS: '1', B2_PART_BYTES: String(5 * MIB), REPLAY_WINDOW_BYTES: String(MIB), FALLBACK_BEYOND_WINDOW: 'refuse' })
     b2.fault({ operation: 'CompleteMultipartUpload', status: 503, times: Infinity })
     return service
   },

@@ -11,6 +11,7 @@ import { bytes, b2Env, sha256, startB2, startService } from '../../support/servi
 const root = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 const KEY = 'a-key-that-is-long-enough'
+const PART = 5_242_880 // 5 MiB
 
 async function run (...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...args]).catch((error: Error & { stdout: string, stderr: string }) => {
@@ -27,7 +28,8 @@ async function check (...programs: string[]): Promise<void> {
 
 t.test('the clients of two generators do the same, whatever B2 does', async t => {
   const b2 = await startB2(t)
-  const { url } = await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '1', API_KEYS: KEY, UPLOAD_MAX_BYTES: '100000' })
+  const env = { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', B2_MAX_ATTEMPTS: '1', BREAKER_THRESHOLD: '0', API_KEYS: KEY }
+  const { url } = await startService(t, { ...env, B2_PART_BYTES: String(PART), REPLAY_WINDOW_BYTES: '1048576', UPLOAD_MAX_BYTES: String(2 * PART) })
   const dir = t.testdir()
   await writeFile(join(dir, 'package.json'), '{ "type": "module" }')
   const upload = join(dir, 'upload.ts')
@@ -47,8 +49,13 @@ t.test('the clients of two generators do the same, whatever B2 does', async t =>
     const down = b2.fault({ status: 503, times: Infinity })
     t.match(await run('--import=tsx', upload, song, url, KEY), new RegExp(`^in local storage: .+ \\(service_unavailable\\)\n${lines}$`))
     down.cancel()
+    await writeFile(song, bytes(PART + 1_000))
+    const late = b2.fault({ operation: 'CompleteMultipartUpload', status: 503, times: Infinity })
+    t.match(await run('--import=tsx', upload, song, url, KEY),
+      /^5243880 bytes in B2, 0 in local storage \(service_unavailable\)\n5243880 bytes, sha256 \w+\nnot yet: B2 has 5243880 bytes of it, and the other 0 .+\n$/)
+    late.cancel()
     await t.rejects(run('--import=tsx', upload, song, url, 'a-wrong-key-that-is-long-enough'), /unauthorized: /)
-    await writeFile(song, bytes(200_000))
+    await writeFile(song, bytes(2 * PART + 1))
     await t.rejects(run('--import=tsx', upload, song, url, KEY), /file_too_large: /)
   })
 
