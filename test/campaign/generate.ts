@@ -1,4 +1,4 @@
-import { outage, someFault } from './trouble/b2-faults.ts'
+import { lateOutage, outage, someFault } from './trouble/b2-faults.ts'
 import { fatal, someDiskFault } from './disk/faults.ts'
 import type { Leave, Moment, Name, Pace, Script, Step, Upload } from './script.ts'
 import { Random } from './seed.ts'
@@ -6,7 +6,7 @@ import { Random } from './seed.ts'
 const MIB = 1_048_576
 export const PART_BYTES = 5 * MIB
 const EVENTS = ['request', 'applied', 'response'] as const
-const OPERATIONS = ['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'HeadObject', 'DeleteObject'] as const
+const OPERATIONS = ['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload', 'HeadObject', 'DeleteObject', 'ListParts'] as const
 
 /** What an episode is mostly about: how often each kind of step comes. */
 interface Flavour {
@@ -15,15 +15,19 @@ interface Flavour {
   readonly outage: number
   readonly disk: number
   readonly promote: number
+  /** B2 fails in the middle of large files. */
+  readonly split: number
   readonly hasTwo: boolean
 }
 
 const FLAVOURS: readonly Flavour[] = [
-  { kill: 0, b2: 10, outage: 3, disk: 0, promote: 1, hasTwo: false },
-  { kill: 4, b2: 5, outage: 4, disk: 0, promote: 2, hasTwo: false },
-  { kill: 1, b2: 3, outage: 5, disk: 6, promote: 2, hasTwo: false },
-  { kill: 2, b2: 4, outage: 4, disk: 1, promote: 2, hasTwo: true },
-  { kill: 3, b2: 5, outage: 4, disk: 3, promote: 2, hasTwo: true },
+  { kill: 0, b2: 10, outage: 3, disk: 0, promote: 1, split: 1, hasTwo: false },
+  { kill: 4, b2: 5, outage: 4, disk: 0, promote: 2, split: 1, hasTwo: false },
+  { kill: 1, b2: 3, outage: 5, disk: 6, promote: 2, split: 1, hasTwo: false },
+  { kill: 2, b2: 4, outage: 4, disk: 1, promote: 2, split: 1, hasTwo: true },
+  { kill: 3, b2: 5, outage: 4, disk: 3, promote: 2, split: 1, hasTwo: true },
+  { kill: 1, b2: 2, outage: 1, disk: 0, promote: 2, split: 10, hasTwo: false },
+  { kill: 3, b2: 3, outage: 1, disk: 3, promote: 3, split: 10, hasTwo: true },
 ]
 
 /** The script of a seed. Nothing in it depends on what happens, so that steps can be left out. */
@@ -31,7 +35,8 @@ export function generate (seed: number, length = 60): Script {
   const random = new Random(seed)
   const flavour = random.pick(FLAVOURS)
   const names: readonly Name[] = flavour.hasTwo ? ['A', 'B'] : ['A']
-  const windowBytes = random.pick([6, 12, 16]) * MIB
+  const isLarge = flavour.split > 1
+  const windowBytes = random.pick(isLarge ? [1, 1, 6] : [6, 12, 16]) * MIB
   const env = {
     B2_PART_BYTES: String(PART_BYTES),
     B2_STALL_TIMEOUT_MS: String(random.pick([500, 1_000, 2_000])),
@@ -39,13 +44,14 @@ export function generate (seed: number, length = 60): Script {
     B2_CONNECT_TIMEOUT_MS: '1000',
     B2_MAX_ATTEMPTS: String(random.pick([1, 2, 4])),
     REPLAY_WINDOW_BYTES: String(windowBytes),
+    FALLBACK_BEYOND_WINDOW: random.chance(0.2) ? 'refuse' : 'split',
     MEMORY_BUDGET_BYTES: String(random.pick([32, 48, 64]) * MIB),
     BREAKER_THRESHOLD: String(random.pick([0, 2, 5])),
     BREAKER_RESET_MS: String(random.pick([200, 1_000])),
     PROMOTE_INTERVAL_MS: String(random.pick([0, 200, 200, 1_000])),
     UPLOAD_IDLE_TIMEOUT_MS: '3000',
     UPLOAD_MIN_RATE: '1024',
-    UPLOAD_MAX_BYTES: String(random.pick([40, 40, 12]) * MIB),
+    UPLOAD_MAX_BYTES: String(random.pick([40, 40, isLarge ? 40 : 12]) * MIB),
     UPLOAD_MAX_CONCURRENT: '40',
     SHUTDOWN_GRACE_MS: String(random.pick([200, 2_000])),
     DOWNLOAD_IDLE_TIMEOUT_MS: String(random.pick([1_000, 60_000])),
@@ -58,7 +64,29 @@ export function generate (seed: number, length = 60): Script {
     ...(random.chance(0.6) ? { operation: random.pick(OPERATIONS) } : {}),
     count: random.between(1, 4),
   })
-  const upload = (): UploadStep => ({ do: 'upload', upload: someUpload(random, `u${++uploads}`, name(), windowBytes, Number(env.UPLOAD_MAX_BYTES)) })
+  const maxBytes = Number(env.UPLOAD_MAX_BYTES)
+  const upload = (): UploadStep => ({ do: 'upload', upload: someUpload(random, `u${++uploads}`, name(), someSize(random, windowBytes, maxBytes)) })
+  const large = (): UploadStep => ({ do: 'upload', upload: someUpload(random, `u${++uploads}`, name(), random.between(Math.min(windowBytes + PART_BYTES, maxBytes), maxBytes)) })
+  const larges = (): UploadStep[] => Array.from({ length: random.between(1, 3) }, large)
+
+  /** B2 stays away until the upload has ended, or comes back before; somebody may be killed meanwhile, or at the joining. */
+  const afterSplit = (): Step[] => {
+    const killed = name()
+    return random.weighted<Step[]>([
+      [3, [{ do: 'join' }, { do: 'lift' }]],
+      [2, [{ do: 'wait', moment: moment() }, { do: 'lift' }]],
+      [1, [{ do: 'join' }, { do: 'read', id: `u${uploads}`, from: name(), what: random.pick(['receipt', 'content', 'range']) }, { do: 'lift' }]],
+      [1, [{ do: 'join' }, { do: 'delete', id: `u${uploads}`, from: name() }, { do: 'lift' }]],
+      [1, [{ do: 'join' }, { do: 'lift' }, { do: 'wait', moment: moment() }, { do: 'delete', id: `u${uploads}`, from: name() }]],
+      [flavour.kill, [{ do: 'kill-at', name: killed, moment: moment() }, { do: 'join' }, { do: 'lift' }, { do: 'start', name: killed }]],
+      [flavour.kill, [{ do: 'join' }, { do: 'kill-at', name: killed, moment: moment() }, { do: 'lift' }, { do: 'wait', moment: moment() }, { do: 'start', name: killed }]],
+      [flavour.kill / 2, [{ do: 'join' }, { do: 'power-cut', seed: random.between(1, 1_000_000) }, { do: 'lift' }, ...names.map((name): Step => ({ do: 'start', name }))]],
+      [flavour.disk / 2, [{ do: 'disk', name: killed, fault: random.chance(0.5) ? fatal(random) : someDiskFault(random) }, { do: 'join' }, { do: 'lift' },
+        { do: 'mend', name: killed }, { do: 'start', name: killed }]],
+      [flavour.promote / 2, [{ do: 'join' }, { do: 'stop', name: killed }, { do: 'lift' },
+        { do: 'promote', end: { signal: random.pick(['SIGKILL', 'SIGTERM'] as const), moment: moment() } }, { do: 'start', name: killed }]],
+    ])
+  }
 
   const steps: Step[] = names.map(name => ({ do: 'start', name }))
   const add = (...more: Step[]): void => { steps.push(...more) }
@@ -73,6 +101,9 @@ export function generate (seed: number, length = 60): Script {
       [flavour.b2, () => add({ do: 'fault', fault: someFault(random) })],
       [flavour.outage, () => add({ do: 'fault', fault: outage(random) }, upload(), upload())],
       [flavour.outage / 3, () => add({ do: 'refuse' }, upload())],
+      [flavour.split, () => add({ do: 'fault', fault: lateOutage(random) }, ...larges(), ...afterSplit())],
+      [flavour.split / 2, () => add(...larges(), { do: 'wait', moment: { event: random.pick(EVENTS), operation: 'UploadPart', count: random.between(2, 8) } },
+        random.chance(0.5) ? { do: 'refuse' } : { do: 'fault', fault: outage(random) }, ...afterSplit())],
       [flavour.outage / 4, () => add({ do: 'throttle', bytesPerSecond: random.pick([2, 8]) * MIB, latencyMs: random.pick([0, 50]), isShared: random.chance(0.5) })],
       [flavour.outage / 4, () => add(...fullLine(random, Array.from({ length: random.between(4, 8) }, upload)))],
       [flavour.b2 / 2 + flavour.outage, () => add({ do: 'lift' })],
@@ -124,8 +155,7 @@ function fullLine (random: Random, uploads: readonly UploadStep[]): Step[] {
   ]
 }
 
-function someUpload (random: Random, id: string, to: Name, windowBytes: number, maxBytes: number): Upload {
-  const size = someSize(random, windowBytes, maxBytes)
+function someUpload (random: Random, id: string, to: Name, size: number): Upload {
   const method = random.pick(['PUT', 'POST'] as const)
   const fields = method === 'POST' && random.chance(0.4) ? Array.from({ length: random.between(1, 8) }, () => random.between(0, 300)) : undefined
   return {

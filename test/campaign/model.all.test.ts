@@ -30,6 +30,7 @@ function expectedOf (id: string, fate: Fate, key: string | undefined, storage?: 
     fate,
     key,
     storage,
+    uploadId: undefined,
     isComplete: true,
     wasAnswered: fate === 'promised',
     mayLackLine: false,

@@ -4,7 +4,7 @@ import type { UploadRun } from './client.ts'
 import { contentOf, sha256Of } from './content.ts'
 import type { Expected } from '../judge/expected.ts'
 import { fileOf } from '../judge/inspect.ts'
-import { judgeUpload } from '../judge/judge.ts'
+import { failures, judgeUpload } from '../judge/judge.ts'
 import { whenGivenLast } from '../trouble/moments.ts'
 import type { Process } from '../service/process.ts'
 import type { Upload } from '../script.ts'
@@ -36,6 +36,7 @@ export class Uploads {
       fate: 'running',
       key: undefined,
       storage: undefined,
+      uploadId: undefined,
       isComplete: total === 0,
       wasAnswered: false,
       mayLackLine: false,
@@ -67,7 +68,8 @@ export class Uploads {
     const status = outcome.kind === 'answered' ? outcome.status : outcome.kind
     const code = outcome.kind === 'answered' ? /"error_code":"(\w+)"/.exec(String(outcome.body))?.[1] : undefined
     say(`# ${upload.id}: ${status} ${code ?? ''}, ${expected.fate} ${expected.storage ?? ''}`)
-    tally.count(`answer ${[status, status === 201 ? expected.storage : code].join(' ').trim()}`)
+    tally.count(`answer ${[status, status === 201 || status === 202 ? expected.storage : code].join(' ').trim()}`)
+    if (status === 201 && expected.storage === 'b2' && failures(expected).length > 0) tally.count('files joined at once')
   }
 
   /** Resolves when all have ended. */

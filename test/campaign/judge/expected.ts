@@ -21,7 +21,9 @@ export interface Expected {
   /** Where it is known. */
   key: string | undefined
   /** Where it was stored at first, where that is known. */
-  storage: 'b2' | 'local' | undefined
+  storage: 'b2' | 'local' | 'split' | undefined
+  /** The unfinished upload in B2 that a split file was stored with, where that is known. */
+  uploadId: string | undefined
   /** Whether the client sent its last byte. */
   isComplete: boolean
   /** Whether the client got its receipt. */
@@ -32,9 +34,10 @@ export interface Expected {
 
 /** A receipt, as the outside sees it. */
 export interface Receipt {
-  readonly storage: 'b2' | 'local'
+  readonly storage: 'b2' | 'local' | 'split'
   readonly location: string
   readonly fallback_from_b2?: true
+  readonly split?: { readonly b2_bytes: number, readonly local_bytes: number }
   readonly track: {
     readonly key: string
     readonly filename: string

@@ -7,6 +7,7 @@ import type { StoredObject, StoredVersion } from '../../../emulator/index.ts'
 import { entriesBelow } from '../../support/disk/directory-entries.ts'
 import { filenameOf } from '../clients/client.ts'
 import type { Expectations, Expected } from './expected.ts'
+import { hasParts, restOf } from './split.ts'
 import type { Stage } from '../stage.ts'
 import { Violation } from './violation.ts'
 
@@ -25,7 +26,9 @@ export type Scene = Pick<Stage, 'b2' | 'directory' | 'expectations' | 'orphans'>
  * back. @throws {Violation}
  */
 export async function assertPromised ({ b2, directory, expectations }: Scene): Promise<void> {
-  const promised = expectations.of('promised')
+  const all = expectations.of('promised')
+  assertSplit({ b2, directory }, all.filter(({ storage }) => storage === 'split'))
+  const promised = all.filter(({ storage }) => storage !== 'split')
   const here = new Map(promised.map(expected => [expected, isHere(directory, expected)]))
   const inB2 = new Map(b2.objects().map(object => [object.key, object]))
   for (const [expected, wasHere] of here) {
@@ -42,8 +45,24 @@ export async function assertPromised ({ b2, directory, expectations }: Scene): P
   }
 }
 
-/** Whether local storage has it. */
-export function isHere (directory: string, { key = '', upload }: Expected): boolean {
+/** Split files are joined in B2, or what is here is right and B2 has all that is not here. */
+function assertSplit ({ b2, directory }: Pick<Stage, 'b2' | 'directory'>, split: readonly Expected[]): void {
+  const rests = new Map(split.map(expected => [expected, restOf(directory, expected)]))
+  const inB2 = new Map(b2.objects().map(object => [object.key, object]))
+  for (const [{ upload, key = '', sha256 }, rest] of rests) {
+    const object = inB2.get(key)
+    if (object !== undefined && object.sha256 !== sha256) throw new Violation('wrong-bytes', `${upload.id} ${key} was joined in B2 with other bytes`)
+    if (object !== undefined) continue
+    if (rest === undefined) throw new Violation('lost-file', `${upload.id} ${key} was split, and its rest is neither in local storage nor in B2`)
+    if (!rest.isRight) throw new Violation('wrong-bytes', `${upload.id} ${key} was split, and its rest in local storage has other bytes`)
+    if (!hasParts(b2, rest.manifest)) throw new Violation('lost-file', `${upload.id} ${key} was split, and its first parts are not in B2 any more`)
+  }
+}
+
+/** Whether local storage has it, or the rest of it. */
+export function isHere (directory: string, expected: Expected): boolean {
+  const { key = '', upload, storage } = expected
+  if (storage === 'split') return restOf(directory, expected) !== undefined
   const stats = lstatSync(join(directory, key), { throwIfNoEntry: false })
   return stats?.size === upload.size && lstatSync(join(directory, `${key}${COMPANION}`), { throwIfNoEntry: false }) !== undefined
 }
@@ -115,8 +134,9 @@ export function settleDoubts ({ b2, expectations }: Scene): void {
   for (const expected of expectations.of('perhaps')) expected.fate = 'absent'
 }
 
-function strayUploads ({ b2, orphans }: Scene): string[] {
-  return b2.unfinishedUploads().filter(({ uploadId }) => !orphans.has(uploadId))
+function strayUploads ({ b2, expectations, orphans }: Scene): string[] {
+  const split = new Set(expectations.all().map(({ uploadId }) => uploadId))
+  return b2.unfinishedUploads().filter(({ uploadId }) => !orphans.has(uploadId) || split.has(uploadId))
     .map(({ key, uploadId, parts }) => `the upload ${uploadId} of ${key} is unfinished, with ${parts.length} parts`)
 }
 

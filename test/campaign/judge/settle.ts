@@ -56,7 +56,7 @@ export async function settle ({ stage, services, uploads, readers }: Actors, lim
   for (const expected of expectations.all()) judgeLines(expected)
   for (const expected of expectations.of('promised')) {
     await readFile(expected, { what: 'receipt', from: service, stage, isSettled: true })
-    await readFile(expected, { what: 'content', from: service, stage })
+    await readFile(expected, { what: 'content', from: service, stage, isSettled: true })
   }
   for (const expected of expectations.of('removed')) await readFile(expected, { what: 'content', from: service, stage })
   await assertServes(stage, services, uploads)

@@ -52,4 +52,5 @@ async function gauge (process: Process, name: string): Promise<number | undefine
 function assertHarmless (line: LogLine): void {
   const isBug = line.level >= 60 || line['error_code'] === 'internal_error' || (line.level >= 50 && line.event === undefined && !/local st|receipt in the local|leftovers/.test(line.msg))
   if (isBug) throw new Violation('bug', JSON.stringify(line))
+  if (line['error_code'] === 'parts_gone') throw new Violation('parts-gone', `nobody ended an upload in B2: ${JSON.stringify(line)}`)
 }

@@ -3,7 +3,7 @@ import type { B2Fault } from '../script.ts'
 import type { Random } from '../seed.ts'
 
 const WRITES: readonly Operation[] = ['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload']
-const OTHERS: readonly Operation[] = ['AbortMultipartUpload', 'HeadObject', 'GetObject', 'DeleteObject', 'ListObjectVersions', 'ListMultipartUploads']
+const OTHERS: readonly Operation[] = ['AbortMultipartUpload', 'HeadObject', 'GetObject', 'DeleteObject', 'ListObjectVersions', 'ListMultipartUploads', 'ListParts']
 
 /** What B2 answers instead of what was asked for. A missing bucket is missing for all: see {@link outage}. */
 const ANSWERS: readonly B2Fault[] = [
@@ -89,6 +89,21 @@ export function outage (random: Random): B2Fault {
     [1, { status: 404, code: 'NoSuchBucket' }],
   ])
   return random.chance(0.5) ? trouble : { operation: WRITES, ...trouble }
+}
+
+/** B2 fails once it has some of a large file, for a time or until it is well again. */
+export function lateOutage (random: Random): B2Fault {
+  const trouble = random.weighted<B2Fault>([
+    [4, random.pick(ANSWERS)],
+    [2, random.pick(REFUSALS)],
+    [4, random.pick(ACCIDENTS.filter(({ delayMs }) => delayMs === undefined))],
+  ])
+  const which = random.weighted<B2Fault>([
+    [3, { operation: ['UploadPart'], part: random.between(2, 6) }],
+    [3, { operation: ['UploadPart', 'CompleteMultipartUpload'], after: random.between(1, 5) }],
+    [2, { operation: ['CompleteMultipartUpload'] }],
+  ])
+  return { ...which, ...trouble, ...(random.chance(0.4) ? { times: random.between(1, 8) } : {}) }
 }
 
 /** What a fault does, in a word or two. */
