@@ -182,7 +182,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
   }
 
   const pool = new BufferPool(budgetBytes)
-  const account = new MemoryAccount({ budgetBytes, windowBytes, partBytes })
+  const account = new MemoryAccount({ budgetBytes, windowBytes, partBytes, givesBackEarly: options.fallbackBeyondWindow === 'split' })
   const breaker = new CircuitBreaker({ threshold: options.breakerThreshold, resetMs: options.breakerResetMs, onChange: onCircuitChange })
   const promoter = createPromoter({ ...options, breaker, account, pool, intervalMs: options.promoteIntervalMs, concurrency: options.promoteConcurrency })
   const receiver = createReceiver({

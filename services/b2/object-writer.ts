@@ -71,6 +71,8 @@ export interface PartsOptions {
   mayFallBack (): boolean
   /** Whether B2 shall keep the acknowledged parts after this failure, until {@link B2PartsUpload.clear}. Default: they are removed. */
   keepsParts? (failure: B2Failure): boolean
+  /** Bytes of every part but the last. Default: the store's. */
+  readonly partBytes?: number
   /** Whether the sha256 of each part is signed over https, too, whatever the store does for others. Default false. */
   readonly signParts?: boolean
   /** Whether no client waits for it: its parts are sent only while no others wait. Default false. */
@@ -96,7 +98,7 @@ const GRACE_AT_CLOSE_MS = 2_000
 class Aborted extends Error {}
 
 export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter {
-  const { client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure } = options
+  const { client, bucket, partBytes: usualPartBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure } = options
   const running = new Set<UploadClient>()
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
@@ -174,7 +176,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   return {
     put,
 
-    begin (object, { onPartStored, mayFallBack, keepsParts, signParts, isPatient = false }) {
+    begin (object, { onPartStored, mayFallBack, keepsParts, signParts, isPatient = false, partBytes = usualPartBytes }) {
       const feed = new PartFeed()
       const failed = new AbortController()
       const acknowledged: B2Part[] = []

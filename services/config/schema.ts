@@ -4,6 +4,7 @@ import { SCOPES } from './api-keys.ts'
 
 /** Parts of one multipart upload, at most (a limit of the S3 API). */
 export const MAX_PARTS = 10_000
+export const SMALLEST_PART_BYTES = 5_242_880 // 5 MiB, the smallest that B2 takes
 export const MAX_PART_BYTES = 2_147_483_647 // 2 GiB less a byte, the most that Node writes to a file at once; B2 takes 5 GiB
 export const MAX_TIMER_MS = 2_147_483_647 // a longer setTimeout fires at once
 
@@ -44,7 +45,7 @@ export const ConfigSchema = Type.Object({
   B2_MAX_ATTEMPTS: option('b2.maxAttempts', count({ default: 4 })),
   B2_PART_BYTES: option('b2.partBytes', bytes({
     default: 8_388_608, // 8 MiB
-    minimum: 5_242_880, // 5 MiB, the smallest part B2 takes
+    minimum: SMALLEST_PART_BYTES,
     maximum: MAX_PART_BYTES,
   })),
   B2_FORCE_PATH_STYLE: option('b2.forcePathStyle', Type.Boolean({ default: true })),

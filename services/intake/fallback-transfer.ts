@@ -3,6 +3,7 @@ import { b2Hints, isOnlySlow } from '../b2/error-codes.ts'
 import type { B2ErrorCode } from '../b2/error-codes.ts'
 import type { B2Store, B2UploadFailure } from '../b2/store.ts'
 import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
+import { MAX_PARTS, SMALLEST_PART_BYTES } from '../config/schema.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import type { LocalStore } from '../local/store.ts'
 import type { UploadContext } from '../log.ts'
@@ -63,6 +64,10 @@ export class FallbackTransfer {
   /** Known once all of the request has come. */
   #track: Track | undefined
   #allCameAt = Infinity
+  #sink: Sink | undefined
+  #partBytes = 0
+  /** Others wait for the memory of its window. */
+  #isLetGo = false
   #permit: Permit | undefined
   #reason: FallbackReason | undefined
 
@@ -75,21 +80,21 @@ export class FallbackTransfer {
     this.#signal = signal
     this.#window = new ReplayWindow(intake)
     this.#builder = new TrackBuilder(file, intake, this.#window)
+    intake.onLetGo = () => this.#letGo()
   }
 
   /** @throws {UploadError} if the file may not or can't be stored; whatever the source failed with. Nothing of the file is left then. */
   async run (): Promise<Receipt> {
-    let sink: Sink | undefined
     try {
       await this.#builder.findType(this.#stores.allowedTypes)
-      sink = await this.#firstSink()
+      this.#sink = await this.#firstSink()
       for (;;) {
-        const end = await this.#fill(sink)
+        const end = await this.#fill(this.#sink)
         if (!isFailure(end)) return end
-        sink = this.#sinkAfter(end, sink)
+        this.#sink = this.#sinkAfter(end, this.#sink)
       }
     } catch (error) {
-      await sink?.discard()
+      await this.#sink?.discard()
       throw error instanceof LocalStoreError ? this.#bothFailed(error) : error
     } finally {
       this.#permit?.release()
@@ -101,7 +106,8 @@ export class FallbackTransfer {
     const { b2, local, breaker } = this.#stores
     if (b2 === undefined) return this.#localFile()
     if (!breaker.canAcquire(this.#canProbe)) return this.#withoutB2()
-    await this.#intake.gather(b2.partBytes)
+    this.#partBytes = this.#choosePartBytes(b2.partBytes)
+    await this.#intake.gather(this.#partBytes)
     // Its client may take its time for what follows a small file: nobody waits for B2 until that has come.
     if (this.#intake.isAtEnd) await this.#complete()
     // Asked for right before the first request to B2.
@@ -113,27 +119,46 @@ export class FallbackTransfer {
       ...options,
       file: this.#file,
       contentType: this.#builder.contentType,
+      partBytes: this.#partBytes,
       mayFallBack: () => this.#splits || this.#window.isWhole,
       needsParts: ({ error_code }) => this.#splits && !this.#window.isWhole && !ENDS_PARTS.has(error_code),
     })
+  }
+
+  /** While memory is short, smaller parts come back sooner, and more uploads move. */
+  #choosePartBytes (usual: number): number {
+    const { mostBytes, isCrowded, expectedBytes = Infinity } = this.#intake
+    if (!this.#splits || !isCrowded || expectedBytes <= usual || mostBytes > MAX_PARTS * SMALLEST_PART_BYTES) return usual
+    const bytes = Math.min(usual, SMALLEST_PART_BYTES)
+    this.#intake.usesParts(bytes)
+    return bytes
   }
 
   /** Gives the sink what is in memory and what still comes. Ends early if B2 fails. */
   async #fill (sink: Sink): Promise<Receipt | B2UploadFailure> {
     for (const piece of this.#window.unstored) await sink.take(piece)
     while (!this.#intake.isAtEnd) {
-      if (this.#isOutgrown || !(sink.mayFail || mayHaveTags(this.#builder.contentType))) {
-        // Before more comes: the window may be all the memory that this upload can have. Tags are read from byte 0 on, so before that goes.
-        await this.#builder.readTags()
-        // After a failure what is still in memory decides where the file goes.
-        if (sink.failed?.aborted !== true) this.#window.releaseStored()
-      }
+      // Before more comes: the window may be all the memory that this upload can have.
+      if (this.#isOutgrown || !(sink.mayFail || mayHaveTags(this.#builder.contentType))) await this.#giveUpWindow()
       await this.#intake.gather(sink.pieceBytes(this.#intake.capacity), sink.failed)
       if (sink.failed?.aborted === true) return await sink.failure!()
       if (!this.#intake.isAtEnd) await this.#intake.unlessFailed(sink.take(this.#window.add(this.#intake.takePart())))
     }
     const track = await this.#complete()
     return await sink.finish(track, this.#window.add(this.#intake.takePart()))
+  }
+
+  /** Tags are read from byte 0 on, so before that goes. */
+  async #giveUpWindow (gathered?: Uint8Array): Promise<void> {
+    await this.#builder.readTags(gathered)
+    // After a failure what is still in memory decides where the file goes.
+    if (this.#sink?.failed?.aborted !== true) this.#window.releaseStored()
+  }
+
+  /** Others wait for memory. The buffer of what is being gathered may change meanwhile. */
+  #letGo (): void {
+    this.#isLetGo = true
+    this.#giveUpWindow(new Uint8Array(0)).catch(this.#intake.fail)
   }
 
   /** Waits until all of the request has come; then all is known of the file. */
@@ -175,7 +200,7 @@ export class FallbackTransfer {
   }
 
   #localRest (reason: FallbackReason, unfinished: NonNullable<B2UploadFailure['unfinished']>, before: B2Parts): Sink {
-    const { partBytes } = this.#stores.b2!
+    const partBytes = this.#partBytes
     const { expectedBytes = 0 } = this.#intake
     return new LocalRest({
       ...this.#localOptions,
@@ -212,7 +237,7 @@ export class FallbackTransfer {
 
   readonly #onHeld: OnHeld = (number, reuse) => {
     this.#window.markStored(number, reuse)
-    if (this.#isOutgrown && this.#builder.hasReadTags) this.#window.releaseStored()
+    if ((this.#isOutgrown || this.#isLetGo) && this.#builder.hasReadTags) this.#window.releaseStored()
   }
 
   get #splits (): boolean { return this.#stores.beyondWindow === 'split' }

@@ -128,6 +128,24 @@ export class Intake implements Borrower {
     this.fail(new UploadError('overloaded', 'The upload was slow while others waited for its memory.'))
   }
 
+  /** Called when others wait for the memory that this upload could do without. */
+  onLetGo: () => void = () => {}
+
+  letGo (): void { this.onLetGo() }
+
+  /** Whether memory is short. */
+  get isCrowded (): boolean { return this.#lease.isCrowded }
+
+  /** Has the file gathered in parts of this size. */
+  usesParts (bytes: number): void {
+    this.#lease.usesParts(bytes)
+  }
+
+  /** Says that a part is stored, and kept only as long as nobody waits for its memory; or that it is needed again. */
+  keep ({ buffer }: Part, isKept: boolean): void {
+    this.#lease.keep(isKept ? buffer.byteLength : -buffer.byteLength)
+  }
+
   /** Bytes that came so far. */
   get received (): number { return this.#received }
 
@@ -136,6 +154,9 @@ export class Intake implements Borrower {
 
   /** At most this many bytes come, if that is known from the beginning. */
   get expectedBytes (): number | undefined { return this.#source.expectedBytes }
+
+  /** Most bytes that the file can have. */
+  get mostBytes (): number { return this.expectedBytes ?? this.#options.maxBytes }
 
   /** Bytes of the file, as far as is known. */
   get size (): number | undefined { return this.#isAtEnd ? this.#received : this.expectedBytes }

@@ -43,15 +43,18 @@ export class ReplayWindow {
   markStored (number: number, reuse: boolean): void {
     const held = this.#pieces.get(number)
     if (held === undefined) return
-    held.isStored = true
     held.reuse &&= reuse
+    if (!held.isStored) this.#intake.keep(held.part, true)
+    held.isStored = true
   }
 
   /** Another store follows one that failed. @param isNew whether it has nothing of the file: else what was stored still is */
   changeStore (isNew: boolean): void {
     for (const held of this.#pieces.values()) {
       held.reuse &&= held.isStored
-      if (isNew) held.isStored = false
+      if (!isNew || !held.isStored) continue
+      held.isStored = false
+      this.#intake.keep(held.part, false)
     }
   }
 
@@ -69,6 +72,7 @@ export class ReplayWindow {
   #release (number: number, { part, isStored, reuse }: Held): void {
     this.#isWhole = false
     this.#pieces.delete(number)
+    if (isStored) this.#intake.keep(part, false)
     this.#intake.release(part, isStored && reuse)
   }
 }

@@ -25,6 +25,7 @@ export class TrackBuilder {
   readonly #window: ReplayWindow
   #contentType = 'application/octet-stream'
   #audio: AudioTags | null | undefined
+  #reading: Promise<AudioTags | null> | undefined
 
   constructor (file: IncomingFile, intake: Intake, window: ReplayWindow) {
     this.#file = file
@@ -52,11 +53,15 @@ export class TrackBuilder {
     this.#contentType = type
   }
 
-  /** Reads them once, while all that came is in memory. */
-  async readTags (): Promise<void> {
+  /**
+   * Reads them once, while all that came is in memory.
+   * @param last what was gathered since the last piece; none while more of it comes, as its buffer may change
+   */
+  async readTags (last = this.#intake.gathered): Promise<void> {
     if (this.hasReadTags) return
     const { size } = this.#intake
-    this.#audio = await readAudioTags([...this.#window.bytes, this.#intake.gathered], { contentType: this.#contentType, filename: this.#file.filename, size })
+    this.#reading ??= readAudioTags([...this.#window.bytes, last], { contentType: this.#contentType, filename: this.#file.filename, size })
+    this.#audio = await this.#reading
   }
 
   /** Waits for the end of the request; then all is known of the file. */

@@ -10,6 +10,8 @@ export interface MemoryAccountOptions {
   /** Replay window of one upload. */
   readonly windowBytes: number
   readonly partBytes: number
+  /** Whether an upload can do without its window: then it keeps one only as long as nobody waits for the memory. Default false. */
+  readonly givesBackEarly?: boolean
 }
 
 interface Waiter {
@@ -43,7 +45,8 @@ const BARS_EACH_MS = 30_000
  * whose length is not known: it counts as small until it has more than 1 MiB.
  *
  * The rest is the *room* of larger ones. Each takes memory until it comes to the point where it gives back: its window, and once that is
- * outgrown one part at a time. A buffer is given only if all can still come to that point one after the other
+ * outgrown one part at a time. Where uploads can do without their windows, that is one part from the beginning: what they *keep* of their
+ * windows they are asked for as soon as somebody waits, those that keep most first. A buffer is given only if all can still come to that point one after the other
  * ({@link FinishOrder}), so something always moves. Two rules more keep those whose clients are not fast from holding up the others:
  *
  * - Those that *last* longer than ten seconds at their present rate leave room for one that doesn't.
@@ -54,6 +57,7 @@ const BARS_EACH_MS = 30_000
 export class MemoryAccount {
   readonly budgetBytes: number
   readonly #partBytes: number
+  readonly #givesBackEarly: boolean
   /** Most that one upload keeps until it gives back: its window in whole parts, or in pieces for a local file. */
   readonly #longestTurn: number
   readonly #share: number
@@ -72,13 +76,15 @@ export class MemoryAccount {
   #lasting = 0
   #waiting = 0
   #toGo = 0
+  #kept = 0
   /** Made of the leases when they are asked for. */
   #made: Orders | undefined
 
-  constructor ({ budgetBytes, windowBytes, partBytes }: MemoryAccountOptions) {
+  constructor ({ budgetBytes, windowBytes, partBytes, givesBackEarly = false }: MemoryAccountOptions) {
     this.budgetBytes = budgetBytes
     this.#partBytes = partBytes
-    this.#longestTurn = Math.max(Math.ceil(windowBytes / partBytes) * partBytes, windowBytes + SMALL_BYTES)
+    this.#givesBackEarly = givesBackEarly
+    this.#longestTurn = givesBackEarly ? partBytes : Math.max(Math.ceil(windowBytes / partBytes) * partBytes, windowBytes + SMALL_BYTES)
     this.#share = Math.min(budgetBytes / 8, budgetBytes - this.#longestTurn)
     this.#room = budgetBytes - this.#share
     this.#waitingRoom = this.#room / 8
@@ -99,12 +105,12 @@ export class MemoryAccount {
   get waiting (): number { return this.#queue.length }
 
   /** Whether not all that is under way can have all that it may take at once. */
-  get isCrowded (): boolean { return this.#queue.length > 0 || this.#held + this.#toGo > this.#room }
+  get isCrowded (): boolean { return this.#queue.length > 0 || this.#held - this.#kept + this.#toGo > this.#room }
 
   open (borrower: Borrower): MemoryLease {
     const { need, isBackground = false } = borrower
     const isSmall = !isBackground && (need <= MAYBE_SMALL_BYTES || need === Infinity)
-    const lease = new MemoryLease(this, borrower, isSmall ? 'share' : 'room')
+    const lease = new MemoryLease(this, borrower, isSmall ? 'share' : 'room', this.#partBytes)
     this.#leases.add(lease)
     return lease
   }
@@ -116,6 +122,7 @@ export class MemoryAccount {
     const oldest = this.#queue.find(waiter => mayBar(waiter, now))
     if (this.#grant(lease, bytes, oldest !== undefined && bars(oldest, now))) return true
     this.#queue.push({ lease, bytes, since: now, granted })
+    this.#askBack()
     this.#timer ??= setInterval(() => this.#review(), PATIENCE_MS).unref()
     return false
   }
@@ -136,6 +143,22 @@ export class MemoryAccount {
   }
 
   /** @internal */
+  handOver (lease: MemoryLease): void {
+    if (lease.stage === 'parts' ? lease.filling > 0 : this.#givesBackEarly && lease.stage === 'window') this.goOn(lease, 'parts', 0)
+  }
+
+  /** @internal */
+  usesParts (lease: MemoryLease, bytes: number): void {
+    this.#change(lease, () => { lease.partBytes = bytes })
+  }
+
+  /** @internal */
+  keep (lease: MemoryLease, bytes: number): void {
+    this.#change(lease, () => { lease.kept += bytes })
+    if (this.#queue.length > 0) this.#askBack()
+  }
+
+  /** @internal */
   giveBack (lease: MemoryLease, bytes: number): void {
     this.#change(lease, () => { lease.held -= bytes })
     this.#serve()
@@ -145,7 +168,7 @@ export class MemoryAccount {
   close (lease: MemoryLease): void {
     this.#change(lease, () => {
       lease.stage = 'closed'
-      lease.held = lease.filling = 0
+      lease.held = lease.filling = lease.kept = 0
     })
     this.#leases.delete(lease)
     this.stopWaiting(lease)
@@ -158,6 +181,7 @@ export class MemoryAccount {
   }
 
   #count (lease: MemoryLease, sign: 1 | -1): void {
+    this.#kept += sign * lease.kept
     if (lease.place === 'share') {
       this.#shared += sign * lease.held
       if (!isSurelySmall(lease)) this.#sharedMaybe += sign * lease.held
@@ -173,18 +197,31 @@ export class MemoryAccount {
   /** Bytes that it may take until it comes to the point where it gives back; 0 for one that has not begun. */
   #toGoOf (lease: MemoryLease): number {
     if (lease.held === 0) return 0
-    if (lease.stage === 'parts') return lease.filling === 0 ? 0 : Math.max(0, this.#partBytes - lease.filling)
+    if (lease.stage === 'parts') return lease.filling === 0 ? 0 : Math.max(0, lease.partBytes - lease.filling)
     return lease.stage === 'window' ? Math.max(0, this.#turnOf(lease) - lease.held) : 0
   }
 
-  #turnOf ({ borrower: { need } }: MemoryLease): number {
-    return Math.min(need, this.#longestTurn)
+  #turnOf ({ partBytes, borrower: { need } }: MemoryLease): number {
+    return Math.min(need, this.#givesBackEarly ? partBytes : this.#longestTurn)
+  }
+
+  /** Has those that keep most let go of it, until that is as much as the others wait for. */
+  #askBack (): void {
+    if (!this.#givesBackEarly || this.#kept === 0) return
+    let wanted = this.#queue.reduce((sum, { bytes }) => sum + bytes, 0)
+    for (const lease of [...this.#leases].filter(({ kept }) => kept > 0).sort((a, b) => Number(b.isAsked) - Number(a.isAsked) || b.kept - a.kept)) {
+      if (wanted <= 0) return
+      wanted -= lease.kept
+      if (lease.isAsked) continue
+      lease.isAsked = true
+      lease.borrower.letGo?.()
+    }
   }
 
   /** The same with `bytes` that it asks for, if these go to the room. */
   #toGoWith (lease: MemoryLease, bytes: number): number {
     const kept = lease.stage === 'parts' ? lease.filling : lease.place === 'share' ? 0 : lease.held
-    return Math.max(bytes, (lease.stage === 'parts' ? this.#partBytes : this.#turnOf(lease)) - kept)
+    return Math.max(bytes, (lease.stage === 'parts' ? lease.partBytes : this.#turnOf(lease)) - kept)
   }
 
   #look (lease: MemoryLease): void {

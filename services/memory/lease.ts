@@ -8,6 +8,8 @@ export interface Borrower {
   rate (): number | undefined
   /** Ends the upload, which must close its lease soon: its client is slow and others wait for its memory. */
   end (): void
+  /** Gives back soon what it keeps, and from then on keeps nothing: others wait for it. */
+  letGo? (): void
 }
 
 /**
@@ -28,6 +30,9 @@ interface Lender {
   request (lease: MemoryLease, bytes: number, granted: () => void): boolean
   stopWaiting (lease: MemoryLease): void
   goOn (lease: MemoryLease, stage: LeaseStage, filling: number): void
+  handOver (lease: MemoryLease): void
+  usesParts (lease: MemoryLease, bytes: number): void
+  keep (lease: MemoryLease, bytes: number): void
   giveBack (lease: MemoryLease, bytes: number): void
   close (lease: MemoryLease): void
 }
@@ -49,13 +54,20 @@ export class MemoryLease {
   held = 0
   /** Of the part that is being filled, once it goes by parts. @internal */
   filling = 0
+  /** Bytes of those that it holds and could do without. @internal */
+  kept = 0
+  /** It was told to let go of them. @internal */
+  isAsked = false
   /** It was told to end. @internal */
   isEnded = false
+  /** Bytes of its parts. @internal */
+  partBytes: number
 
-  constructor (account: Lender, borrower: Borrower, place: LeasePlace) {
+  constructor (account: Lender, borrower: Borrower, place: LeasePlace, partBytes: number) {
     this.#account = account
     this.borrower = borrower
     this.place = place
+    this.partBytes = partBytes
   }
 
   /** Whether memory is short: buffers should not be larger than they need to be. */
@@ -81,12 +93,22 @@ export class MemoryLease {
 
   /** Says that the part that was filled is on its way to a store. */
   handOver (): void {
-    if (this.stage === 'parts' && this.filling > 0) this.#account.goOn(this, 'parts', 0)
+    if (this.stage !== 'closed') this.#account.handOver(this)
   }
 
   /** Says that this upload has all the memory it needs. */
   takesNoMore (): void {
     if (this.stage !== 'closed') this.#account.goOn(this, 'complete', 0)
+  }
+
+  /** Says that its parts have this size. */
+  usesParts (bytes: number): void {
+    this.#account.usesParts(this, bytes)
+  }
+
+  /** Says that it could do without so many bytes more, or less, of those that it holds. */
+  keep (bytes: number): void {
+    if (this.stage !== 'closed') this.#account.keep(this, bytes)
   }
 
   /** Pays `bytes` back. */

@@ -36,12 +36,12 @@ const MAJORITIES = {
 } as const
 
 for (const [name, majority] of Object.entries(MAJORITIES)) {
-  for (const areAnnounced of [true, false]) {
-    t.test(`with ${name}, ${areAnnounced ? 'announced' : 'chunked'}, uploads of fast clients are done within seconds for a quarter of an hour`, async t => {
+  for (const [areAnnounced, givesBackEarly] of [[true, true], [true, false], [false, true], [false, false]] as const) {
+    t.test(`with ${name}, ${areAnnounced ? 'announced' : 'chunked'}${givesBackEarly ? '' : ', each with its window'}, uploads of fast clients are done within seconds for a quarter of an hour`, async t => {
       const clock = fakeClock(t)
-      const account = new MemoryAccount({ budgetBytes: 256 * MIB, windowBytes: 32 * MIB, partBytes: 8 * MIB })
+      const account = new MemoryAccount({ budgetBytes: 256 * MIB, windowBytes: 32 * MIB, partBytes: 8 * MIB, givesBackEarly })
       const begin = (bytes: number, rate: number): SimulatedUpload => new SimulatedUpload(account, {
-        bytes, announced: areAnnounced, partBytes: 8 * MIB, windowBytes: 32 * MIB, clientRate: () => rate, storeRate: () => 20_000_000,
+        bytes, announced: areAnnounced, givesBackEarly, partBytes: 8 * MIB, windowBytes: 32 * MIB, clientRate: () => rate, storeRate: () => 20_000_000,
       })
       const slow = majority.map(([bytes, rate]) => begin(bytes, rate))
       const fast: { upload: SimulatedUpload, since: number }[] = []

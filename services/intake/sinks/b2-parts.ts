@@ -9,6 +9,8 @@ import type { Piece, Sink } from './sink.ts'
 export interface B2PartsOptions extends B2SinkOptions {
   readonly file: IncomingFile
   readonly contentType: string
+  /** Bytes of every part but the last. */
+  readonly partBytes: number
   /** Whether the file can still be stored elsewhere if B2 fails. */
   mayFallBack (): boolean
   /** Whether the parts that B2 has acknowledged are needed after this failure. */
@@ -33,6 +35,7 @@ export class B2Parts implements Sink {
         permit.acknowledge()
         options.onHeld(number, reuse)
       },
+      partBytes: options.partBytes,
       mayFallBack: options.mayFallBack,
       keepsParts: failure => !this.#isDiscarded && options.needsParts(failure),
     })
@@ -46,7 +49,7 @@ export class B2Parts implements Sink {
     return await this.#upload.result as B2UploadFailure
   }
 
-  pieceBytes (): number { return this.#options.b2.partBytes }
+  pieceBytes (): number { return this.#options.partBytes }
 
   async take ({ bytes }: Piece): Promise<void> {
     await this.#upload.push(bytes)

@@ -21,6 +21,7 @@ export class MemorySimulation {
   readonly #partBytes: number
   readonly #windowBytes: number
   readonly #budgetBytes: number
+  readonly #givesBackEarly: boolean
   readonly #account: MemoryAccount
   readonly uploads: SimulatedUpload[] = []
   #moved = 0
@@ -34,7 +35,8 @@ export class MemorySimulation {
     this.#partBytes = this.#pick([5 * MIB, 5 * MIB + 1, 8 * MIB, 16 * MIB])
     this.#windowBytes = this.#pick([MIB, 16 * MIB, 30 * MIB, 32 * MIB])
     this.#budgetBytes = Math.max(32 * MIB, this.#windowBytes + 2 * this.#partBytes) + this.#pick([0, 0, 10 * MIB, 200 * MIB])
-    this.#account = new MemoryAccount({ budgetBytes: this.#budgetBytes, windowBytes: this.#windowBytes, partBytes: this.#partBytes })
+    this.#givesBackEarly = this.#pick([true, false])
+    this.#account = new MemoryAccount({ budgetBytes: this.#budgetBytes, windowBytes: this.#windowBytes, partBytes: this.#partBytes, givesBackEarly: this.#givesBackEarly })
   }
 
   #pick <T> (values: readonly T[]): T { return values[Math.floor(this.#random() * values.length)]! }
@@ -80,6 +82,7 @@ export class MemorySimulation {
       bytes,
       announced: this.#random() < 0.7,
       partBytes: this.#partBytes,
+      givesBackEarly: this.#givesBackEarly,
       windowBytes: this.#windowBytes,
       clientRate: (readingMs: number) => {
         if (elapsed() > FAST_AFTER_MS) return 50_000_000

@@ -12,6 +12,8 @@ export interface SimulatedUploadOptions {
   clientRate (readingMs: number): number
   /** Bytes per second in which one part goes to the store. */
   storeRate (): number
+  /** Whether it lets go of what it keeps when others wait, as the account does that asks for it. */
+  readonly givesBackEarly?: boolean
   /** Its client leaves after so many bytes. */
   readonly leavesAt?: number
 }
@@ -38,6 +40,7 @@ export class SimulatedUpload {
   #buffer = 0
   #readAll = false
   #outgrown = false
+  #toLetGo = false
   #isWaiting = false
   #waitedMs = 0
   #toEnd = false
@@ -55,6 +58,8 @@ export class SimulatedUpload {
       need: options.announced ? mostMemory(options.bytes, options.partBytes) : Infinity,
       rate: () => this.rate(),
       end: () => { this.#toEnd = true },
+      // Tags are read first, so it takes a while.
+      letGo: () => { this.#toLetGo = true },
     })
   }
 
@@ -76,6 +81,11 @@ export class SimulatedUpload {
 
   step (ms: number): void {
     if (this.#toEnd && !this.#readAll) return this.#close('ended')
+    if (this.#toLetGo && !this.#outgrown) {
+      if (this.#options.givesBackEarly !== true) throw new Error('It needs its window.')
+      this.#outgrown = true
+      this.#release()
+    }
     this.#waitedMs = this.#isWaiting ? this.#waitedMs + ms : 0
     this.longestWaitMs = Math.max(this.longestWaitMs, this.#waitedMs)
     this.#store(ms)
@@ -158,6 +168,7 @@ export class SimulatedUpload {
       part.left -= moved
       this.moved += moved
       part.stored = part.left <= 0
+      if (part.stored) this.lease.keep(part.bytes)
     }
     this.#release()
   }
@@ -166,6 +177,7 @@ export class SimulatedUpload {
     if (!this.#outgrown) return
     for (const part of this.#sent.filter(({ stored }) => stored)) {
       this.held -= part.bytes
+      this.lease.keep(-part.bytes)
       this.lease.give(part.bytes)
     }
     this.#sent = this.#sent.filter(({ stored }) => !stored)
