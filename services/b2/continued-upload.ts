@@ -1,5 +1,6 @@
 import { CompleteMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import type { UploadPartCommandOutput } from '@aws-sdk/client-s3'
+import type { KnownHashes } from './http/client.ts'
 import type { B2Part, B2Result, B2UploadFailure, UploadClient } from './upload-client.ts'
 
 export interface ContinueOptions {
@@ -13,6 +14,8 @@ export interface ContinueOptions {
 interface Tools extends ContinueOptions {
   readonly bucket: string
   readonly key: string
+  /** The client's. */
+  readonly hashes: KnownHashes
   explain (error: unknown): B2UploadFailure
   /** Called by {@link ContinuedUpload.close}. */
   onEnd (): void
@@ -41,9 +44,10 @@ export class ContinuedUpload {
     tools.signal.addEventListener('abort', this.#onAbort)
   }
 
-  /** Sends a part, whose hash is signed. Never rejects. */
-  async put (number: number, body: Uint8Array): Promise<StoredPart | B2UploadFailure> {
-    const { bucket: Bucket, key: Key, uploadId: UploadId } = this.#tools
+  /** Sends a part; its sha256 (hex) is signed. Never rejects. */
+  async put (number: number, body: Uint8Array, sha256: string): Promise<StoredPart | B2UploadFailure> {
+    const { bucket: Bucket, key: Key, uploadId: UploadId, hashes } = this.#tools
+    hashes.set(body, sha256) // for as long as the body lives
     return await this.#settled(async () => {
       const command = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: number, Body: body })
       const { ETag: etag } = await this.#client.send(command) as UploadPartCommandOutput

@@ -239,7 +239,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
 
     continue (object, how) {
       const own = view(object.key, { isBackground: true, signParts: true, objectBytes: how.size, onPartStored () {} })
-      return new ContinuedUpload(own, { bucket, key: object.key, ...how, explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own), onEnd: () => running.delete(own) })
+      return new ContinuedUpload(own, { bucket, key: object.key, hashes, ...how, explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own), onEnd: () => running.delete(own) })
     },
 
     async putReceipt (known, { context, ...how } = {}) {

@@ -154,6 +154,7 @@ export class MemoryAccount {
 
   /** @internal */
   keep (lease: MemoryLease, bytes: number): void {
+    if (!this.#givesBackEarly) return
     this.#change(lease, () => { lease.kept += bytes })
     if (this.#queue.length > 0) this.#askBack()
   }
@@ -205,10 +206,10 @@ export class MemoryAccount {
     return Math.min(need, this.#givesBackEarly ? partBytes : this.#longestTurn)
   }
 
-  /** Has those that keep most let go of it, until that is as much as the others wait for. */
+  /** Has those that keep most let go of it, until that is as much as clients wait for. Promotions can wait. */
   #askBack (): void {
-    if (!this.#givesBackEarly || this.#kept === 0) return
-    let wanted = this.#queue.reduce((sum, { bytes }) => sum + bytes, 0)
+    if (this.#kept === 0) return
+    let wanted = this.#queue.reduce((sum, { lease, bytes }) => lease.borrower.isBackground === true ? sum : sum + bytes, 0)
     for (const lease of [...this.#leases].filter(({ kept }) => kept > 0).sort((a, b) => Number(b.isAsked) - Number(a.isAsked) || b.kept - a.kept)) {
       if (wanted <= 0) return
       wanted -= lease.kept

@@ -91,7 +91,7 @@ export class SplitJoin {
       if (there?.size === length && there.etag === `"${createHash('md5').update(bytes).digest('hex')}"`) {
         sent.push({ number, etag: there.etag })
       } else {
-        const stored = upload.learn(permit, await continued.put(number, bytes))
+        const stored = upload.learn(permit, await continued.put(number, bytes, sha256))
         if (!stored.firstTry) parts.dropBuffer()
         sent.push(stored)
       }
