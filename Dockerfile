@@ -72,6 +72,6 @@ CMD ["node", "dist/server.js"]
 ARG NODE_IMAGE
 LABEL org.opencontainers.image.title="fastify-b2-uploads" \
       org.opencontainers.image.description="Streams uploads straight to Backblaze B2 and falls back to local storage without losing a byte." \
-      org.opencontainers.image.version="1.0.0" \
+      org.opencontainers.image.version="2.0.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${NODE_IMAGE}"

@@ -34,7 +34,8 @@ const RANGE = {
   range: Type.Optional(Type.String({ description: 'One range of bytes, such as `bytes=0-1023`.' })),
   'if-range': Type.Optional(Type.String({ description: 'The range counts only if the file has this ETag or date.' })),
 }
-const DESCRIPTION = 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out.'
+const DESCRIPTION = 'The answer has the file\'s own content type, but `application/octet-stream` for what browsers would carry out. ' +
+  'A split file can\'t be read until it has been joined in B2: 503 `storage_unavailable`, with a detail that says how many bytes are where.'
 const ERRORS = { 400: ['invalid_request'], 401: true, 403: true, 404: true, 412: true, 500: true, 503: ['storage_unavailable', 'overloaded', 'shutting_down'] } as const
 
 const GET_SCHEMA = {

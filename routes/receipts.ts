@@ -25,7 +25,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     schema: {
       operationId: 'getUpload',
       summary: 'Say where a file is now, and what it is',
-      description: 'The upload\'s receipt. After a file has moved to B2 it says so, with the same `track`.',
+      description: 'The upload\'s receipt. After a file has moved to B2, or a split one has been joined there, it says so, with the same `track`.',
       tags: ['uploads'],
       params: NameParams,
       response: { 200: receiptAnswer('The receipt.'), ...errorAnswers(errors) },
@@ -50,7 +50,7 @@ const receiptRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     schema: {
       operationId: 'deleteUpload',
       summary: 'Remove a file from both stores',
-      description: 'Removes the file with all its versions, its receipt and a pending move to B2. It answers the same the second time. ' +
+      description: 'Removes the file with all its versions, its receipt, a pending move to B2, and the unfinished upload of a split file. It answers the same the second time. ' +
         'The conditions of RFC 9110 are honoured.',
       tags: ['uploads'],
       params: NameParams,

@@ -62,7 +62,8 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         operationId: 'uploadFile',
         summary: 'Upload a file as a form',
         description: 'Takes exactly one file, in a field of any name, and up to 32 text fields before or after it, which are kept ' +
-          'with the file. It is stored when the answer comes, and not before.',
+          'with the file. It is stored when the answer comes, and not before. Both 201 and 202 are successes: with 202 B2 has failed in the ' +
+          'middle of a large file, has kept some parts of it, and local storage has the others.',
         tags: ['uploads'],
         consumes: ['multipart/form-data'],
         body: Type.Object({
@@ -95,7 +96,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
         operationId: 'uploadRawFile',
         summary: 'Upload a file as the request body',
         description: 'The body is the file, of any content type. Each call stores a new file: the name in the path is the client\'s name ' +
-          'for it, and not the one to find it by.',
+          'for it, and not the one to find it by. Both 201 and 202 are successes, as for `uploadFile`.',
         tags: ['uploads'],
         consumes: ['application/octet-stream'],
         params: Type.Object({ name: Type.String({ description: 'The client\'s name for the file, such as `song.mp3`.' }) }),

@@ -22,7 +22,7 @@ function keysOf (value: unknown): unknown {
 }
 
 t.test('the answers in README, and the error in the HTTP API, have the keys of real ones', async t => {
-  const [stored, fallback] = codeIn(README, 'json').map(code => JSON.parse(code))
+  const [stored, fallback, split] = codeIn(README, 'json').map(code => JSON.parse(code))
   const [error] = codeIn(readDocument('docs/http-api.md'), 'json').map(code => JSON.parse(code)).filter(({ error_code }) => error_code !== undefined)
   const b2 = await startB2(t)
   const env = { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', UPLOAD_MAX_BYTES: '1000000' }
@@ -35,6 +35,13 @@ t.test('the answers in README, and the error in the HTTP API, have the keys of r
   t.match({ ...rest, location: '' }, { ...fallback, track: undefined, location: '' }, 'and the words of the reason')
   t.same(keysOf({ ...fallback, track: '…' }), keysOf({ ...rest, track: '…' }))
   const refused = (await put(service, bytes(1_000_001))).body
+  await b2.acceptConnections()
+  b2.fault({ operation: 'UploadPart', after: 1, status: 503, times: Infinity })
+  const large = { ...b2Env(b2), B2_MAX_ATTEMPTS: '1', B2_PART_BYTES: '5242880', REPLAY_WINDOW_BYTES: '1048576' }
+  const { status, body: inBoth } = await put(await startService(t, large), bytes(11_000_000), 'song.wav')
+  t.equal(status, 202)
+  t.same(keysOf({ ...split, track: '…' }), keysOf({ ...inBoth, track: '…' }))
+  t.match(inBoth, { storage: 'split', location: /^tracks\/.*\.wav$/ })
   t.same(keysOf(error), keysOf(refused))
   t.match(refused, { error_code: error.error_code, error: error.error, hints: error.hints })
   t.equal(refused.detail.replace('1000001', '2147483648'), error.detail)

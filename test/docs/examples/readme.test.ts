@@ -33,7 +33,7 @@ t.test('README is read in a minute', async t => {
 
 t.test('all code of README and of the plugin guide is run by a test of this directory', async t => {
   const kinds = (page: string): string[] => [...page.matchAll(/^```(\w+)$/gm)].map(([, language]) => language!)
-  t.same(kinds(README), ['sh', 'sh', 'ts', 'sh', 'sh', 'js', 'json', 'json', 'sh'])
+  t.same(kinds(README), ['sh', 'sh', 'ts', 'sh', 'sh', 'js', 'json', 'json', 'json', 'sh'])
   t.same(kinds(GUIDE), ['text', 'ts', 'ts', 'ts'])
 })
 
