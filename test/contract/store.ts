@@ -30,6 +30,41 @@ export async function storeContract (t: Test, target: Target): Promise<void> {
     t.same([await b2.head(`${prefix}missing`), await b2.track(`${prefix}missing`), await b2.read(`${prefix}missing`)], [undefined, undefined, undefined])
   })
 
+  await scene(t, target, 'an upload that somebody else began is continued, with what is there of it', async (t, { s3, store, prefix, left }) => {
+    const b2 = store()
+    const key = `${prefix}object`
+    const contentType = 'audio/flac'
+    const content = bytes(4 * PART + 1)
+    const part = (number: number): Buffer => content.subarray((number - 1) * PART, number * PART)
+    const uploadId = await s3.begin(key, { ContentType: contentType })
+    const kept: { number: number, etag: string }[] = []
+    for (const number of [4, 1]) kept.push({ number, etag: await s3.part(key, uploadId, number, part(number)) })
+    await s3.part(key, uploadId, 2, 'half of it')
+    const found = (await b2.parts(key, uploadId))!
+    t.same([...found].map(([number, { size }]) => [number, size]), [[1, PART], [2, 10], [4, PART]])
+    for (const { number, etag } of kept) t.equal(found.get(number)!.etag, etag)
+    t.equal(await b2.parts(`${prefix}other`, uploadId), undefined, 'of another object')
+
+    const how = { uploadId, size: content.byteLength, signal: new AbortController().signal }
+    const continued = b2.continue({ key, contentType }, how)
+    for (const number of [5, 2, 3]) {
+      const sent = await continued.put(number, part(number), sha256(part(number)))
+      t.match(sent, { ok: true, number, firstTry: true })
+      if (sent.ok) kept.push(sent)
+    }
+    t.match(await continued.complete(kept), { ok: true, key })
+    continued.close()
+    t.equal(sha256(await s3.bytes(key)), sha256(content))
+    t.match(await s3.head(key), { ContentType: contentType, ContentLength: content.byteLength })
+    t.same(await left(), ['object'])
+    t.equal(await b2.parts(key, uploadId), undefined)
+    // Its answer may have been lost: the object of this size tells that it was carried out.
+    const again = b2.continue({ key, contentType }, how)
+    t.match(await again.complete(kept), { ok: true, key })
+    again.close()
+    t.same(await left(), ['object'])
+  })
+
   await scene(t, target, 'an upload that is ended in the middle leaves nothing', async (t, { store, prefix, settles }) => {
     const b2 = store()
     let stored = (): void => {}

@@ -46,6 +46,31 @@ export async function outageContract (t: Test, target: Target): Promise<void> {
     })
   })
 
+  await withOutage(t, target, 'the server goes away in the middle of a large file', async (t, { kill, revive }) => {
+    await serviceScene(t, target, 'the parts that it has acknowledged stay there, the rest is kept, and both are joined later', async (t, scene) => {
+      const service = await scene.start({ ...SHORT, REPLAY_WINDOW_BYTES: String(MIB) })
+      const content = bytes(22 * MIB)
+      const isAway = new AbortController()
+      const upload = putInHalves(service, content, isAway.signal)
+      await partIsStored(scene, 2)
+      await partIsReleased(service)
+      await kill()
+      isAway.abort()
+      const answer = await upload
+      t.match(answer, { status: 202, body: { storage: 'split', fallback_reason: { error_code: 'network_error' }, track: { size_bytes: 22 * MIB, sha256: sha256(content) } } })
+      const { split, track: { key } } = answer.body
+      t.ok([PART, 2 * PART].includes(split.b2_bytes), `B2 has ${split.b2_bytes} bytes`)
+      t.equal(split.b2_bytes + split.local_bytes, 22 * MIB)
+      t.match((await receiptOf(service, nameIn(key))).body, { storage: 'split', location: key, split })
+      t.match(await get(service, `/uploads/${nameIn(key)}/content`), { status: 503, body: { error_code: 'storage_unavailable' } })
+
+      await revive()
+      await arePromoted(t, scene, service, [answer])
+      await scene.settles(t, [nameIn(key), `${nameIn(key)}.receipt.json`])
+      t.same(await service.localFiles(), [])
+    })
+  })
+
   await withOutage(t, target, 'the server stands still', async (t, { freeze, thaw, stallMs }) => {
     await serviceScene(t, target, 'uploads go on without it, and they are in the bucket when it goes on', async (t, scene) => {
       const service = await scene.start({ ...SHORT, B2_STALL_TIMEOUT_MS: String(stallMs), BREAKER_THRESHOLD: '2' })
@@ -80,12 +105,21 @@ async function putInHalves ({ url }: TestService, content: Buffer, go: AbortSign
   return { status: response.status, headers: response.headers, body: await response.json() }
 }
 
-/** Resolves when the server has a part of an upload. */
-async function partIsStored ({ s3, prefix }: Scene): Promise<void> {
+/** Resolves when the server has so many parts of an upload. */
+async function partIsStored ({ s3, prefix }: Scene, count = 1): Promise<void> {
   for (;;) {
     for (const { key, uploadId } of await s3.unfinished(prefix)) {
-      if ((await s3.parts(key, uploadId)).length > 0) return
+      if ((await s3.parts(key, uploadId)).length >= count) return
     }
+    await wait(20)
+  }
+}
+
+/** Resolves when no more than one part is held in memory: of two that are stored, one at least was acknowledged. */
+async function partIsReleased (service: TestService): Promise<void> {
+  for (;;) {
+    const metrics = await (await fetch(`${service.url}/metrics`)).text()
+    if (Number(/^upload_memory_held_bytes (\d+)$/m.exec(metrics)![1]) <= PART) return
     await wait(20)
   }
 }
