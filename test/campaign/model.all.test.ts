@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import t from 'tap'
 import type { Test } from 'tap'
 import { filenameOf } from './clients/client.ts'
@@ -22,11 +23,11 @@ function contentOfFile (id: string): Buffer {
   return Buffer.concat(contentOf(id, SIZE))
 }
 
-function expectedOf (id: string, fate: Fate, key: string | undefined, storage?: 'b2' | 'local'): Expected {
+function expectedOf (id: string, fate: Fate, key: string | undefined, storage?: Expected['storage']): Expected {
   return {
     upload: { id, to: 'A', method: 'PUT', size: SIZE, announced: true, pace: { kind: 'burst' } },
     sha256: sha256Of(contentOf(id, SIZE)),
-    by: { lines: [], ending: undefined } as unknown as Expected['by'],
+    by: { lines: [], ending: undefined, until: async () => undefined } as unknown as Expected['by'],
     fate,
     key,
     storage,
@@ -100,6 +101,82 @@ t.test('a promised file that is lost, cut or changed is noticed', async t => {
   }
 })
 
+/** A file of three parts: B2 has the second, local storage the others. */
+async function setSplit (t: Test) {
+  const { emulator: b2, client } = await setUp(t)
+  const directory = t.testdir({ tracks: {} })
+  const expectations = new Expectations()
+  const expected = expectedOf('one', 'promised', LOCAL, 'split')
+  expectations.add(expected)
+  const content = contentOfFile('one')
+  const name = { Bucket: b2.bucket, Key: LOCAL }
+  const { UploadId } = await client.send(new CreateMultipartUploadCommand(name))
+  const { ETag } = await client.send(new UploadPartCommand({ ...name, UploadId, PartNumber: 2, Body: content.subarray(400, 800) }))
+  const own = [content.subarray(0, 400), content.subarray(800)]
+  const manifest = {
+    upload_id: UploadId!,
+    part_bytes: 400,
+    b2_parts: [{ number: 2, etag: ETag }],
+    local_parts: own.map((bytes, index) => ({ number: index * 2 + 1, bytes: bytes.byteLength, sha256: createHash('sha256').update(bytes).digest('hex') })),
+  }
+  const keep = (rest: Uint8Array, said: object = manifest): void => {
+    writeFileSync(join(directory, `${LOCAL}.split-rest`), rest)
+    writeFileSync(join(directory, `${LOCAL}.receipt.json`), JSON.stringify({ manifest: said }))
+  }
+  keep(Buffer.concat(own))
+  return {
+    scene: { b2, directory, expectations, orphans: new Set<string>() },
+    directory,
+    expected,
+    content,
+    manifest,
+    rest: Buffer.concat(own),
+    keep,
+    end: async () => await client.send(new AbortMultipartUploadCommand({ ...name, UploadId })),
+    put: async (Body: Uint8Array) => await client.send(new PutObjectCommand({ ...name, Body, Metadata: { filename: filenameOf('one'), receipt: '{}' } })),
+  }
+}
+
+type SplitScene = Awaited<ReturnType<typeof setSplit>>
+
+t.test('a split file of which anything is missing or changed is noticed', async t => {
+  const cases: Record<string, [kind: string | undefined, spoil: (stage: SplitScene) => unknown]> = {
+    'nothing is': [undefined, () => {}],
+    'the rest is gone': ['lost-file', ({ directory }) => rmSync(join(directory, `${LOCAL}.split-rest`))],
+    'its receipt is gone': ['lost-file', ({ directory }) => rmSync(join(directory, `${LOCAL}.receipt.json`))],
+    'its parts in B2 are gone': ['lost-file', ({ end }) => end()],
+    'the rest is cut': ['wrong-bytes', ({ keep, rest }) => keep(rest.subarray(1))],
+    'the rest is another one': ['wrong-bytes', ({ keep, rest }) => keep(Buffer.alloc(rest.byteLength))],
+    'nobody has a part': ['wrong-bytes', ({ keep, rest, manifest }) => keep(rest, { ...manifest, b2_parts: [] })],
+    'a part has another hash': ['wrong-bytes', ({ keep, rest, manifest: { local_parts: [first, ...others], ...more } }) => keep(rest, { ...more, local_parts: [{ ...first, sha256: '0' }, ...others] })],
+    'it was joined': [undefined, async ({ end, put, content, directory }) => {
+      await end()
+      await put(content)
+      rmSync(join(directory, `${LOCAL}.split-rest`))
+    }],
+    'it was joined wrongly': ['wrong-bytes', ({ put, content }) => put(content.subarray(1))],
+  }
+  for (const [name, [kind, spoil]] of Object.entries(cases)) {
+    await t.test(name, async t => {
+      const stage = await setSplit(t)
+      await spoil(stage)
+      t.equal(await broken(assertPromised(stage.scene)), kind)
+    })
+  }
+})
+
+t.test('a split file that is not joined in the end is noticed, and so is its upload that stays after its deletion', async t => {
+  const { scene, expected, manifest, put, content } = await setSplit(t)
+  expected.uploadId = manifest.upload_id
+  scene.orphans.add(manifest.upload_id) // its process was killed after the answer
+  const left = (await strayThings(scene)).join('\n')
+  t.match(left, /^one tracks\/local.bin is not in B2 yet$/m)
+  t.match(left, /^the upload \S+ of tracks\/local.bin is unfinished/m)
+  t.match(left, /^the file tracks\/local.bin.split-rest is in local storage$/m)
+  await put(content)
+  t.match((await strayThings(scene)).join('\n'), /^the upload \S+ of tracks\/local.bin is unfinished/m)
+})
+
 t.test('all that is left behind is noticed', async t => {
   const cases: Record<string, [said: RegExp, leave: (stage: Scene) => unknown]> = {
     'an object that nobody was promised': [/^the object tracks\/other.bin .* its upload is unknown$/m, ({ put }) => put(OTHER, contentOfFile('two'))],
@@ -150,19 +227,35 @@ t.test('a whole file of which nobody was told is promised once all has come to r
 
 t.test('an answer that may not be is noticed', async t => {
   const env = { UPLOAD_MAX_BYTES: '10000', B2_PART_BYTES: '500' }
-  const judge = async (status: number, body: object, hadTrouble = false): Promise<void> => {
+  const failed = { event: 'b2.failed', correlation_id: 'one' }
+  const judge = async (status: number, body: object, hadTrouble = false, more: Record<string, string> = {}, lines: object[] = []): Promise<void> => {
+    const expected = expectedOf('one', 'running', undefined)
+    expected.by.lines.push(...lines as typeof expected.by.lines)
     const outcome: Outcome = { kind: 'answered', status, headers: {}, body: Buffer.from(JSON.stringify(body)), isWhole: true }
-    await judgeUpload(expectedOf('one', 'running', undefined), outcome, { env, directory: '/storage', hadTrouble, hadDiskTrouble: hadTrouble })
+    await judgeUpload(expected, outcome, { env: { ...env, ...more }, directory: '/storage', hadTrouble, hadDiskTrouble: hadTrouble })
   }
+  const REFUSE = { FALLBACK_BEYOND_WINDOW: 'refuse' }
   for (const error_code of ['storage_unavailable', 'fallback_impossible']) {
-    t.equal(await broken(judge(503, { error_code })), 'wrong-refusal', 'both stores were well')
-    t.equal(await broken(judge(503, { error_code }, true)), undefined)
-    t.equal(await broken(judge(500, { error_code }, true)), 'wrong-refusal')
+    t.equal(await broken(judge(503, { error_code }, false, REFUSE)), 'wrong-refusal', 'both stores were well')
+    t.equal(await broken(judge(503, { error_code }, true, REFUSE)), undefined)
+    t.equal(await broken(judge(500, { error_code }, true, REFUSE)), 'wrong-refusal')
   }
   for (const error_code of ['internal_error', 'shutting_down', 'overloaded', 'file_too_large']) {
     t.equal(await broken(judge(503, { error_code }, true)), 'wrong-refusal', error_code)
   }
   const track = { key: IN_B2, filename: filenameOf('one'), size_bytes: SIZE, sha256: sha256Of(contentOf('one', SIZE)), metadata: {} }
+  for (const [error_code, kind] of [['timeout', 'wrong-refusal'], ['bucket_not_found', undefined], ['invalid_request', undefined]] as const) {
+    t.equal(await broken(judge(503, { error_code: 'fallback_impossible' }, true, {}, [{ ...failed, error_code }])), kind, `it could have been split after ${error_code}: ${kind}`)
+  }
+  const split = { storage: 'split', location: IN_B2, fallback_from_b2: true, split: { b2_bytes: 500, local_bytes: 500 }, track }
+  t.equal(await broken(judge(202, split, true)), undefined)
+  t.equal(await broken(judge(202, split)), 'wrong-split', 'both stores were well')
+  t.equal(await broken(judge(202, split, true, REFUSE)), 'wrong-split')
+  t.equal(await broken(judge(202, split, true, { B2_PART_BYTES: '1000' })), 'wrong-split', 'it has one part')
+  t.equal(await broken(judge(201, split, true)), 'wrong-receipt')
+  t.equal(await broken(judge(202, { ...split, split: { b2_bytes: 500, local_bytes: 501 } }, true)), 'wrong-receipt')
+  t.equal(await broken(judge(202, { ...split, split: { b2_bytes: 0, local_bytes: 1_000 } }, true)), 'wrong-receipt')
+  t.equal(await broken(judge(202, { storage: 'b2', location: IN_B2, track }, true)), 'wrong-receipt')
   t.equal(await broken(judge(201, { storage: 'b2', location: IN_B2, track })), undefined)
   t.equal(await broken(judge(201, { storage: 'local', location: `/storage/${IN_B2}`, fallback_from_b2: true, track })), undefined)
   t.equal(await broken(judge(201, { storage: 'local', location: IN_B2, fallback_from_b2: true, track })), 'wrong-receipt')

@@ -153,7 +153,10 @@ function outcomeOf (
     request.on('close', () => {
       if (answer !== undefined && left() === undefined) {
         const { status, headers, response } = answer
-        resolve({ kind: 'answered', status, headers, body: Buffer.concat(chunks), isWhole: response.complete })
+        const body = Buffer.concat(chunks)
+        // Who stands may be cut off with the whole answer in the system's buffers.
+        const isCut = body.byteLength < Number(headers['content-length'] ?? 0)
+        resolve({ kind: 'answered', status, headers, body, isWhole: response.complete && !isCut })
       } else {
         resolve(left() ?? { kind: 'lost', code, wasConnected })
       }
