@@ -33,10 +33,11 @@ export class LocalRest extends LocalSink {
   }
 
   override async take (piece: Piece): Promise<void> {
-    await super.take(piece)
     const { number, bytes } = piece
+    // Before it is held: from then on another upload may fill its buffer.
     if (number <= this.#own.partsBefore) this.#addPart(number, bytes.byteLength, createHash('sha256').update(bytes))
     else this.#addTail(bytes)
+    await super.take(piece)
   }
 
   async finish (track: Track, last: Piece): Promise<Receipt> {
