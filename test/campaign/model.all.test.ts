@@ -249,7 +249,7 @@ t.test('an answer that may not be is noticed', async t => {
   }
   const split = { storage: 'split', location: IN_B2, fallback_from_b2: true, split: { b2_bytes: 500, local_bytes: 500 }, track }
   t.equal(await broken(judge(202, split, true)), undefined)
-  t.equal(await broken(judge(202, split)), 'wrong-split', 'both stores were well')
+  t.equal(await broken(judge(202, split)), undefined, 'B2 may have been slow')
   t.equal(await broken(judge(202, split, true, REFUSE)), 'wrong-split')
   t.equal(await broken(judge(202, split, true, { B2_PART_BYTES: '1000' })), 'wrong-split', 'it has one part')
   t.equal(await broken(judge(201, split, true)), 'wrong-receipt')
