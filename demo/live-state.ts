@@ -8,9 +8,9 @@ export interface LiveFile {
   /** The last segment of its key. */
   name: string
   storage: 'b2' | 'local' | 'split'
-  /** It was in local storage first. */
-  fellBack: boolean
-  /** It is being moved to B2. */
+  /** Where it was when its upload was answered. */
+  first: LiveFile['storage']
+  /** It is being moved to B2, or what B2 lacks of it. */
   moving: boolean
 }
 

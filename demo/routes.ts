@@ -6,7 +6,7 @@ import type { B2Switch } from './b2-moods.ts'
 import type { B2Mood } from './live-state.ts'
 import { bundlePage } from './page-bundle.ts'
 import type { Asset } from './page-bundle.ts'
-import { SAMPLE_NAMES } from './sample-names.ts'
+import { LARGE_SAMPLE_NAME, SAMPLE_NAMES } from './sample-names.ts'
 import { sampleTrack } from './sample-tracks.ts'
 import type { Watch } from './watch.ts'
 
@@ -38,7 +38,7 @@ const demoRoutes: FastifyPluginAsync<{ b2Switch: B2Switch, watch: Watch }> = asy
     return reply.type(asset.type).send(Buffer.from(asset.content))
   })
 
-  for (const name of SAMPLE_NAMES) {
+  for (const name of [...SAMPLE_NAMES, LARGE_SAMPLE_NAME] as const) {
     app.get(`/demo/samples/${name}`, options, async (_request, reply) => reply.type('audio/wav').send(sampleTrack(name)))
   }
 

@@ -6,7 +6,7 @@ import type { Uploads } from '../services/uploads.ts'
 interface SeenFile {
   readonly id: string
   readonly key: string
-  readonly fellBack: boolean
+  readonly first: Receipt['storage']
   storage: Receipt['storage']
 }
 
@@ -14,7 +14,7 @@ interface SeenFile {
 export interface SeenFiles {
   /** Oldest first. */
   readonly all: readonly SeenFile[]
-  /** Asks where the files are that were in local storage the last time. */
+  /** Asks where the files are that were not in B2, or not wholly, the last time. */
   look (uploads: Uploads): Promise<void>
 }
 
@@ -23,10 +23,10 @@ export function watchAnswers (app: FastifyInstance): SeenFiles {
   const files = new Map<string, SeenFile>()
 
   app.addHook('onSend', async ({ id, method, url }, reply, payload) => {
-    if (reply.statusCode === 201 && typeof payload === 'string') {
+    if ([201, 202].includes(reply.statusCode) && typeof payload === 'string') {
       const { storage, track: { key } } = JSON.parse(payload) as Receipt
       const isTaken = [...files.values()].some(file => file.id === id)
-      files.set(basename(key), { id: isTaken ? basename(key) : id, key, fellBack: storage === 'local', storage })
+      files.set(basename(key), { id: isTaken ? basename(key) : id, key, first: storage, storage })
     }
     if (method === 'DELETE' && reply.statusCode === 204) files.delete(basename(url))
   })
@@ -35,7 +35,7 @@ export function watchAnswers (app: FastifyInstance): SeenFiles {
     get all () { return [...files.values()] },
     async look (uploads) {
       for (const [name, file] of files) {
-        if (file.storage !== 'local') continue
+        if (file.storage === 'b2') continue
         try {
           file.storage = (await uploads.receipt(name)).storage
         } catch {} // it has moved, and B2 is out of reach: the next look will tell

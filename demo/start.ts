@@ -47,6 +47,9 @@ export async function startDemo ({ dir, port, env: ownEnv = {} }: DemoOptions): 
     BREAKER_RESET_MS: '5000',
     PROMOTE_INTERVAL_MS: '3000',
     SHUTDOWN_GRACE_MS: '1000',
+    // Nor send hundreds of megabytes until a file can be split.
+    B2_PART_BYTES: '5242880', // 5 MiB
+    REPLAY_WINDOW_BYTES: '16777216', // 16 MiB
     ...ownEnv,
   }
   const options: FastifyHttpOptions<Server> = serverOptions(env)

@@ -46,7 +46,7 @@ export function createWatch ({ b2, b2Switch, files, uploads }: Watched): Watch {
 
   async function present (): Promise<LiveState> {
     const { b2: { state, last_error }, pending_promotions } = await uploads().status()
-    if (files.all.filter(({ storage }) => storage === 'local').length !== pending_promotions) await files.look(uploads())
+    if (files.all.filter(({ storage }) => storage !== 'b2').length !== pending_promotions) await files.look(uploads())
     const keys = new Set([...writes].map(({ key }) => key))
     return {
       b2: b2Switch.mood,
@@ -54,7 +54,7 @@ export function createWatch ({ b2, b2Switch, files, uploads }: Watched): Watch {
       circuit: state,
       last_error,
       pending_promotions,
-      files: files.all.map(({ key, ...file }) => ({ ...file, name: basename(key), moving: file.storage === 'local' && keys.has(key) })),
+      files: files.all.map(({ key, ...file }) => ({ ...file, name: basename(key), moving: file.storage !== 'b2' && keys.has(key) })),
     }
   }
 

@@ -3,6 +3,10 @@ import type { LiveState } from '../live-state.ts'
 import type { StoredFile } from './files.ts'
 import type { Sending } from './uploads.ts'
 
+const STORED = { b2: 'is stored in B2', local: 'is stored in local storage', split: 'is split: B2 has its beginning, and local storage the rest' }
+/** By where it was before. */
+const MOVED: Record<string, string> = { local: 'has moved to B2', split: 'has been joined in B2' }
+
 /** What has just changed, for those who don't see it: files that arrived, moved or failed, and the circuit. */
 export function useAnnouncements (sending: Sending[], files: StoredFile[], live: LiveState | undefined): string {
   const [text, setText] = useState('')
@@ -18,8 +22,7 @@ export function useAnnouncements (sending: Sending[], files: StoredFile[], live:
     for (const { name, storage, receipt } of files) {
       if (receipt === undefined || before.current.get(name) === storage) continue
       const title = receipt.track.audio?.title ?? receipt.track.filename
-      const place = storage === 'b2' ? 'B2' : 'local storage'
-      news.push(before.current.has(name) ? `${title} has moved to ${place}.` : `${title} is stored in ${place}.`)
+      news.push(`${title} ${before.current.has(name) ? MOVED[before.current.get(name)!] ?? MOVED['local'] : STORED[storage]}.`)
       before.current.set(name, storage)
     }
     if (circuit.current !== undefined && live !== undefined && circuit.current !== live.circuit) news.push(`The circuit is ${live.circuit.replace('_', '-')}.`)

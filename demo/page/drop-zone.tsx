@@ -1,5 +1,6 @@
 import DragDrop from '@uppy/drag-drop'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { LARGE_SAMPLE_NAME, SAMPLE_NAMES } from '../sample-names.ts'
 import { SLOW_LINE, setSlowLine, uploadSamples, uppy } from './uploads.ts'
 
 /** Where files are dropped or chosen. */
@@ -21,7 +22,10 @@ export function DropZone () {
     <section class='drop' aria-label='Upload'>
       <div ref={target} />
       <div class='drop-options'>
-        <button type='button' onClick={() => { uploadSamples() }}>Take three sample tracks</button>
+        <div class='samples'>
+          <button type='button' onClick={() => { uploadSamples(SAMPLE_NAMES) }}>Take three sample tracks</button>
+          <button type='button' onClick={() => { uploadSamples([LARGE_SAMPLE_NAME]) }}>Take a large one (62 MB)</button>
+        </div>
         <label>
           <input
             type='checkbox' checked={isSlow} onChange={({ currentTarget: { checked } }) => {

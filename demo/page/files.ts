@@ -34,7 +34,7 @@ export function useFiles (live: LiveState | undefined, answered: Answered[]): St
 
   // The answer to an upload may be here before the demo tells of its file. One that it tells of no more was deleted.
   for (const { name } of live?.files ?? []) seen.current.add(name)
-  const own = answered.map(({ id, receipt }) => ({ id, name: nameOf(receipt), storage: receipt.storage, fellBack: receipt.storage === 'local', moving: false }))
+  const own = answered.map(({ id, receipt }) => ({ id, name: nameOf(receipt), storage: receipt.storage, first: receipt.storage, moving: false }))
   return [...live?.files ?? [], ...own.filter(({ name }) => !seen.current.has(name))]
     .sort((a, b) => a.name < b.name ? 1 : -1) // names begin with the time
     .map(file => ({ ...file, storage: receipts[file.name]?.storage ?? file.storage, receipt: receipts[file.name] }))

@@ -15,5 +15,5 @@ export const MOODS: Record<B2Mood, Words> = {
   'wrong-key': { label: 'wrong key', headline: 'B2 refuses the key.', meaning: 'Retrying does not help: the circuit opens at once.' },
   'cap-exceeded': { label: 'cap exceeded', headline: 'B2’s cap is used up.', meaning: 'Retrying does not help: the circuit opens at once.' },
   stalled: { label: 'stalled', headline: 'B2 has stalled.', meaning: 'Nothing moves, even on a retry. Then the file is stored locally.' },
-  down: { label: 'down', headline: 'B2 is unplugged.', meaning: 'It does not answer. Files are stored locally, and wait.' },
+  down: { label: 'down', headline: 'B2 is unplugged.', meaning: 'It does not answer. Files, or the rest of them, are stored locally, and wait.' },
 }

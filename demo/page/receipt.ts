@@ -2,6 +2,7 @@
 export interface Receipt {
   storage: 'b2' | 'local' | 'split'
   location: string
+  split?: { b2_bytes: number, local_bytes: number }
   fallback_reason?: { error_code: string, detail: string }
   track: {
     filename: string

@@ -2,7 +2,7 @@ import Uppy from '@uppy/core'
 import type { Body, Meta, UppyFile } from '@uppy/core'
 import XHRUpload from '@uppy/xhr-upload'
 import { useEffect, useState } from 'preact/hooks'
-import { SAMPLE_NAMES } from '../sample-names.ts'
+import type { SampleName } from '../sample-names.ts'
 import type { Receipt } from './receipt.ts'
 
 /** Bytes per second, if the box is ticked. */
@@ -56,8 +56,8 @@ export function setSlowLine (slowLine: boolean): void {
 }
 
 /** Fetches files of the demo itself and uploads them like any others. */
-export async function uploadSamples (): Promise<void> {
-  for (const name of SAMPLE_NAMES) {
+export async function uploadSamples (names: readonly SampleName[]): Promise<void> {
+  for (const name of names) {
     const data = await (await fetch(`/demo/samples/${name}`)).blob()
     uppy.addFile({ name, type: data.type, data })
   }

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { Readable } from 'node:stream'
 import t from 'tap'
-import type { LiveState } from '../../demo/live-state.ts'
+import type { LiveFile, LiveState } from '../../demo/live-state.ts'
+import { LARGE_SAMPLE_NAME } from '../../demo/sample-names.ts'
 import { LINE_HEADER, PacedRequest } from '../../demo/slow-line.ts'
 import { startDemo } from '../../demo/start.ts'
 import { startService } from '../support/service/service.ts'
@@ -62,6 +63,39 @@ t.test('the demo', async t => {
       await until(({ circuit, pending_promotions, files }) => circuit === 'closed' && pending_promotions === 0 && files.every(file => file.storage === 'b2'))
     })
   }
+
+  await t.test('with B2 unplugged in the middle of the large sample: split, and joined when it is plugged in again', async t => {
+    const track = Buffer.from(await (await fetch(`${demo.url}/demo/samples/${LARGE_SAMPLE_NAME}`)).arrayBuffer())
+    const bytesSoFar = 32 * 1_048_576
+    t.ok(track.byteLength > bytesSoFar)
+    const acknowledged = new Promise<void>(resolve => {
+      let parts = 0
+      const off = demo.b2.on('response', ({ operation }) => {
+        if (operation !== 'UploadPart' || ++parts < 4) return // the first part goes when the window of 16 MiB is outgrown
+        off()
+        resolve()
+      })
+    })
+    async function * body (): AsyncGenerator<Buffer> {
+      yield track.subarray(0, bytesSoFar)
+      await acknowledged
+      await turn('down')
+      yield track.subarray(bytesSoFar)
+    }
+    const response = await fetch(`${demo.url}/uploads/${LARGE_SAMPLE_NAME}`, {
+      method: 'PUT', body: Readable.toWeb(Readable.from(body())) as never, duplex: 'half', headers: { 'x-correlation-id': 'large' },
+    } as RequestInit)
+    t.equal(response.status, 202)
+    const { track: { sha256 }, split } = await response.json() as { track: { sha256: string }, split: { b2_bytes: number, local_bytes: number } }
+    t.ok(split.b2_bytes > 0 && split.local_bytes > 0)
+    t.equal(split.b2_bytes + split.local_bytes, track.byteLength)
+    const isAt = (wanted: LiveFile['storage']) => ({ files }: LiveState) => files.some(({ id, first, storage }) => id === 'large' && first === 'split' && storage === wanted)
+    await until(state => isAt('split')(state) && state.pending_promotions === 1)
+
+    await turn('healthy')
+    await until(state => isAt('b2')(state) && state.pending_promotions === 0)
+    t.ok(demo.b2.objects().some(object => object.sha256 === sha256))
+  })
 
   t.equal((await turn('sideways')).status, 400)
   t.equal((await fetch(`${demo.url}/demo/assets/nothing.js`)).status, 404)

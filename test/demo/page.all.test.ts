@@ -102,8 +102,27 @@ t.test('on the demo\'s page one can pull B2\'s plug in the middle of an upload, 
   await page.getByRole('button', { name: 'Take three sample tracks' }).click()
   await card('All Night Train').locator('.badge', { hasText: 'b2' }).waitFor()
 
+  await page.getByRole('checkbox', { name: /^Send at 4 MB a second/ }).check()
+  let parts = 0
+  const beyondWindow = new Promise<void>(resolve => {
+    b2.on('response', ({ operation }) => { if (operation === 'UploadPart' && ++parts === 5) resolve() })
+  })
+  await page.getByRole('button', { name: 'Take a large one (62 MB)' }).click()
+  await beyondWindow
+  await page.getByRole('button', { name: 'Pull B2’s plug' }).click()
+  await card('The Endless Encore').locator('.badge', { hasText: 'split' }).waitFor()
+  t.match(await card('The Endless Encore').innerText(), /B2 has \d+\.\d MB of it, local storage the other \d+\.\d MB\./)
+  t.ok(await page.getByRole('progressbar', { name: 'Share of The Endless Encore that B2 has' }).isVisible())
+  await page.getByRole('status').getByText(/The Endless Encore is split: B2 has its beginning/).waitFor({ state: 'attached' })
+  await page.emulateMedia({ reducedMotion: 'reduce' })
+  await isAccessible('while a split file waits')
+  await page.emulateMedia({ reducedMotion: 'no-preference' })
+  await page.getByRole('button', { name: 'Plug B2 in again' }).click()
+  await card('The Endless Encore').locator('.badge', { hasText: 'b2' }).waitFor()
+  await page.getByRole('status').getByText('The Endless Encore has been joined in B2.').waitFor({ state: 'attached' })
+
   await page.reload()
   await card('All Night Train').locator('.badge', { hasText: 'b2' }).waitFor()
-  t.equal(await page.locator('li').count(), 6, 'what is stored is still there')
+  t.equal(await page.locator('li').count(), 7, 'what is stored is still there')
   t.same(troubles, [], 'no error, and no request to anywhere else')
 })
