@@ -1,6 +1,7 @@
 import { tagsEnd } from '../audio/id3.ts'
 import { readAudioTags } from '../audio/tags.ts'
 import type { AudioTags } from '../audio/tags.ts'
+import { SMALLEST_PART_BYTES } from '../config/schema.ts'
 import type { Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
 import { contentTypeOf, isAllowedType } from './content-type.ts'
@@ -16,7 +17,6 @@ export interface IncomingFile {
 }
 
 const SNIFF_BYTES = 65_536 // 64 KiB
-const MOST_TAG_BYTES = 5_242_880 // 5 MiB: the smallest part
 
 /** Finds out what a file is while its bytes come. */
 export class TrackBuilder {
@@ -82,15 +82,15 @@ export class TrackBuilder {
     }
   }
 
-  /** The type shows behind the tags that a file begins with, if they are not too large. */
+  /** The type shows behind the tags that a file begins with, if they are not too large: what is gathered goes into the first part, which has a fixed size. */
   async #gatherHead (): Promise<void> {
     const intake = this.#intake
     await intake.gather(SNIFF_BYTES)
     let tags = 0
     for (let end = tagsEnd(intake.gathered); end > tags && !intake.isAtEnd; end = tagsEnd(intake.gathered)) {
       tags = end
-      if (tags + SNIFF_BYTES / 2 <= intake.gathered.byteLength || tags > MOST_TAG_BYTES) return
-      await intake.gather(tags + SNIFF_BYTES)
+      if (tags + SNIFF_BYTES / 2 <= intake.gathered.byteLength || tags > SMALLEST_PART_BYTES) return
+      await intake.gather(Math.min(tags + SNIFF_BYTES, SMALLEST_PART_BYTES))
     }
   }
 }
