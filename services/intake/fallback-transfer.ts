@@ -127,8 +127,8 @@ export class FallbackTransfer {
 
   /** While memory is short, smaller parts come back sooner, and more uploads move. */
   #choosePartBytes (usual: number): number {
-    const { mostBytes, isCrowded, expectedBytes = Infinity } = this.#intake
-    if (!this.#splits || !isCrowded || expectedBytes <= usual || mostBytes > MAX_PARTS * SMALLEST_PART_BYTES) return usual
+    const { mostBytes, isMemoryShort, expectedBytes = Infinity } = this.#intake
+    if (!this.#splits || !isMemoryShort || expectedBytes <= usual || mostBytes > MAX_PARTS * SMALLEST_PART_BYTES) return usual
     const bytes = Math.min(usual, SMALLEST_PART_BYTES)
     this.#intake.usesParts(bytes)
     return bytes

@@ -134,7 +134,7 @@ export class Intake implements Borrower {
   letGo (): void { this.onLetGo() }
 
   /** Whether memory is short. */
-  get isCrowded (): boolean { return this.#lease.isCrowded }
+  get isMemoryShort (): boolean { return this.#lease.isShort }
 
   /** Has the file gathered in parts of this size. */
   usesParts (bytes: number): void {

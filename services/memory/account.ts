@@ -105,7 +105,12 @@ export class MemoryAccount {
   get waiting (): number { return this.#queue.length }
 
   /** Whether not all that is under way can have all that it may take at once. */
-  get isCrowded (): boolean { return this.#queue.length > 0 || this.#held - this.#kept + this.#toGo > this.#room }
+  get isShort (): boolean { return this.#queue.length > 0 || this.#wanted > this.#room }
+
+  /** Whether nobody should have more than he can soon use: whole parts for new clients that turn out slow would keep others waiting for minutes. */
+  get isCrowded (): boolean { return this.isShort || this.#wanted > (this.#givesBackEarly ? this.#room / 4 : this.#room) }
+
+  get #wanted (): number { return this.#held - this.#kept + this.#toGo }
 
   open (borrower: Borrower): MemoryLease {
     const { need, isBackground = false } = borrower

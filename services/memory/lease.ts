@@ -26,6 +26,7 @@ export type LeasePlace = 'share' | 'parked' | 'room'
 
 /** What a lease asks of the account that it is part of. */
 interface Lender {
+  readonly isShort: boolean
   readonly isCrowded: boolean
   request (lease: MemoryLease, bytes: number, granted: () => void): boolean
   stopWaiting (lease: MemoryLease): void
@@ -70,7 +71,10 @@ export class MemoryLease {
     this.partBytes = partBytes
   }
 
-  /** Whether memory is short: buffers should not be larger than they need to be. */
+  /** Whether memory is short: others wait, or soon will. */
+  get isShort (): boolean { return this.#account.isShort }
+
+  /** Whether memory may become short: buffers should not be larger than they need to be. */
   get isCrowded (): boolean { return this.#account.isCrowded }
 
   /**
