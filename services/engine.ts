@@ -92,7 +92,8 @@ function besideLocal (local: LocalStore): Partial<B2StoreOptions> {
   return {
     leftoversDir: join(local.dir, '.leftovers'),
     leftoversDisk: { fs: local.fs, mayBlock: !local.isHanging },
-    isWanted: async key => await local.find(key) !== undefined,
+    // The rest of a split file may still be coming: B2 must keep its parts.
+    isWanted: async key => local.isComing(key) || await local.find(key) !== undefined,
     async isBusy (key) {
       if (!await local.isClaimedElsewhere(key)) return false
       const claim = await local.claim(key) // takes over that of a process that died

@@ -152,7 +152,8 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     const file = await local.openFile(key)
     if (file === undefined) {
       // Joined meanwhile, or soon.
-      if (receipt.storage === 'split' && await local.find(key) !== undefined) throw notJoined(receipt)
+      const found = receipt.storage === 'split' ? await local.find(key) : undefined
+      if (found?.receipt.storage === 'split') throw notJoined(found.receipt, found.setAside)
       return undefined
     }
     if (file.size === size) return file.streamForReader(range)
@@ -231,7 +232,8 @@ function isWithin ({ first, last }: ByteRange, size: number): boolean {
   return Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < size
 }
 
-function notJoined ({ split: { b2_bytes, local_bytes } }: StoredSplit): UploadError {
+function notJoined ({ split: { b2_bytes, local_bytes } }: StoredSplit, setAside: string | undefined): UploadError {
+  if (setAside !== undefined) return out(`${local_bytes} bytes of it are in local storage, and the others could not be joined with them in B2: ${setAside}.`)
   return out(`B2 has ${b2_bytes} bytes of it, and the other ${local_bytes} are in local storage until B2 takes them. It can be read as soon as they are joined in B2.`)
 }
 

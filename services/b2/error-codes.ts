@@ -26,6 +26,8 @@ export interface B2Failure {
   readonly retryable: boolean
   /** HTTP status of B2's answer, if there was one. */
   readonly status?: number | undefined
+  /** True if B2 says that it does not have a multipart upload, or a part of it. */
+  readonly isUploadGone?: true
 }
 
 interface Rule {
@@ -171,6 +173,9 @@ const BY_NAME: Record<string, B2ErrorCode> = {
   IncompleteAnswer: 'service_unavailable',
 }
 
+/** Not every 404: a proxy in front of B2 answers so, too. */
+const UPLOAD_GONE = new Set(['NoSuchUpload', 'InvalidPart'])
+
 const NAMED_FACTS: Record<string, string> = {
   RequestTimeTooSkewed: 'this machine\'s clock and B2\'s differ too much',
 }
@@ -208,7 +213,10 @@ export function describeFailure (error: unknown): B2Failure {
     const byName = BY_NAME[String(link.name)]
     if (byName !== undefined) return failure(byName, NAMED_FACTS[String(link.name)], raw, status)
     if (/^Throttling/.test(String(link.name))) return failure('rate_limited', undefined, raw, status)
-    if (status !== undefined) return failure(codeOfStatus(status), undefined, raw, status)
+    if (status !== undefined) {
+      const described = failure(codeOfStatus(status), undefined, raw, status)
+      return UPLOAD_GONE.has(String(link.name)) ? { ...described, isUploadGone: true } : described
+    }
     if (/socket hang up|other side closed/i.test(String(link.message))) return failure('network_error', 'connection closed', raw, status)
     if (/^HPE_/.test(system)) return failure('service_unavailable', 'its answer was not HTTP', raw, status)
   }

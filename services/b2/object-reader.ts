@@ -6,8 +6,8 @@ import type { Track } from '../receipt.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
 import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
 import { ObjectStream } from './object-stream.ts'
-import { isMissing } from './read-requests.ts'
-import type { B2ReadError, ReadRequests } from './read-requests.ts'
+import { B2ReadError, isMissing } from './read-requests.ts'
+import type { ReadRequests } from './read-requests.ts'
 
 /** What B2 says about an object. */
 export interface ObjectHead {
@@ -127,7 +127,8 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
           for (const { PartNumber, ETag, Size } of page.Parts ?? []) found.set(PartNumber!, { etag: ETag!, size: Size! })
           PartNumberMarker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined
         } catch (error) {
-          if (isMissing(error)) return undefined
+          if (error instanceof B2ReadError && error.isUploadGone) return undefined
+          if (isMissing(error)) throw requests.failure(Object.assign(new Error('What answered 404 does not say that the upload is gone.'), { name: 'IncompleteAnswer' }))
           throw error
         }
       } while (PartNumberMarker !== undefined)

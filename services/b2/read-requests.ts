@@ -14,6 +14,8 @@ export class B2ReadError extends Error {
   readonly retryable: boolean
   /** HTTP status of B2's answer, if there was one. */
   readonly status: number | undefined
+  /** True if B2 says that it does not have a multipart upload. */
+  readonly isUploadGone: boolean
 
   // No `cause`: a log of it would have what the redactor removed.
   constructor (failure: B2Failure) {
@@ -24,6 +26,7 @@ export class B2ReadError extends Error {
     this.weight = failure.weight
     this.retryable = failure.retryable
     this.status = failure.status
+    this.isUploadGone = failure.isUploadGone === true
   }
 }
 

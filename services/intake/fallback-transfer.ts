@@ -1,13 +1,13 @@
 import { mayHaveTags } from '../audio/tags.ts'
 import { b2Hints, isOnlySlow } from '../b2/error-codes.ts'
-import type { B2ErrorCode } from '../b2/error-codes.ts'
 import type { B2Store, B2UploadFailure } from '../b2/store.ts'
 import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
 import { MAX_PARTS, SMALLEST_PART_BYTES } from '../config/schema.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import type { LocalStore } from '../local/store.ts'
 import type { UploadContext } from '../log.ts'
-import type { Promoter } from '../promotion/promoter.ts'
+import { NEVER_JOINED } from '../promotion/outcome.ts'
+import type { JoinOutcome, Promoter } from '../promotion/promoter.ts'
 import type { FallbackReason, Receipt, Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
 import type { Intake } from './intake.ts'
@@ -40,9 +40,6 @@ export interface TransferStores {
 
 // What B2 made of it is not known then.
 const ABORTED = { error_code: 'timeout', detail: 'B2 had not answered when the service had to stop', raw: 'The request was aborted.', mayBeStored: true } as const
-
-/** After these B2 does not have the acknowledged parts, or will never join them. */
-const ENDS_PARTS: ReadonlySet<B2ErrorCode> = new Set(['bucket_not_found', 'invalid_request'])
 
 /** A client is answered no later than this after its last byte if there is no other bound. */
 const LONGEST_JOIN_MS = 45_000
@@ -121,7 +118,7 @@ export class FallbackTransfer {
       contentType: this.#builder.contentType,
       partBytes: this.#partBytes,
       mayFallBack: () => this.#splits || this.#window.isWhole,
-      needsParts: ({ error_code }) => this.#splits && !this.#window.isWhole && !ENDS_PARTS.has(error_code),
+      needsParts: ({ error_code }) => this.#splits && !this.#window.isWhole && !NEVER_JOINED.has(error_code),
     })
   }
 
@@ -218,17 +215,20 @@ export class FallbackTransfer {
   }
 
   /** Outages of seconds are the usual ones: B2 may have recovered while the rest of the file came. */
-  async #join (): Promise<'joined' | 'lost' | 'later'> {
+  async #join (): Promise<JoinOutcome> {
     this.#window.releaseAll()
     this.#permit?.release()
     const timeLeft = this.#allCameAt + (this.#stores.b2!.ackTimeoutMs || LONGEST_JOIN_MS) - performance.now()
-    if (this.#signal.aborted || timeLeft <= 0) return 'later'
+    if (this.#signal.aborted || timeLeft <= 0) return { kind: 'later' }
     const end = new AbortController()
     const abort = (): void => end.abort()
     const timer = setTimeout(abort, timeLeft)
     this.#signal.addEventListener('abort', abort)
     try {
-      return await this.#stores.join(this.#file.key, end.signal)
+      const outcome = await this.#stores.join(this.#file.key, end.signal)
+      // Its receipt may be in B2 already.
+      if (outcome.kind === 'lost') await this.#stores.b2!.forget(this.#file.key, this.#context.correlationId)
+      return outcome
     } finally {
       clearTimeout(timer)
       this.#signal.removeEventListener('abort', abort)

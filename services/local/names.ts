@@ -24,7 +24,7 @@ export interface LocalPlace {
   /** The directory of the others. */
   directory: string
   data: string
-  /** What B2 lacks of a split file. A key has this or `data`, whose part file they share. */
+  /** What B2 lacks of a split file. A key has this or `data`, never both; either one is written under `dataPart`. */
   rest: string
   dataPart: string
   receipt: string

@@ -23,7 +23,7 @@ export interface FoundFile {
 
 export interface Receipts {
   /**
-   * The receipt of a file that is whole here, or one that was kept for an object in B2; undefined if there is neither.
+   * The receipt of a file that is whole here, of a split one whose rest is here, or one that was kept for an object in B2; undefined if there is neither.
    * @throws LocalStoreError, also for a damaged receipt (`io_error`): its file is here nevertheless
    */
   find (key: string): Promise<FoundFile | undefined>

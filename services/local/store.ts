@@ -112,6 +112,8 @@ export interface LocalStore extends BucketMarker, Pick<Receipts, 'find' | 'has' 
   measure: Upkeep['measure']
   /** What is to be promoted, according to the last count and measurement, and to what this process has done since. */
   waiting (): Waiting
+  /** Whether this process is storing a file of this key. */
+  isComing (key: string): boolean
   /** Says that a file that came from {@link pending} is not here any more. */
   markGone (key: string): void
   /** Opens the data file, or what B2 lacks of a split one, whatever its receipt says. Undefined if it is not there. @throws LocalStoreError */
@@ -284,6 +286,7 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
     count: async stop => await work(() => pending.count(stop)),
     measure: upkeep.measure,
     waiting: () => tally.waiting,
+    isComing: key => tally.isComing(key),
     markGone: key => tally.markGone(key),
     find: receipts.find,
     has: receipts.has,

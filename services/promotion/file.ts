@@ -192,7 +192,7 @@ export class PromotedFile {
       } catch (error) {
         if (!isUploadGone(error)) throw error
         // A completion whose answer was lost may have been carried out since then.
-        if (!await isThere(this.#abort.signal)) throw error instanceof PartsGone ? error : new PartsGone('B2 does not know the unfinished upload of this file any more')
+        if (!await isThere(this.#abort.signal)) throw error instanceof PartsGone ? error : new PartsGone('B2 does not have the unfinished upload of this file any more, or not all of its parts')
       }
       if (!await isThere(this.#abort.signal)) throw new Unverified()
     }
@@ -266,7 +266,7 @@ function bytesToGo (receipt: Receipt): number {
 }
 
 function isUploadGone (error: unknown): boolean {
-  return error instanceof PartsGone || (error instanceof WriteFailed && error.failure.status === 404 && error.failure.error_code !== 'bucket_not_found')
+  return error instanceof PartsGone || (error instanceof WriteFailed && error.failure.isUploadGone === true)
 }
 
 function isSame (head: ObjectHead | undefined, { size_bytes, sha256 }: Track): boolean {

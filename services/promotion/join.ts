@@ -34,21 +34,26 @@ export class SplitJoin {
     const { track: { key, content_type: contentType, size_bytes: size }, context, abort, stop } = this.#options
     const listed = await this.#list()
     const parts = rest.length === 0 ? undefined : await this.#openRest()
+    let reuse = false
     try {
+      // Read before the circuit gives a permit: a slow disk must not keep others from B2.
+      const first = await parts?.next(rest[0]!.bytes)
       await upload.write(async permit => {
         const continued = this.#stores.b2.continue({ key, contentType, ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
         try {
-          const sent = parts === undefined ? [] : await this.#send(parts, continued, listed, permit, upload)
+          const sent = parts === undefined ? [] : await this.#send(first!, parts, continued, listed, permit, upload)
           // Before the object, so that there is none without its receipt.
           await upload.putReceipt(permit)
           stop.throwIfAborted()
-          return upload.learn(permit, await continued.complete([...kept, ...sent])).firstTry
+          const { firstTry } = upload.learn(permit, await continued.complete([...kept, ...sent]))
+          reuse = true
+          return firstTry
         } finally {
           continued.close()
         }
       })
     } finally {
-      parts?.close(false)
+      parts?.close(reuse)
     }
   }
 
@@ -80,11 +85,11 @@ export class SplitJoin {
   }
 
   /** Sends the parts of the rest, each once B2 has the one before: live uploads come first. */
-  async #send (parts: PromotionParts, continued: ContinuedUpload, listed: Map<number, ListedPart>, permit: Permit, upload: PromotionUpload): Promise<B2Part[]> {
+  async #send (first: Uint8Array, parts: PromotionParts, continued: ContinuedUpload, listed: Map<number, ListedPart>, permit: Permit, upload: PromotionUpload): Promise<B2Part[]> {
     const sent: B2Part[] = []
-    for (const { number, bytes: length, sha256 } of this.#manifest.local_parts) {
+    for (const [index, { number, bytes: length, sha256 }] of this.#manifest.local_parts.entries()) {
       this.#options.stop.throwIfAborted()
-      const bytes = await parts.next(length)
+      const bytes = index === 0 ? first : await parts.next(length)
       if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw new DamagedFile(`Part ${number} of the file is damaged in local storage`)
       const there = listed.get(number)
       // An earlier try may have sent it. B2's ETag of a part is its MD5, as it is with most servers; where it isn't, the part goes again.

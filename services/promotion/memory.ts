@@ -12,12 +12,15 @@ const SHARE = 1 / 4
 export class PromotionMemory {
   readonly #account: MemoryAccount
   readonly #limit: number
+  readonly #isBackground: boolean
   #held = 0
   readonly #turn = new Places(1)
   #onFree = (): void => {}
 
-  constructor (account: MemoryAccount) {
+  /** @param isBackground false if clients wait for these promotions */
+  constructor (account: MemoryAccount, isBackground = true) {
     this.#account = account
+    this.#isBackground = isBackground
     this.#limit = account.budgetBytes * SHARE
   }
 
@@ -35,8 +38,8 @@ export class PromotionMemory {
   }
 
   async #takeNow (bytes: number, signal: AbortSignal): Promise<() => void> {
-    // No client waits for it: it comes after those that have one, and is never aborted for being slow.
-    const lease = this.#account.open({ need: bytes, isBackground: true, rate: () => undefined, end: () => {} })
+    // If no client waits for it, it comes after those that have one. It is never aborted for being slow.
+    const lease = this.#account.open({ need: bytes, isBackground: this.#isBackground, rate: () => undefined, end: () => {} })
     try {
       await taken(lease, bytes, signal)
     } catch (error) {

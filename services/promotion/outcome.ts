@@ -5,6 +5,9 @@ import type { B2UploadFailure } from '../b2/store.ts'
 import { toLocalStoreError } from '../local/errors.ts'
 import type { LocalErrorCode } from '../local/errors.ts'
 
+/** After these failures B2 does not have the acknowledged parts of a split file, or will never join them. */
+export const NEVER_JOINED: ReadonlySet<string> = new Set<B2ErrorCode>(['bucket_not_found', 'invalid_request'])
+
 /** How the promotion of one file ended. */
 export type PromotionOutcome =
   | { readonly kind: 'promoted' }

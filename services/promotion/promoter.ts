@@ -8,8 +8,9 @@ import type { Observer } from '../observer.ts'
 import { PromotedFile } from './file.ts'
 import { PromotionMemory } from './memory.ts'
 import { PromotionPass } from './pass.ts'
+import { NEVER_JOINED } from './outcome.ts'
 import { PromotionQueue } from './queue.ts'
-import { NOTHING_DONE } from './report.ts'
+import { logOutcome, NOTHING_DONE } from './report.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
 import { oneAtATime } from '../tasks/one-at-a-time.ts'
 import type { Receipt } from '../receipt.ts'
@@ -38,6 +39,9 @@ export interface PromoterOptions {
   readonly beforePass?: (() => Promise<unknown>) | undefined
 }
 
+/** How the try to join a split file at once ended, and why it can never be joined. */
+export type JoinOutcome = { readonly kind: 'joined' | 'later' } | { readonly kind: 'lost', readonly detail: string }
+
 /** Moves files that fell back to local storage to B2, oldest first, a few at a time. */
 export interface Promoter {
   /**
@@ -52,10 +56,10 @@ export interface Promoter {
   wake (): void
   /**
    * Tries to join one split file now, which a client waits for; the host isn't told. `joined`: B2 has it, and local storage nothing
-   * any more. `lost`: it can never be joined, and is set aside. `later`: it is left to a pass. Never rejects.
+   * any more. `lost`: it can never be joined. `later`: it is left to a pass. Never rejects.
    * @param signal ends the try
    */
-  join (key: string, signal: AbortSignal): Promise<'joined' | 'lost' | 'later'>
+  join (key: string, signal: AbortSignal): Promise<JoinOutcome>
   /**
    * Stops a promotion of this key in this process, and resolves when it writes nothing more to B2. Call it once the local file is
    * removed: then no other promotion can begin.
@@ -76,6 +80,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
   const { b2, local, log, observer, intervalMs, concurrency, maxFailures = 5, onPromoted, beforePass } = options
   const queue = new PromotionQueue(maxFailures)
   const memory = new PromotionMemory(options.account)
+  const memoryForClients = new PromotionMemory(options.account, false)
   /** Background work; none of it rejects. */
   const background = new Set<Promise<void>>()
   /** Passes and counts don't overlap: a file that is promoted during a count would be pending after it. */
@@ -104,9 +109,9 @@ export function createPromoter (options: PromoterOptions): Promoter {
     }
   }
 
-  async function join (key: string, signal: AbortSignal): Promise<'joined' | 'lost' | 'later'> {
-    if (b2 === undefined || closing.signal.aborted || signal.aborted) return 'later'
-    const file = new PromotedFile({ ...options, b2, memory }, {
+  async function join (key: string, signal: AbortSignal): Promise<JoinOutcome> {
+    if (b2 === undefined || closing.signal.aborted || signal.aborted) return { kind: 'later' }
+    const file = new PromotedFile({ ...options, b2, memory: memoryForClients }, {
       key, takeUp: false, onPromoted: undefined, log, waitsForOwner: false, enter: async () => () => {}, onBytes () {},
     })
     const abort = (): void => file.abort()
@@ -114,12 +119,18 @@ export function createPromoter (options: PromoterOptions): Promoter {
     joining.add(file)
     try {
       await beforePass?.()
+      const started = performance.now()
       const outcome = await file.run()
-      if (outcome.kind === 'promoted') return 'joined'
-      return outcome.kind === 'set_aside' ? 'lost' : 'later'
+      if (outcome.kind === 'promoted') return { kind: 'joined' }
+      if (outcome.kind === 'set_aside') return { kind: 'lost', detail: outcome.detail }
+      if (outcome.kind === 'failed') {
+        if (NEVER_JOINED.has(outcome.error_code)) return { kind: 'lost', detail: outcome.detail }
+        logOutcome(file, outcome, Math.round(performance.now() - started), log, observer)
+      }
+      return { kind: 'later' }
     } catch (err) {
       log.warn({ err, key }, 'a split file could not be joined at once')
-      return 'later'
+      return { kind: 'later' }
     } finally {
       joining.delete(file)
       signal.removeEventListener('abort', abort)

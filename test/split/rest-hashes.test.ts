@@ -30,7 +30,7 @@ t.test('the hashes of a rest are those of the file, although another upload fill
     unfinished: { uploadId: 'upload', parts: [{ number: 1, etag: '"etag"' }] },
     partBytes: PART,
     partsBefore: 2,
-    join: async () => 'later',
+    join: async () => ({ kind: 'later' as const }),
   }, { settled: async () => {} } as B2Parts)
   for (const [index, piece] of pieces.slice(0, 2).entries()) await rest.take({ number: index + 2, bytes: piece })
   const track = { id: ID, key: KEY, size_bytes: content.byteLength, sha256: sha256(content), filename: 'long.wav', content_type: 'audio/wav', uploaded_at: new Date().toISOString(), metadata: {}, audio: null } satisfies Track

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 import type { B2Unfinished } from '../../b2/store.ts'
+import { isManifest } from '../../local/manifest.ts'
 import type { SplitManifest } from '../../local/manifest.ts'
+import type { JoinOutcome } from '../../promotion/promoter.ts'
 import type { FallbackReason, Receipt, StoredSplit, Track } from '../../receipt.ts'
 import { UploadError } from '../../upload-errors.ts'
 import type { B2Parts } from './b2-parts.ts'
@@ -15,8 +17,8 @@ export interface LocalRestOptions extends LocalSinkOptions {
   readonly partBytes: number
   /** Pieces that came before this sink: each was a part for B2. */
   readonly partsBefore: number
-  /** Tries to join the file in B2 at once. `lost`: that can't be done any more. */
-  join (): Promise<'joined' | 'lost' | 'later'>
+  /** Tries to join the file in B2 at once. */
+  join (): Promise<JoinOutcome>
 }
 
 /** What B2 lacks of a file whose first parts it keeps: a file in local storage with the other parts, until they are joined in B2. */
@@ -54,12 +56,13 @@ export class LocalRest extends LocalSink {
       track,
     }
     const manifest: SplitManifest = { upload_id: uploadId, part_bytes: partBytes, b2_parts: [...parts], local_parts: this.#parts }
+    if (!isManifest(manifest, track.size_bytes)) throw new Error('The parts of a split file are not those of the file.')
     await this.commit({ ...receipt, manifest })
-    const end = await this.#own.join()
-    if (end === 'joined') return { storage: 'b2', location: key, track }
-    if (end === 'later') return receipt
+    const outcome = await this.#own.join()
+    if (outcome.kind === 'joined') return { storage: 'b2', location: key, track }
+    if (outcome.kind !== 'lost') return receipt
     await local.remove(key)
-    throw new UploadError('fallback_impossible', `${reason.detail}; what B2 had of the file is gone.`)
+    throw new UploadError('fallback_impossible', `${reason.detail}; then: ${outcome.detail}.`)
   }
 
   /** Bytes that come after those that B2 was given: they are cut as B2 would have got them. */

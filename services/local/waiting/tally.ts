@@ -76,6 +76,8 @@ export class Tally {
     this.#coming.delete(key)
   }
 
+  isComing (key: string): boolean { return this.#coming.has(key) }
+
   /** Counts a file that was stored here. */
   add (key: string, bytes: number): void {
     this.#coming.delete(key)

@@ -47,7 +47,7 @@ export async function setReceiverStage (t: Test, { hasB2 = false, ...options }: 
   const log: Log = { info: write('info'), warn: write('warn'), error: write('error') }
   const context = { correlationId: 'the-correlation-id', log }
   const receiver = createReceiver({
-    stores: { b2: hasB2 ? b2.store : undefined, local, breaker, windowBytes: 11 * MIB, beyondWindow: 'refuse', join: async () => 'later', allowedTypes: [] },
+    stores: { b2: hasB2 ? b2.store : undefined, local, breaker, windowBytes: 11 * MIB, beyondWindow: 'refuse', join: async () => ({ kind: 'later' }), allowedTypes: [] },
     account,
     pool,
     observer: { stored: count('stored'), failed: count('failed'), aborted: count('aborted'), b2Failed: count('b2Failed'), refused: count('refused'), downloaded: count('downloaded'), deleted: count('deleted'), promotionEnded: count('promotionEnded'), partsGone: count('partsGone') },

@@ -56,7 +56,7 @@ export async function setTransferStage (t: Test, options: {
   await local.open()
   t.teardown(() => local.close())
   const breaker = new CircuitBreaker({ threshold: 2, resetMs: 60_000, ...options.breaker })
-  const common = { local, breaker, windowBytes: 2 * PART + MIB, beyondWindow: 'refuse' as const, join: async () => 'later' as const, allowedTypes: [], ...options.stores }
+  const common = { local, breaker, windowBytes: 2 * PART + MIB, beyondWindow: 'refuse' as const, join: async () => ({ kind: 'later' as const }), allowedTypes: [], ...options.stores }
   return {
     b2,
     local,
