@@ -1,7 +1,9 @@
+import http from 'node:http'
 import t from 'tap'
 import type { Fault } from '../../emulator/index.ts'
 import { settled } from '../support/faults/fault-matrix.ts'
-import { b2Env, bytes, put, settledFiles, startB2, startService } from '../support/service/service.ts'
+import { answerTo } from '../support/service/answer.ts'
+import { b2Env, bytes, settledFiles, startB2, startService } from '../support/service/service.ts'
 
 const MIB = 1_048_576
 const PART = 5 * MIB
@@ -19,7 +21,13 @@ for (const [name, fault] of Object.entries(ROWS)) {
     const service = await startService(t, { ...b2Env(b2), B2_PART_BYTES: String(PART), REPLAY_WINDOW_BYTES: String(MIB), B2_MAX_ATTEMPTS: '1', PROMOTE_INTERVAL_MS: '0' })
     b2.fault({ operation: 'UploadPart', part: 2, status: 503 })
     b2.fault({ ...fault, times: Infinity })
-    t.match(await put(service, FILE, 'long.wav'), { status: 503, body: { error_code: 'fallback_impossible' } })
+    const request = http.request(`${service.url}/uploads/long.wav`, { method: 'PUT', agent: false, headers: { 'content-length': FILE.byteLength } })
+    const answer = answerTo(request)
+    request.write(FILE.subarray(0, 2 * PART + 100_000))
+    // Before all has come, so that only the joining stores the receipt.
+    await service.log.until(({ event }) => event === 'b2.failed')
+    request.end(FILE.subarray(2 * PART + 100_000))
+    t.match(await answer, { status: 503, body: { error_code: 'fallback_impossible' } })
     await settled(b2, () => b2.versions().length === 0 && b2.unfinishedUploads().length === 0)
     t.same(await settledFiles(service), [])
     t.equal((await service.app.uploads.status()).pending_promotions, 0)
