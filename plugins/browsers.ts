@@ -9,7 +9,7 @@ export interface BrowsersPluginOptions {
 
 /** What a page elsewhere may read of an answer, beside what any may (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name). */
 const EXPOSED = [
-  'location', 'x-correlation-id', 'retry-after', 'www-authenticate', 'etag', 'content-disposition', 'content-range', 'accept-ranges',
+  'location', 'x-correlation-id', 'retry-after', 'www-authenticate', 'etag', 'content-disposition', 'content-range', 'accept-ranges', 'repr-digest',
   'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset',
 ]
 const PREFLIGHT_SECONDS = 600

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { create as contentDisposition } from 'content-disposition'
+import { reprDigest } from './http/digest-fields.ts'
 import { rangeOf } from './http/range-header.ts'
 import { allowsRange, checkConditions, validatorsOf } from './http/preconditions.ts'
 import { bytesOf } from '../services/downloads/byte-range.ts'
@@ -17,9 +18,13 @@ import { createReaderWatch } from './download/reader-watch.ts'
 import { servedType } from './download/served-type.ts'
 
 const text = (description: string) => ({ type: 'string', description })
-const VALIDATORS = { etag: text('The file\'s sha256 in quotes; moving to B2 does not change it.'), 'last-modified': text('When the file was uploaded.') }
+const OF_FILE = {
+  etag: text('The file\'s sha256 in quotes; moving to B2 does not change it.'),
+  'last-modified': text('When the file was uploaded.'),
+  'repr-digest': text('The sha256 of the whole file, as `sha-256=:<base64>:` (RFC 9530).'),
+}
 const FILE = {
-  ...VALIDATORS,
+  ...OF_FILE,
   'accept-ranges': text('`bytes`'),
   'content-disposition': text('`attachment`, with the client\'s name for the file (RFC 6266).'),
 }
@@ -48,7 +53,7 @@ const GET_SCHEMA = {
   response: {
     200: fileAnswer('The file.', FILE, true),
     206: fileAnswer('The range of it that was asked for.', { ...FILE, 'content-range': text('Which bytes they are, and of how many.') }, true),
-    304: emptyAnswer('The client has it already.', VALIDATORS),
+    304: emptyAnswer('The client has it already.', OF_FILE),
     ...errorAnswers({ ...ERRORS, 416: true }),
   },
 }
@@ -62,7 +67,7 @@ const HEAD_SCHEMA = {
   headers: Type.Object(CONDITIONS),
   response: {
     200: fileAnswer('The file.', FILE, false),
-    304: emptyAnswer('The client has it already.', VALIDATORS),
+    304: emptyAnswer('The client has it already.', OF_FILE),
     ...errorAnswers(ERRORS),
   },
 }
@@ -113,6 +118,7 @@ const contentRoutes: FastifyPluginAsync<RoutesOptions> = async (app, options) =>
     const known = {
       etag: validators.etag,
       'last-modified': new Date(validators.modifiedAt).toUTCString(),
+      'repr-digest': reprDigest(track.sha256), // of the whole file, also beside a range of it (RFC 9530 §3)
       // It may need a key or a cookie: nothing between us and the client may keep it for others. And it may be deleted, or its
       // reader be another one by then: the client asks each time, which its ETag makes cheap.
       'cache-control': 'private, no-cache',

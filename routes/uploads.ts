@@ -10,6 +10,7 @@ import { UploadError } from '../services/upload-errors.ts'
 import type { UploadService } from '../services/uploads.ts'
 import { assertForm, FormSource } from './form/form-source.ts'
 import { errorAnswers, storedAnswers } from './http/answer-schemas.ts'
+import { assertDigestFields, assertDigests } from './http/digest-fields.ts'
 import { toUploadError } from './http/error-answer.ts'
 import { sendContinue } from './http/expect-continue.ts'
 import { commonOptions } from './http/file-routes.ts'
@@ -28,8 +29,14 @@ const FORM_ALLOWANCE_BYTES = 1_048_576 // 1 MiB
 
 const answers = {
   ...storedAnswers({ location: { type: 'string', description: 'The path of the upload\'s receipt.' } }),
-  ...errorAnswers({ 400: true, 401: true, 403: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
+  ...errorAnswers({ 400: ['missing_file', 'too_many_files', 'malformed_upload', 'invalid_request'], 401: true, 403: true, 408: true, 411: ['invalid_request'], 412: true, 413: true, 415: true, 429: true, 500: true, 503: true }),
 }
+
+const digest = (of: string) => Type.Optional(Type.String({
+  description: `The ${of}, such as \`sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:\` (RFC 9530). ` +
+  'If the bytes that come have another sha256, nothing is stored. Other algorithms are ignored. In a chunked body it may also be a trailer.'
+}))
+const DIGESTS = Type.Object({ 'repr-digest': digest('file\'s digest'), 'content-digest': digest('body\'s digest, which is that of the file') })
 
 /** Requests that have begun an upload, which writes its own closing line. */
 const begun = new WeakSet<IncomingMessage>()
@@ -99,14 +106,18 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
           'for it, and not the one to find it by. Both 201 and 202 are successes, as for `uploadFile`.',
         tags: ['uploads'],
         consumes: ['application/octet-stream'],
+        headers: DIGESTS,
         params: Type.Object({ name: Type.String({ description: 'The client\'s name for the file, such as `song.mp3`.' }) }),
         body: Type.String({ format: 'binary', description: 'The file.' }),
-        response: { ...answers, ...errorAnswers({ 400: ['malformed_upload', 'invalid_request'], 404: true }) },
+        response: { ...answers, ...errorAnswers({ 400: ['malformed_upload', 'invalid_request', 'digest_mismatch'], 404: true }) },
       },
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      return await receive(uploads, request, reply, rawSource(request, filename, () => assertAcceptable(request, reply, maxBytes)))
+      return await receive(uploads, request, reply, rawSource(request, filename, () => {
+        assertAcceptable(request, reply, maxBytes)
+        assertDigestFields(request.headers)
+      }))
     })
   })
 }
@@ -162,6 +173,8 @@ function rawSource (request: FastifyRequest, filename: string, check: () => void
       sendContinue(request.raw)
     },
     complete: async () => ({}),
+    // Trailers are there when the body has ended; a host's `inject()` knows none.
+    verify: sha256 => assertDigests(sha256, request.headers, request.raw.trailers ?? {}),
     explain: error => explainFailure(error, request),
   }
 }

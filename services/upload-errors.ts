@@ -31,6 +31,11 @@ const KINDS = {
     error: 'The request is not valid.',
     hints: ['Correct what the detail names, then send the request again.'],
   },
+  digest_mismatch: {
+    status: 400,
+    error: 'The file does not match its digest.',
+    hints: ['Upload the file again: bytes of it were changed on the way, or the digest is that of another file. Nothing of this upload was kept.'],
+  },
   unauthorized: {
     status: 401,
     error: 'The request needs a valid API key.',

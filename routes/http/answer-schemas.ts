@@ -18,6 +18,7 @@ const EXAMPLE_ID = '8c0f5a52-5d0c-4b4f-9a3e-0c8f3f0a6f11'
 const DETAILS: Partial<Record<UploadErrorCode, string>> = {
   missing_file: 'The form ended without a file part.',
   invalid_request: 'The form has more than 32 text fields.',
+  digest_mismatch: 'Repr-Digest is sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, but the file that came has sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:.',
   unauthorized: 'missing authorization header',
   forbidden: 'This needs the scope "delete", which the API key does not have.',
   not_found: 'There is no file of this name.',

@@ -33,6 +33,8 @@ export interface Source extends FileInfo {
   open? (): Promise<void>
   /** Waits for what follows the file, and gives the text fields. */
   complete (): Promise<Record<string, string>>
+  /** Throws if the file is not the one that its client means to send; asked once, when all has come. @param sha256 hex */
+  verify? (sha256: string): void
   /** Bytes that have come from the client so far, whatever they were; by default those of the file. */
   readonly received?: (() => number) | undefined
   /** Says what a failure of `stream` means; by default it is a `malformed_upload`. */
@@ -167,8 +169,16 @@ export class Intake implements Borrower {
   /** Size of the buffer that {@link gathered} is in; 0 for none. */
   get capacity (): number { return this.#buffer?.byteLength ?? 0 }
 
-  /** sha256 of all bytes, hex; to be asked for once, at the end. */
-  digest (): string { return this.#hash.digest('hex') }
+  /**
+   * sha256 of all bytes, hex; to be asked for once, after {@link finish}.
+   *
+   * @throws what the source says of a file that is not the one its client means
+   */
+  digest (): string {
+    const sha256 = this.#hash.digest('hex')
+    this.#source.verify?.(sha256)
+    return sha256
+  }
 
   /** Makes the intake fail; the first error counts. */
   readonly fail = (error: unknown): void => {

@@ -64,9 +64,10 @@ export class TrackBuilder {
     this.#audio = await this.#reading
   }
 
-  /** Waits for the end of the request; then all is known of the file. */
+  /** Waits for the end of the request; then all is known of the file. @throws as {@link Intake.digest} */
   async finish (): Promise<Track> {
     const metadata = await this.#intake.finish()
+    const sha256 = this.#intake.digest()
     await this.readTags()
     const { id, key, filename } = this.#file
     return {
@@ -75,7 +76,7 @@ export class TrackBuilder {
       filename,
       content_type: this.#contentType,
       size_bytes: this.#intake.received,
-      sha256: this.#intake.digest(),
+      sha256,
       uploaded_at: new Date().toISOString(),
       metadata,
       audio: this.#audio ?? null,

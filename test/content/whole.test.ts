@@ -51,6 +51,7 @@ async function isServed (t: Test, service: Server, kept: readonly Kept[]): Promi
       'content-type': type,
       etag: `"${sha256(content)}"`,
       'last-modified': new Date(Date.parse(track.uploaded_at.slice(0, 19) + 'Z')).toUTCString(),
+      'repr-digest': `sha-256=:${Buffer.from(sha256(content), 'hex').toString('base64')}:`,
       'x-content-type-options': 'nosniff',
     }).sort(), 'the headers')
     const head = await download(service, path, { method: 'HEAD' })
@@ -151,7 +152,7 @@ async function isNotFound (t: Test, service: TestService, path: string): Promise
   await client.send(`GET ${path} HTTP/1.1\r\nhost: x\r\nrange: bytes=0-1\r\nif-none-match: *\r\n\r\n`)
   const answer = await client.answer()
   isError(t, answer, 404, 'not_found')
-  for (const name of ['etag', 'last-modified', 'content-disposition', 'accept-ranges']) t.notOk(answer!.headers.has(name), name)
+  for (const name of ['etag', 'last-modified', 'content-disposition', 'accept-ranges', 'repr-digest']) t.notOk(answer!.headers.has(name), name)
   const head = await download(service, path, { method: 'HEAD' })
   t.match(head, { status: 404, isWhole: true, headers: { 'content-type': /^application\/json/, 'content-length': /^\d+$/ } })
 }

@@ -67,10 +67,21 @@ t.test('the commands of the routes work as they stand, one after the other', { s
   const blocks = codeIn(beforeErrors, 'sh')
   const { stdout, dir } = await carryOut(t, await startService(t, b2Env(b2)), `${blocks.join('')}echo all`)
   t.match(stdout, /\nall\n$/, 'none failed')
-  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 200, 200, 206, 200, 204, 200, 200, 200, 201, 201, 201])
+  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 201, 200, 200, 206, 200, 204, 200, 200, 200, 201, 201, 201])
   t.same(readFileSync(join(dir, 'back.mp3')), readFileSync(join(dir, 'song.mp3')))
   t.equal(readFileSync(join(dir, 'beginning.bin')).byteLength, 1_024)
-  t.equal(b2.objects().length, 4)
+  t.equal(b2.objects().length, 5)
+})
+
+t.test('the code for a page works as it stands', async t => {
+  const service = await startService(t)
+  const codes = codeIn(beforeErrors, 'js')
+  t.equal(codes.length, 1)
+  const code = codes[0]!.replace('fetch(', 'fetch(url + ') // a page has an origin
+  // eslint-disable-next-line no-new-func
+  const send = new Function('file', 'url', `return (async () => { ${code}; return answer })()`) as (file: File, url: string) => Promise<Response>
+  const answer = await send(new File([bytes(1_000)], 'a song.mp3'), service.url)
+  t.match({ status: answer.status, body: await answer.json() }, { status: 201, body: { track: { filename: 'a song.mp3', size_bytes: 1_000 } } })
 })
 
 /** Has an upload under way until the test ends. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { MIMEType } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
+import { digestOf } from '../support/clients/digests.ts'
 import { form, BOUNDARY, filePart } from '../support/forms/forms.ts'
 import { answersIn, assertErrorShape, exchange, holds } from '../support/run/fuzz.ts'
 import { CALM } from '../support/promotion/promotion.ts'
@@ -11,12 +12,13 @@ import { b2Env, put, sha256, startB2, startService } from '../support/service/se
 const CONTENT = Buffer.from('content without a type')
 const FORM = form(filePart(CONTENT))
 const MAX_BYTES = 200
+const WRONG_DIGEST = digestOf(FORM)
 
 /** All that an answer may have; anything else came from the request. */
 const ANSWER_HEADERS = [
   'accept-encoding', 'accept-ranges', 'allow', 'cache-control', 'connection', 'content-disposition', 'content-length', 'content-range', 'content-security-policy', 'content-type',
   'cross-origin-opener-policy', 'cross-origin-resource-policy', 'date', 'etag', 'keep-alive', 'last-modified', 'location', 'origin-agent-cluster',
-  'referrer-policy', 'retry-after', 'vary', 'www-authenticate', 'x-content-type-options', 'x-correlation-id', 'x-dns-prefetch-control', 'x-download-options',
+  'referrer-policy', 'repr-digest', 'retry-after', 'vary', 'www-authenticate', 'x-content-type-options', 'x-correlation-id', 'x-dns-prefetch-control', 'x-download-options',
   'x-frame-options', 'x-permitted-cross-domain-policies', 'x-xss-protection',
 ]
 
@@ -61,6 +63,7 @@ const FIELDS: Record<string, fc.Arbitrary<string>> = {
   'x-http-method-override': fc.constantFrom('DELETE', 'PUT'),
   cookie: visible,
   te: visible,
+  'repr-digest': fc.oneof(visible, fc.constantFrom('md5=:AA==:', 'sha-256=:AA:', WRONG_DIGEST)),
   trailer: visible,
   __proto__x: visible,
 }
@@ -150,6 +153,7 @@ t.test('headers of any kind', async t => {
         assert(!isCoded, 'what is packed is not stored as the file')
         assert(!isConditional, 'no file is there that If-Match could name')
         assert(!fields.some(([name]) => name === 'content-range'), 'a piece of a file is not stored as one')
+        assert(line.startsWith('POST') || !fields.some(([, value]) => value === WRONG_DIGEST), 'a file that is not the one that was meant is not stored')
         assert.deepEqual([track.sha256, track.size_bytes], [sha256(CONTENT), CONTENT.byteLength])
         assert.equal(answer.headers.get('location'), `/uploads/${track.key.split('/').at(-1)}`)
         if (line.startsWith('PUT')) assert.equal(track.content_type, modelOfType(fields.find(([name]) => name.toLowerCase() === 'content-type')?.[1]))

@@ -48,14 +48,14 @@ t.test('pages of the origins in CORS_ORIGIN may call the service, with a key, an
   const ask = async (origin: string, method: string, path = '/uploads/a.bin', headers: Record<string, string> = {}): Promise<Response> =>
     await fetch(`${service.url}${path}`, { method, headers: { origin, ...headers }, ...(method === 'PUT' ? { body: bytes(10) } : {}) })
 
-  const preflight = { 'access-control-request-method': 'PUT', 'access-control-request-headers': 'authorization,x-correlation-id' }
+  const preflight = { 'access-control-request-method': 'PUT', 'access-control-request-headers': 'authorization,repr-digest,x-correlation-id' }
   for (const origin of ['https://app.example', 'https://studio.example']) {
     const allowed = await ask(origin, 'OPTIONS', undefined, preflight)
     t.equal(allowed.status, 204, 'a preflight has no key')
     t.match(Object.fromEntries(allowed.headers), {
       'access-control-allow-origin': origin,
       'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE',
-      'access-control-allow-headers': 'authorization,x-correlation-id',
+      'access-control-allow-headers': 'authorization,repr-digest,x-correlation-id',
       'access-control-max-age': '600',
       vary: /Origin/i,
     })
@@ -69,7 +69,7 @@ t.test('pages of the origins in CORS_ORIGIN may call the service, with a key, an
   const stored = await ask('https://app.example', 'PUT', undefined, { authorization: 'Bearer a-key-of-a-page' })
   t.equal(stored.status, 201)
   const exposed = stored.headers.get('access-control-expose-headers')!.split(', ')
-  for (const name of ['location', 'x-correlation-id', 'ratelimit-remaining', 'retry-after']) t.ok(exposed.includes(name), name)
+  for (const name of ['location', 'x-correlation-id', 'ratelimit-remaining', 'retry-after', 'repr-digest']) t.ok(exposed.includes(name), name)
   t.equal(stored.headers.get('cross-origin-resource-policy'), 'cross-origin', 'a player on such a page may play it')
   t.equal((await ask('https://app.example', 'GET', '/nowhere', { authorization: 'Bearer a-key-of-a-page' })).headers.get('access-control-allow-origin'), 'https://app.example')
   t.equal((await ask('https://app.example', 'OPTIONS', '/health')).status, 204, 'an OPTIONS that is no preflight')

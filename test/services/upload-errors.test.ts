@@ -6,6 +6,7 @@ const STATUSES = {
   too_many_files: 400,
   malformed_upload: 400,
   invalid_request: 400,
+  digest_mismatch: 400,
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,
@@ -38,7 +39,7 @@ t.test('to try again makes sense where the service, and not the request, was in 
 })
 
 t.test('codes are found by their status', async t => {
-  t.same(codesOf(400), ['missing_file', 'too_many_files', 'malformed_upload', 'invalid_request'])
+  t.same(codesOf(400), ['missing_file', 'too_many_files', 'malformed_upload', 'invalid_request', 'digest_mismatch'])
   t.same(codesOf(503), ['storage_unavailable', 'fallback_impossible', 'overloaded', 'shutting_down'])
   t.same(codesOf(418), [])
 })

@@ -75,12 +75,13 @@ const CODES: Record<number, string> = { 412: 'precondition_failed', 416: 'range_
 function isServiceAnswer (t: Test, { status, headers, body }: Download, { etag, date }: Validators, method: string, name: string): void {
   const code = CODES[status]
   if (code === undefined) {
-    t.match(headers, { etag, 'last-modified': date, 'cache-control': 'private, no-cache' }, `${name}: the validators`)
+    const digest = Buffer.from(etag.slice(1, -1), 'hex').toString('base64') // the ETag is the sha256
+    t.match(headers, { etag, 'last-modified': date, 'repr-digest': `sha-256=:${digest}:`, 'cache-control': 'private, no-cache' }, `${name}: the validators`)
     if (status === 304) t.strictSame([headers['content-length'], headers['content-type'], body.byteLength], [undefined, undefined, 0], `${name}: nothing else`)
     else t.match(headers, { 'accept-ranges': 'bytes', 'x-content-type-options': 'nosniff' }, `${name}: the file's headers`)
     return
   }
-  t.match(headers, { 'content-type': /^application\/json/, 'content-disposition': undefined, etag: undefined }, `${name}: an error`)
+  t.match(headers, { 'content-type': /^application\/json/, 'content-disposition': undefined, etag: undefined, 'repr-digest': undefined }, `${name}: an error`)
   if (method === 'HEAD') t.ok(Number(headers['content-length']) > 0 && body.byteLength === 0, `${name}: without its body`)
   else t.match(JSON.parse(body.toString()), { error_code: code, correlation_id: headers['x-correlation-id'] })
 }
