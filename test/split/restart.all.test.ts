@@ -37,7 +37,8 @@ for (const [name, denied] of [['list', 'ListParts'], ['read', 'HeadObject']] as 
       t.ok(may.applied > 0)
     } else {
       t.match(await uploads.promote(), { promoted: 0, failed: 1, pending: 1 })
-      t.match(service.log.of('promotion.failed'), [{ key: file.key, error_code: 'access_denied', hints: [/readFiles/] }])
+      // The first is the try before the client was answered.
+      t.match(service.log.of('promotion.failed').slice(1), [{ key: file.key, error_code: 'access_denied', hints: [/readFiles/] }])
       t.match((await receiptOf(service, file.name)).body, { storage: 'split' })
       may.cancel()
       t.match(await uploads.promote(), { promoted: 1, pending: 0 })
