@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { startService } from '../support/service/service.ts'
+import { keepLimit, SIZES } from '../support/uploads/limits.ts'
 
 const MIB = 1_048_576
 const run = promisify(execFile)
@@ -24,3 +25,6 @@ t.test('curl gets the answer to a file that is refused', { skip: curl ? false : 
     t.equal(JSON.parse(stdout).error_code, code, args.join(' '))
   }
 })
+
+keepLimit('B2', SIZES)
+keepLimit('local-only', SIZES)
