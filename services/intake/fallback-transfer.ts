@@ -133,6 +133,7 @@ export class FallbackTransfer {
 
   /** Gives the sink what is in memory and what still comes. Ends early if B2 fails. */
   async #fill (sink: Sink): Promise<Receipt | B2UploadFailure> {
+    await sink.open?.()
     for (const piece of this.#window.unstored) await sink.take(piece)
     while (!this.#intake.isAtEnd) {
       // Before more comes: the window may be all the memory that this upload can have.

@@ -7,7 +7,7 @@ import { b2Env, bytes, startB2, startService } from '../support/service/service.
 const MIB = 1_048_576
 const content = bytes(9 * MIB)
 
-leaveAt({ twoParts: 6, beyondWindow: 2 })
+leaveAt({ twoParts: 6, beyondWindow: 2 }, ['B2'])
 
 t.test('a client that leaves before its first byte, or between its file and the end of its form, is no other', async t => {
   const b2 = await startB2(t)

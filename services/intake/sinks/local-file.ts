@@ -34,8 +34,13 @@ export abstract class LocalSink implements Sink {
   /** A buffer that was begun for B2 is filled first: its memory is taken already. */
   pieceBytes (capacity: number): number { return Math.max(PIECE_BYTES, capacity) }
 
+  async open (): Promise<void> {
+    const { local, key, context: { log }, expectedBytes } = this.options
+    this.#writer ??= await local.create(key, { kind: this.#kind, log, expectedBytes })
+  }
+
   async take ({ number, bytes }: Piece): Promise<void> {
-    const writer = await this.#open()
+    const writer = await this.#opened()
     if (bytes.byteLength > 0) await writer.write(bytes)
     this.options.onHeld(number, true)
   }
@@ -44,7 +49,7 @@ export abstract class LocalSink implements Sink {
 
   /** Stores the file with its receipt. Who knows of the file may delete it: what came to B2 after that would stay there, so that is awaited. */
   protected async commit (receipt: object): Promise<void> {
-    const writer = await this.#open()
+    const writer = await this.#opened()
     await writer.commit(withCorrelationId(receipt, this.options.context))
     await this.#before?.settled()
   }
@@ -56,10 +61,9 @@ export abstract class LocalSink implements Sink {
     await this.#before?.discard()
   }
 
-  async #open (): Promise<LocalFileWriter> {
-    const { local, key, context: { log }, expectedBytes } = this.options
-    this.#writer ??= await local.create(key, { kind: this.#kind, log, expectedBytes })
-    return this.#writer
+  async #opened (): Promise<LocalFileWriter> {
+    await this.open()
+    return this.#writer!
   }
 }
 

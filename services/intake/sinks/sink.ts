@@ -21,6 +21,8 @@ export interface Sink {
   readonly failed?: AbortSignal
   /** Why B2 has failed; to be asked for once {@link failed} has fired. */
   failure? (): Promise<B2UploadFailure>
+  /** Begins, so that what can't be stored is refused before it comes. Default: with the first piece. */
+  open? (): Promise<void>
   /** Bytes of the next piece, if a buffer of `capacity` bytes has been begun. */
   pieceBytes (capacity: number): number
   /** Takes a piece that is not the last; resolves when it is ready for the next. */

@@ -20,8 +20,8 @@ const BEYOND_WINDOW = 18 * MIB
 const content = bytes(BEYOND_WINDOW)
 
 /** Clients leave at so many places of an upload of two parts, and of one that outgrows the window: nothing is left of any. */
-export function leaveAt (places: { readonly twoParts: number, readonly beyondWindow: number }): void {
-  for (const mode of ['B2', 'local-only'] as const) {
+export function leaveAt (places: { readonly twoParts: number, readonly beyondWindow: number }, modes: readonly ('B2' | 'local-only')[] = ['B2', 'local-only']): void {
+  for (const mode of modes) {
     for (const method of ['PUT', 'POST'] as const) {
       leave(mode, method, TWO_PARTS, places.twoParts)
       leave(mode, method, BEYOND_WINDOW, places.beyondWindow)
