@@ -85,6 +85,8 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
   /** Removes all versions but the newest of an object and of its companion, in the background. */
   removeDoubles (key: string, correlationId?: string): void
+  /** The same, written down first, so that no kill forgets it. Never rejects. */
+  noteDoubles (key: string, correlationId?: string): Promise<boolean>
   /** True while `key` is to be removed from B2: readers don't find it any more. */
   isForgotten (key: string): boolean
   /**
@@ -146,6 +148,7 @@ export function createB2Store (given: B2StoreOptions): B2Store {
     mayReturn: key => cleanup.mayReturn(key),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
+    noteDoubles: (key, correlationId) => cleanup.note({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
     isForgotten: key => cleanup.isForgotten(key),
     mayComplete: key => cleanup.mayComplete(key),
 

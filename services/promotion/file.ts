@@ -197,7 +197,9 @@ export class PromotedFile {
       if (!await isThere(this.#abort.signal)) throw new Unverified()
     }
     if (!hasReceipt && await b2.track(this.key, this.#stop.signal) === undefined) await upload.storeReceipt()
-    return await this.#finish(track, true)
+    // An earlier try may have stored the receipt, and have been killed.
+    await b2.noteDoubles(this.key, this.context?.correlationId)
+    return await this.#finish(track, false)
   }
 
   /** The object is in B2, and only its receipt is here. */

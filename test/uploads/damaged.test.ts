@@ -117,7 +117,8 @@ for (const [index, [name, fault, env]] of OUTAGES.entries()) {
 t.test('a damaged file is not split: B2 keeps no part of it, nor does the local directory', async t => {
   const stage = await start(t, BEYOND)
   const { b2, service } = stage
-  const fault: Fault = { operation: ['UploadPart', 'CompleteMultipartUpload'], after: 1, status: 503, times: Infinity }
+  // Late enough for the first part to be acknowledged before the second fails.
+  const fault: Fault = { operation: ['UploadPart', 'CompleteMultipartUpload'], after: 1, status: 503, delayMs: 500, times: Infinity }
   for (const [part, at] of PLACES) {
     await t.test(`in the ${part} part`, async t => {
       const outage = b2.fault(fault)

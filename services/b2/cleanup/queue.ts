@@ -112,8 +112,8 @@ export class CleanupQueue {
       // What this process noted since then is a later order.
       const elsewhere = this.#takeOff(key, ({ isForeign }) => isForeign)
       const gone = [...here, ...elsewhere]
-      // Written down: the caller removes what would make another process look for doubles.
-      if (gone.length > 0 || doubles !== undefined) await this.write(doubles ?? this.add(ofKey))
+      if (gone.length === 0) return
+      await this.write(doubles ?? this.add(ofKey))
       for (const entry of gone) {
         await entry.writing
         if (entry.isWritten) await this.#disk!.remove(entry.id)

