@@ -8,7 +8,7 @@ export interface LiveFile {
   /** The last segment of its key. */
   name: string
   storage: 'b2' | 'local' | 'split'
-  /** Where it was when its upload was answered. */
+  /** Where its upload was stored, as its answer said. */
   first: LiveFile['storage']
   /** It is being moved to B2, or what B2 lacks of it. */
   moving: boolean

@@ -10,7 +10,8 @@ export const DOCUMENTATION_PATH = '/documentation'
 const { version } = createRequire(import.meta.url)('fastify-b2-uploads/package.json') as { version: string }
 
 const DESCRIPTION = `Stores files in Backblaze B2, and in local storage if B2 fails and until it recovers. The answer says truthfully
-which storage was used: \`storage\` is \`b2\` or \`local\`. A file that fell back moves to B2 by itself; its name stays the same.
+which storage was used: \`storage\` is \`b2\`, \`local\` or, for a large file that B2 fails in the middle, \`split\`. A file that fell back moves to B2 by itself; its name
+stays the same.
 
 Every error has the same shape: a stable \`error_code\`, sentences for people, and the \`correlation_id\` that the service's log has, too.`
 

@@ -4,7 +4,7 @@ import type { StoredFile } from './files.ts'
 import type { Sending } from './uploads.ts'
 
 const STORED = { b2: 'is stored in B2', local: 'is stored in local storage', split: 'is split: B2 has its beginning, and local storage the rest' }
-/** By where it was before. */
+/** What has become of a file, by where it was before. */
 const MOVED: Record<string, string> = { local: 'has moved to B2', split: 'has been joined in B2' }
 
 /** What has just changed, for those who don't see it: files that arrived, moved or failed, and the circuit. */

@@ -223,6 +223,11 @@ export function describeFailure (error: unknown): B2Failure {
   return failure('unknown_error', undefined, raw)
 }
 
+/** True if B2 does not have the acknowledged parts of an upload after this failure, or will never join them. */
+export function endsParts ({ error_code }: { readonly error_code: string }): boolean {
+  return error_code === 'bucket_not_found' || error_code === 'invalid_request'
+}
+
 /** True if only the line was slow: bytes moved all the time, and B2 did not fail. */
 export function isOnlySlow ({ error_code, weight }: Pick<B2Failure, 'error_code' | 'weight'>): boolean {
   return error_code === 'timeout' && weight === 'none'

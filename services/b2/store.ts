@@ -135,20 +135,20 @@ export function createB2Store (given: B2StoreOptions): B2Store {
       })
     },
 
-    forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
+    forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...ofUpload(correlationId) }),
     forgetDeleted: (key, isUnclaimed, correlationId) => cleanup.note({
-      kind: 'object', key, deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...(correlationId === undefined ? {} : { correlation_id: correlationId }),
+      kind: 'object', key, deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...ofUpload(correlationId),
     }),
     async end (key, uploadId) {
       await requests.within(undefined, async signal => {
         await new Remover({ client: requests.client, bucket, signal }).abort({ key, uploadId })
       })
     },
-    endLater: (key, uploadId, correlationId) => cleanup.note({ kind: 'upload', key, uploadId, mayComplete: true, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
+    endLater: (key, uploadId, correlationId) => cleanup.note({ kind: 'upload', key, uploadId, mayComplete: true, ...ofUpload(correlationId) }),
     mayReturn: key => cleanup.mayReturn(key),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
-    removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
-    noteDoubles: (key, correlationId) => cleanup.note({ kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) }),
+    removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...ofUpload(correlationId) }),
+    noteDoubles: (key, correlationId) => cleanup.note({ kind: 'doubles', key, ...ofUpload(correlationId) }),
     isForgotten: key => cleanup.isForgotten(key),
     mayComplete: key => cleanup.mayComplete(key),
 
@@ -164,4 +164,9 @@ export function createB2Store (given: B2StoreOptions): B2Store {
       client.destroy()
     },
   }
+}
+
+/** Names the upload that a leftover is of, for the log. */
+function ofUpload (correlationId: string | undefined): { correlation_id?: string } {
+  return correlationId === undefined ? {} : { correlation_id: correlationId }
 }

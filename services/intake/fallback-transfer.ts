@@ -1,12 +1,11 @@
 import { mayHaveTags } from '../audio/tags.ts'
-import { b2Hints, isOnlySlow } from '../b2/error-codes.ts'
+import { b2Hints, endsParts, isOnlySlow } from '../b2/error-codes.ts'
 import type { B2Store, B2UploadFailure } from '../b2/store.ts'
 import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
 import { MAX_PARTS, SMALLEST_PART_BYTES } from '../config/schema.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import type { LocalStore } from '../local/store.ts'
 import type { UploadContext } from '../log.ts'
-import { NEVER_JOINED } from '../promotion/outcome.ts'
 import type { JoinOutcome, Promoter } from '../promotion/promoter.ts'
 import type { FallbackReason, Receipt, Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
@@ -105,9 +104,8 @@ export class FallbackTransfer {
     if (!breaker.canAcquire(this.#canProbe)) return this.#withoutB2()
     this.#partBytes = this.#choosePartBytes(b2.partBytes)
     await this.#intake.gather(this.#partBytes)
-    // Its client may take its time for what follows a small file: nobody waits for B2 until that has come.
+    // What follows a small file in its form may take long to come: the circuit is asked after that.
     if (this.#intake.isAtEnd) await this.#complete()
-    // Asked for right before the first request to B2.
     const permit = this.#permit = breaker.tryAcquire(this.#canProbe, this.#context.log)
     if (permit === undefined) return this.#withoutB2()
     const options = { b2, local, permit, key: this.#file.key, context: this.#context, signal: this.#signal, onHeld: this.#onHeld }
@@ -118,7 +116,7 @@ export class FallbackTransfer {
       contentType: this.#builder.contentType,
       partBytes: this.#partBytes,
       mayFallBack: () => this.#splits || this.#window.isWhole,
-      needsParts: ({ error_code }) => this.#splits && !this.#window.isWhole && !NEVER_JOINED.has(error_code),
+      needsParts: failure => this.#splits && !this.#window.isWhole && !endsParts(failure),
     })
   }
 

@@ -1,6 +1,8 @@
 import { FinishOrder } from './finish-order.ts'
 import { MemoryLease } from './lease.ts'
 import type { Borrower, LeasePlace, LeaseStage } from './lease.ts'
+import { bars, beginsTurn, FIRST_BYTES, hasBegun, inOrder, isStillSmall, isSurelySmall, mayBar, PATIENCE_MS, SMALL_BYTES } from './waiting.ts'
+import type { Waiter } from './waiting.ts'
 
 export type { Borrower, MemoryLease }
 
@@ -14,13 +16,6 @@ export interface MemoryAccountOptions {
   readonly givesBackEarly?: boolean
 }
 
-interface Waiter {
-  readonly lease: MemoryLease
-  readonly bytes: number
-  readonly since: number
-  readonly granted: () => void
-}
-
 /** In which order uploads of the room can finish: all, and those that last and those that don't on their own. */
 type Orders = Record<'all' | 'lasting' | 'quick', FinishOrder>
 
@@ -28,15 +23,8 @@ type Orders = Record<'all' | 'lasting' | 'quick', FinishOrder>
 export const SLOW_BYTES_PER_SECOND = 65_536
 /** An upload that can fill what it may take within this time does not last, as far as others are concerned. */
 export const LASTING_SECONDS = 10
-/** What small uploads have at most: 1 MiB. */
-export const SMALL_BYTES = 1_048_576
 /** A form's own bytes may make it larger than its file: it is small until it has more. */
 export const MAYBE_SMALL_BYTES = 2 * SMALL_BYTES
-const FIRST_BYTES = 65_536
-const PATIENCE_MS = 1_000
-// Who waits for long keeps others from passing for five seconds in thirty.
-const BARS_FOR_MS = 5_000
-const BARS_EACH_MS = 30_000
 
 /**
  * The one account out of which all uploads' buffers are paid.
@@ -45,9 +33,9 @@ const BARS_EACH_MS = 30_000
  * whose length is not known: it counts as small until it has more than 1 MiB.
  *
  * The rest is the *room* of larger ones. Each takes memory until it comes to the point where it gives back: its window, and once that is
- * outgrown one part at a time. Where uploads can do without their windows, that is one part from the beginning: what they *keep* of their
- * windows they are asked for as soon as somebody waits, those that keep most first. A buffer is given only if all can still come to that point one after the other
- * ({@link FinishOrder}), so something always moves. Two rules more keep those whose clients are not fast from holding up the others:
+ * outgrown one part at a time. If uploads can do without their windows, that is one part from the beginning: as soon as somebody waits, they
+ * are asked for what they *keep* of their windows, those that keep most first. A buffer is given only if all can still come to that point
+ * one after the other ({@link FinishOrder}), so something always moves. Two rules more keep those whose clients are not fast from holding up the others:
  *
  * - Those that *last* longer than ten seconds at their present rate leave room for one that doesn't.
  * - The others begin only if they can finish without waiting for one that lasts.
@@ -381,37 +369,4 @@ export class MemoryAccount {
     }
     return fits
   }
-}
-
-/** Small ones and those whose turn has begun first, then those that wait for one, then slow ones, then promotions. */
-function inOrder (queue: readonly Waiter[]): Waiter[] {
-  const rank = ({ lease, bytes }: Waiter): number => lease.borrower.isBackground === true ? 3 : lease.isSlow ? 2 : beginsTurn(lease, bytes) ? 1 : 0
-  return [...queue].sort((a, b) => rank(a) - rank(b))
-}
-
-/** Whether others may have to wait for one that waits. */
-function mayBar ({ lease, since }: Waiter, now: number): boolean {
-  return !lease.isSlow && lease.borrower.isBackground !== true && now - since >= PATIENCE_MS
-}
-
-function bars ({ since }: Waiter, now: number): boolean {
-  return (now - since - PATIENCE_MS) % BARS_EACH_MS < BARS_FOR_MS
-}
-
-/** Whether what it asks for is more than the first bytes of one that is not small. */
-function beginsTurn (lease: MemoryLease, bytes: number): boolean {
-  return !isStillSmall(lease, bytes) && lease.stage === 'window' && !hasBegun(lease)
-}
-
-/** Whether its turn has begun: it has more than its first bytes, or gives back what it has, part by part. */
-function hasBegun ({ place, held, stage }: MemoryLease): boolean {
-  return place === 'room' && (held > FIRST_BYTES || stage !== 'window')
-}
-
-function isStillSmall (lease: MemoryLease, bytes: number): boolean {
-  return lease.place !== 'room' && (isSurelySmall(lease) || lease.held + bytes <= SMALL_BYTES)
-}
-
-function isSurelySmall ({ borrower: { need } }: MemoryLease): boolean {
-  return need <= SMALL_BYTES
 }

@@ -1,7 +1,7 @@
 import { bufferSize } from './buffer-pool.ts'
-import { LASTING_SECONDS, MAYBE_SMALL_BYTES, SMALL_BYTES } from './account.ts'
+import { LASTING_SECONDS, MAYBE_SMALL_BYTES } from './account.ts'
+import { FIRST_BYTES, SMALL_BYTES } from './waiting.ts'
 
-const FIRST_BYTES = 65_536 // 64 KiB
 const WHOLE_AT_ONCE_BYTES = 131_072 // 128 KiB
 const LARGEST_ROUNDING_BYTES = 1_048_576 // 1 MiB
 /**

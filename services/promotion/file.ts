@@ -187,7 +187,7 @@ export class PromotedFile {
     let hasReceipt = false
     if (!await isThere(this.#stop.signal)) {
       try {
-        await new SplitJoin(this.#stores, this.#uploadOptions(track), manifest).run(upload)
+        await new SplitJoin(this.#stores, this.#uploadOptions(track), manifest, upload).run()
         hasReceipt = true
       } catch (error) {
         if (!isUploadGone(error)) throw error

@@ -18,34 +18,36 @@ export class SplitJoin {
   readonly #stores: PromotionStores
   readonly #options: PromotionUploadOptions
   readonly #manifest: SplitManifest
+  readonly #upload: PromotionUpload
+  /** What B2 has of it, by the numbers. */
+  #listed: ReadonlyMap<number, ListedPart> = new Map()
 
-  constructor (stores: PromotionStores, options: PromotionUploadOptions, manifest: SplitManifest) {
+  /** @param upload stores the receipt beside the object */
+  constructor (stores: PromotionStores, options: PromotionUploadOptions, manifest: SplitManifest, upload: PromotionUpload) {
     this.#stores = stores
     this.#options = options
     this.#manifest = manifest
+    this.#upload = upload
   }
 
-  /**
-   * @param upload stores the receipt beside the object
-   * @throws {PartsGone | DamagedFile | WriteFailed | CircuitOpen}
-   */
-  async run (upload: PromotionUpload): Promise<void> {
+  /** @throws {PartsGone | DamagedFile | WriteFailed | CircuitOpen} */
+  async run (): Promise<void> {
     const { upload_id: uploadId, b2_parts: kept, local_parts: rest } = this.#manifest
     const { track: { key, content_type: contentType, size_bytes: size }, context, abort, stop } = this.#options
-    const listed = await this.#list()
+    this.#listed = await this.#list()
     const parts = rest.length === 0 ? undefined : await this.#openRest()
     let reuse = false
     try {
       // Read before the circuit gives a permit: a slow disk must not keep others from B2.
       const first = await parts?.next(rest[0]!.bytes)
-      await upload.write(async permit => {
+      await this.#upload.write(async permit => {
         const continued = this.#stores.b2.continue({ key, contentType, ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
         try {
-          const sent = parts === undefined ? [] : await this.#send(first!, parts, continued, listed, permit, upload)
+          const sent = parts === undefined ? [] : await this.#send(first!, parts, continued, permit)
           // Before the object, so that there is none without its receipt.
-          await upload.putReceipt(permit)
+          await this.#upload.putReceipt(permit)
           stop.throwIfAborted()
-          const { firstTry } = upload.learn(permit, await continued.complete([...kept, ...sent]))
+          const { firstTry } = this.#upload.learn(permit, await continued.complete([...kept, ...sent]))
           reuse = true
           return firstTry
         } finally {
@@ -57,7 +59,7 @@ export class SplitJoin {
     }
   }
 
-  /** What B2 has of it, by the numbers; empty if the key may not list: then only its completion tells. */
+  /** Empty if the key may not list: then only the completion tells what B2 has. */
   async #list (): Promise<Map<number, ListedPart>> {
     const { track: { key, size_bytes: size }, stop } = this.#options
     let listed: Map<number, ListedPart> | undefined
@@ -84,19 +86,19 @@ export class SplitJoin {
     return await PromotionParts.open({ file, partBytes: this.#manifest.part_bytes, memory, pool, signal: stop })
   }
 
-  /** Sends the parts of the rest, each once B2 has the one before: live uploads come first. */
-  async #send (first: Uint8Array, parts: PromotionParts, continued: ContinuedUpload, listed: Map<number, ListedPart>, permit: Permit, upload: PromotionUpload): Promise<B2Part[]> {
+  /** Sends the parts of the rest, of which the first has been read, each once B2 has the one before: live uploads come first. */
+  async #send (first: Uint8Array, parts: PromotionParts, continued: ContinuedUpload, permit: Permit): Promise<B2Part[]> {
     const sent: B2Part[] = []
     for (const [index, { number, bytes: length, sha256 }] of this.#manifest.local_parts.entries()) {
       this.#options.stop.throwIfAborted()
       const bytes = index === 0 ? first : await parts.next(length)
       if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw new DamagedFile(`Part ${number} of the file is damaged in local storage`)
-      const there = listed.get(number)
+      const there = this.#listed.get(number)
       // An earlier try may have sent it. B2's ETag of a part is its MD5, as it is with most servers; where it isn't, the part goes again.
       if (there?.size === length && there.etag === `"${createHash('md5').update(bytes).digest('hex')}"`) {
         sent.push({ number, etag: there.etag })
       } else {
-        const stored = upload.learn(permit, await continued.put(number, bytes, sha256))
+        const stored = this.#upload.learn(permit, await continued.put(number, bytes, sha256))
         if (!stored.firstTry) parts.dropBuffer()
         sent.push(stored)
       }

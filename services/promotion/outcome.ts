@@ -5,9 +5,6 @@ import type { B2UploadFailure } from '../b2/store.ts'
 import { toLocalStoreError } from '../local/errors.ts'
 import type { LocalErrorCode } from '../local/errors.ts'
 
-/** After these failures B2 does not have the acknowledged parts of a split file, or will never join them. */
-export const NEVER_JOINED: ReadonlySet<string> = new Set<B2ErrorCode>(['bucket_not_found', 'invalid_request'])
-
 /** How the promotion of one file ended. */
 export type PromotionOutcome =
   | { readonly kind: 'promoted' }
@@ -73,7 +70,7 @@ export class WriteFailed extends Error {
 
 const PARTS_GONE_HINTS = [
   'Check the bucket\'s lifecycle rule: it must not end unfinished uploads before B2_UNFINISHED_MAX_AGE_MS. Check that no older version of this service uses the bucket.',
-  'The file\'s beginning is lost. Ask its sender for it again, then delete this one.',
+  'What B2 had of the file is lost. Ask its sender for the file again, then delete this one.',
 ]
 
 /** The outcome of a promotion that ended with this error. */

@@ -1,3 +1,4 @@
+import { endsParts } from '../b2/error-codes.ts'
 import type { B2Store } from '../b2/store.ts'
 import type { Log } from '../log.ts'
 import type { BufferPool } from '../memory/buffer-pool.ts'
@@ -8,7 +9,6 @@ import type { Observer } from '../observer.ts'
 import { PromotedFile } from './file.ts'
 import { PromotionMemory } from './memory.ts'
 import { PromotionPass } from './pass.ts'
-import { NEVER_JOINED } from './outcome.ts'
 import { PromotionQueue } from './queue.ts'
 import { logOutcome, NOTHING_DONE } from './report.ts'
 import type { PromoteOptions, PromotionProgress, PromotionReport } from './report.ts'
@@ -124,7 +124,7 @@ export function createPromoter (options: PromoterOptions): Promoter {
       if (outcome.kind === 'promoted') return { kind: 'joined' }
       if (outcome.kind === 'set_aside') return { kind: 'lost', detail: outcome.detail }
       if (outcome.kind === 'failed') {
-        if (NEVER_JOINED.has(outcome.error_code)) return { kind: 'lost', detail: outcome.detail }
+        if (endsParts(outcome)) return { kind: 'lost', detail: outcome.detail }
         logOutcome(file, outcome, Math.round(performance.now() - started), log, observer)
       }
       return { kind: 'later' }

@@ -1,34 +1,9 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
-import type { Test } from 'tap'
-import { bundle } from '../../scripts/bundle.ts'
-import { outputOf } from '../support/docs/demo.ts'
-import { begin, emptyDirectory } from '../support/promotion/promote-command.ts'
-import type { Ended, Running } from '../support/promotion/promote-command.ts'
+import { run, serves, version } from '../support/service/command.ts'
 
 // One process for each command; the other ways to write them are in the second tier.
 
-const COMMAND = bundle('cli/command.ts')
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-
-const command = async (t: Test, args: string[], env: Record<string, string> = {}): Promise<Running> => await begin(t, process.execPath, [COMMAND, ...args], env)
-const run = async (...how: Parameters<typeof command>): Promise<Ended> => await (await command(...how)).ended
-
-t.test('fastify-b2-uploads runs the service until SIGTERM, and prints nothing on standard error', async t => {
-  const { child, ended } = await command(t, [], {
-    PORT: '0',
-    LOCAL_STORAGE_DIR: await emptyDirectory(t),
-    B2_ENDPOINT: 'http://127.0.0.1:1',
-    B2_REGION: 'here',
-    B2_BUCKET: 'songs',
-    B2_APPLICATION_KEY_ID: 'id-of-the-command-test',
-    B2_APPLICATION_KEY: 'key-of-the-command-test',
-  })
-  const [, url] = await outputOf(child).until(/Server listening at (http:[^"]+)/)
-  t.same(await (await fetch(`${url}/health`)).json(), { status: 'ok' })
-  child.kill('SIGTERM')
-  t.match(await ended, { code: 0, stderr: '' })
-})
+t.test('fastify-b2-uploads runs the service until SIGTERM, and prints nothing on standard error', t => serves(t, []))
 
 t.test('promote takes its own options', async t => {
   t.match(await run(t, ['promote', '--help']), { code: 0, stdout: /^Usage: fastify-b2-uploads promote \[options\]\n[^]*--retry-set-aside/, stderr: '' })

@@ -78,7 +78,7 @@ t.test('the code for a page works as it stands', async t => {
   const codes = codeIn(beforeErrors, 'js')
   t.equal(codes.length, 1)
   const code = codes[0]!.replace('fetch(', 'fetch(url + ') // a page has an origin
-  // eslint-disable-next-line no-new-func
+  // eslint-disable-next-line no-new-func -- the code stands in the document
   const send = new Function('file', 'url', `return (async () => { ${code}; return answer })()`) as (file: File, url: string) => Promise<Response>
   const answer = await send(new File([bytes(1_000)], 'a song.mp3'), service.url)
   t.match({ status: answer.status, body: await answer.json() }, { status: 201, body: { track: { filename: 'a song.mp3', size_bytes: 1_000 } } })

@@ -1,20 +1,13 @@
-import { open, readFile, truncate, writeFile } from 'node:fs/promises'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { flipByte } from '../support/disk/flip-byte.ts'
 import { filesIn, isPromoted, KIB, MIB, PART, setPromotionStage, untilB2 } from '../support/promotion/promotion.ts'
 import type { Stored } from '../support/promotion/promotion.ts'
 import { sha256 } from '../support/service/service.ts'
 import type { TestService } from '../support/service/service.ts'
 
 const pathOf = (service: TestService, { key }: Stored): string => join(service.dir, key)
-
-async function flipByte (path: string, position: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, position)
-  buffer[0]! ^= 1
-  await file.write(buffer, 0, 1, position)
-  await file.close()
-}
 
 for (const [name, size, damage] of [
   ['a flipped bit in a small file', KIB, async (path: string) => await flipByte(path, 100)],

@@ -6,7 +6,7 @@ import type { Receipt } from '../../index.ts'
 import { CALM } from '../support/promotion/promotion.ts'
 import { b2Env, bytes, createLogBook, filesBelow, sha256, startB2 } from '../support/service/service.ts'
 import { contentOf, nameOf } from '../support/service/stored-files.ts'
-import { begin, checkSplit, DOWN, isJoined, MIB, OUTGROWN, PART, promoteAll, setSplitStage, SIZE } from '../support/split/split.ts'
+import { begin, beginFailed, checkSplit, DOWN, isJoined, OUTGROWN, PART, promoteAll, setSplitStage, SIZE } from '../support/split/split.ts'
 
 /** A service in a host that is told of its files. */
 async function startHost (t: Test) {
@@ -29,11 +29,7 @@ t.test('B2 is back before the request ends: the file is stored there as ever', a
   const stage = await startHost(t)
   const { b2, service, told, uploads } = stage
   const content = bytes(SIZE)
-  const upload = await begin(service, b2, content)
-  const down = b2.fault(DOWN)
-  await upload.sendTo(2 * PART + MIB)
-  await service.log.until(({ event }) => event === 'b2.failed')
-  down.cancel()
+  const upload = await beginFailed({ b2, service }, content)
   const { status, body } = await upload.finish()
   t.match({ status, body }, { status: 201, body: { storage: 'b2', location: body.track.key, fallback_from_b2: undefined, fallback_reason: undefined, split: undefined, track: { sha256: sha256(content) } } })
   t.same(await service.localFiles(), [], 'nothing is left locally by the time of the answer')
@@ -65,11 +61,7 @@ for (const operation of ['ListParts', 'UploadPart', 'PutObject', 'CompleteMultip
     const stage = await setSplitStage(t)
     const { b2, service } = stage
     const content = bytes(SIZE)
-    const upload = await begin(service, b2, content)
-    const down = b2.fault(DOWN)
-    await upload.sendTo(2 * PART + MIB)
-    await service.log.until(({ event }) => event === 'b2.failed')
-    down.cancel()
+    const upload = await beginFailed({ b2, service }, content)
     const again = b2.fault({ operation, status: 503, times: Infinity })
     const answer = await upload.finish()
     checkSplit(t, answer, content)
@@ -85,11 +77,7 @@ t.test('a try that takes too long goes on as a promotion', async t => {
   const stage = await setSplitStage(t, { B2_ACK_TIMEOUT_MS: '500', B2_STALL_TIMEOUT_MS: '60000' })
   const { b2, service } = stage
   const content = bytes(SIZE)
-  const upload = await begin(service, b2, content)
-  const down = b2.fault(DOWN)
-  await upload.sendTo(2 * PART + MIB)
-  await service.log.until(({ event }) => event === 'b2.failed')
-  down.cancel()
+  const upload = await beginFailed({ b2, service }, content)
   const hangs = b2.fault({ operation: ['HeadObject', 'ListParts', 'CompleteMultipartUpload'], action: 'hang', times: Infinity })
   const answer = await upload.finish()
   checkSplit(t, answer, content)

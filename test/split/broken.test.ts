@@ -4,7 +4,7 @@ import { clientOf } from '../support/b2/emulator-client.ts'
 import { samplesOfNames } from '../support/split/samples.ts'
 import { bytes, inB2, settledFiles } from '../support/service/service.ts'
 import { contentOf, isEmpty, isNotFound, receiptOf, remove } from '../support/service/stored-files.ts'
-import { begin, DOWN, MIB, PART, setSplitStage, SIZE } from '../support/split/split.ts'
+import { beginFailed, PART, setSplitStage, SIZE } from '../support/split/split.ts'
 import type { Split, SplitStage } from '../support/split/split.ts'
 
 const ENDS: readonly { readonly name: string, readonly detail: RegExp, end (stage: SplitStage, file: Split): Promise<void> }[] = [
@@ -61,11 +61,7 @@ for (const { name, end } of ENDS) {
     const stage = await setSplitStage(t)
     const { b2, service } = stage
     const content = bytes(SIZE)
-    const upload = await begin(service, b2, content)
-    const down = b2.fault(DOWN)
-    await upload.sendTo(2 * PART + MIB)
-    await service.log.until(({ event }) => event === 'b2.failed')
-    down.cancel()
+    const upload = await beginFailed({ b2, service }, content)
     await end(stage, { key: b2.unfinishedUploads()[0]!.key } as Split)
     const { status, headers, body } = await upload.finish()
     t.match({ status, body }, { status: 503, body: { error_code: 'fallback_impossible', detail: /; then: B2 does not have / } })

@@ -1,6 +1,7 @@
-import { open, readFile, truncate, unlink } from 'node:fs/promises'
+import { readFile, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { flipByte } from '../support/disk/flip-byte.ts'
 import { inB2, sha256 } from '../support/service/service.ts'
 import { contentOf, isEmpty, receiptOf, remove } from '../support/service/stored-files.ts'
 import { MIB, PART, setSplitStage, SIZE } from '../support/split/split.ts'
@@ -8,14 +9,6 @@ import { samplesOfNames } from '../support/split/samples.ts'
 
 /** What is in the file of a split one's rest: parts 2 to 4. */
 const REST = SIZE - PART
-
-async function flipByte (path: string, position: number): Promise<void> {
-  const file = await open(path, 'r+')
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, position)
-  buffer[0]! ^= 1
-  await file.write(buffer, 0, 1, position)
-  await file.close()
-}
 
 for (const [name, damage] of [
   ['a flipped bit in its first part', async (path: string) => await flipByte(path, 100)],

@@ -4,7 +4,7 @@ import { mountSmallDisk, noSmallDisk } from '../support/disk/small-disk.ts'
 import { bytes } from '../support/service/service.ts'
 import { isEmpty } from '../support/service/stored-files.ts'
 import { samplesOfNames } from '../support/split/samples.ts'
-import { begin, DOWN, isJoined, MIB, PART, promoteAll, setSplitStage, SIZE } from '../support/split/split.ts'
+import { begin, beginFailed, DOWN, isJoined, MIB, PART, promoteAll, setSplitStage, SIZE } from '../support/split/split.ts'
 import type { Way } from '../support/split/split.ts'
 
 for (const way of ['raw', 'form', 'chunked'] as const) {
@@ -27,11 +27,7 @@ t.test('a client that leaves after its last byte, while B2 is tried once more: i
   const stage = await setSplitStage(t)
   const { b2, service } = stage
   const content = bytes(SIZE)
-  const upload = await begin(service, b2, content)
-  const down = b2.fault(DOWN)
-  await upload.sendTo(2 * PART + MIB)
-  await service.log.until(({ event }) => event === 'b2.failed')
-  down.cancel()
+  const upload = await beginFailed({ b2, service }, content)
   b2.fault({ operation: 'ListParts', delayMs: 500, status: 503 })
   const tried = b2.waitFor('request', ({ operation }) => operation === 'ListParts')
   upload.finish().catch(() => {})

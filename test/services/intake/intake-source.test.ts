@@ -5,7 +5,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { ClientPace } from '../../../services/intake/client-pace.ts'
 import { mostMemory } from '../../../services/memory/buffer-growth.ts'
-import { SourceError } from '../../../services/intake/intake.ts'
+import { SourceError } from '../../../services/intake/source.ts'
 import { bytes, sha256 } from '../../support/run/bytes.ts'
 import { PART, setIntake } from '../../support/intake/intake-stage.ts'
 

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { BufferPool } from '../../../services/memory/buffer-pool.ts'
 import { Intake } from '../../../services/intake/intake.ts'
-import type { Source } from '../../../services/intake/intake.ts'
+import type { Source } from '../../../services/intake/source.ts'
 import { MemoryAccount } from '../../../services/memory/account.ts'
 
 const MIB = 1_048_576

@@ -133,3 +133,15 @@ export async function isJoined (t: Test, { b2, service }: Pick<SplitStage, 'b2' 
   t.same(b2.unfinishedUploads(), [])
   t.same(await settledFiles(service), [], 'nothing is left locally')
 }
+
+/**
+ * Begins an upload that B2 fails in the middle, from which it has recovered before the client sends the rest.
+ */
+export async function beginFailed ({ b2, service }: Pick<SplitStage, 'b2' | 'service'>, content: Buffer): Promise<Awaited<ReturnType<typeof begin>>> {
+  const upload = await begin(service, b2, content)
+  const down = b2.fault(DOWN)
+  await upload.sendTo(2 * PART + MIB)
+  await service.log.until(({ event }) => event === 'b2.failed')
+  down.cancel()
+  return upload
+}
