@@ -21,7 +21,7 @@ export interface Fault {
   /** Matching requests it hits. Default 1; `Infinity` for all. */
   times?: number
 
-  /** Milliseconds to wait before answering or acting. What is applied is applied before the wait. Default 0. */
+  /** Milliseconds to wait before answering or acting, `Infinity` for until `release()` of the handle. What is applied is applied before the wait. Default 0. */
   delayMs?: number
   /** Reading of the request's body, and writing of the answer's, in bytes per second. Default: the emulator's throttle. */
   bytesPerSecond?: number
@@ -84,12 +84,16 @@ export interface FaultHandle {
    * `errorCode` of the others says why not.
    */
   land (): number
+  /** Ends what it makes requests wait for, `delayMs` and `bytesPerSecond`, also for those that it hits from now on. */
+  release (): void
   /** Removes it; requests that it already hit stay hit, and those that it holds back can still land. */
   cancel (): void
 }
 
 interface Entry {
   fault: Fault
+  /** Aborted when nothing waits for it any more. */
+  release: AbortController
   seen: number
   applied: number
 }
@@ -97,6 +101,8 @@ interface Entry {
 /** A fault that hit a request. */
 export interface Hit {
   fault: Fault
+  /** Aborts when nothing waits for it any more. */
+  released: AbortSignal
   /** Has `apply` called when the fault's handle says so; it returns whether it succeeded. */
   hold: (apply: () => boolean) => void
 }
@@ -142,7 +148,7 @@ export class FaultScript {
   /** Throws TypeError for a fault that contradicts itself or does nothing. */
   add (fault: Fault): FaultHandle {
     checkFault(fault)
-    const entry: Entry = { fault, seen: 0, applied: 0 }
+    const entry: Entry = { fault, release: new AbortController(), seen: 0, applied: 0 }
     const held = () => this.#held.filter((one) => one.entry === entry)
     this.#entries.push(entry)
     return {
@@ -153,6 +159,7 @@ export class FaultScript {
         this.#held = this.#held.filter((one) => one.entry !== entry)
         return due.filter(({ apply }) => apply()).length
       },
+      release: () => { entry.release.abort() },
       cancel: () => { this.#entries = this.#entries.filter((other) => other !== entry) },
     }
   }
@@ -164,7 +171,7 @@ export class FaultScript {
       entry.seen += 1
       if (entry.seen <= (entry.fault.after ?? 0) || entry.applied >= (entry.fault.times ?? 1)) continue
       entry.applied += 1
-      return { fault: entry.fault, hold: (apply) => { this.#held.push({ entry, apply }) } }
+      return { fault: entry.fault, released: entry.release.signal, hold: (apply) => { this.#held.push({ entry, apply }) } }
     }
     return undefined
   }

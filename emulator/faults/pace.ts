@@ -1,18 +1,22 @@
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 const UNPACED_SLICE_BYTES = 262_144 // 256 KiB
 
-/** Waits `ms`; resolves to false at once if `signal` aborts before that. */
-export function wait (ms: number, signal: AbortSignal): Promise<boolean> {
+/** Waits `ms`, or until `released` aborts; resolves to false at once if `signal` aborts before that. */
+export function wait (ms: number, signal: AbortSignal, released?: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false)
+  if (released?.aborted === true) return Promise.resolve(true)
   return new Promise((resolve) => {
     const settle = (elapsed: boolean) => {
       clearTimeout(timer)
       signal.removeEventListener('abort', giveUp)
+      released?.removeEventListener('abort', goOn)
       resolve(elapsed)
     }
     const giveUp = () => settle(false)
+    const goOn = () => settle(true)
     const timer = setTimeout(() => settle(true), Math.min(ms, LONGEST_TIMER_MS))
     signal.addEventListener('abort', giveUp)
+    released?.addEventListener('abort', goOn)
   })
 }
 
@@ -28,7 +32,7 @@ export interface Pacer {
 export interface Line { dueAt: number }
 
 /** `rate` gives bytes per second, undefined for as fast as possible; `line` is this connection's own, or one that it shares. */
-export function createPacer (rate: () => number | undefined, gone: AbortSignal, line: () => Line): Pacer {
+export function createPacer (rate: () => number | undefined, gone: AbortSignal, line: () => Line, released?: AbortSignal): Pacer {
   return {
     sliceBytes () {
       const perSecond = rate()
@@ -40,7 +44,7 @@ export function createPacer (rate: () => number | undefined, gone: AbortSignal, 
       const now = Date.now()
       const shared = line()
       shared.dueAt = Math.max(shared.dueAt, now) + bytes / perSecond * 1000
-      return await wait(shared.dueAt - now, gone)
+      return await wait(shared.dueAt - now, gone, released)
     },
   }
 }

@@ -72,6 +72,7 @@ class Exchange {
   readonly #record: RequestRecord
   readonly #fault: Fault | undefined
   readonly #hold: Hit['hold'] | undefined
+  readonly #released: Hit['released'] | undefined
   readonly #pacer: Pacer
   readonly #line: Line = { dueAt: 0 }
   #refusal: S3Error | undefined
@@ -85,8 +86,9 @@ class Exchange {
     const hit = context.faults.take(this.#target)
     this.#fault = hit?.fault
     this.#hold = hit?.hold
-    this.#pacer = createPacer(() => this.#fault?.bytesPerSecond ?? context.throttle()?.bytesPerSecond, this.#gone.signal,
-      () => this.#fault?.bytesPerSecond === undefined && context.throttle()?.isShared === true ? context.line : this.#line)
+    this.#released = hit?.released
+    this.#pacer = createPacer(() => this.#faultRate() ?? context.throttle()?.bytesPerSecond, this.#gone.signal,
+      () => this.#faultRate() === undefined && context.throttle()?.isShared === true ? context.line : this.#line, this.#released)
     const offsetMs = context.clockOffsetMs()
     if (offsetMs !== 0) response.setHeader('date', new Date(Date.now() + offsetMs).toUTCString())
     const { authorization, ...headers } = request.headers
@@ -131,6 +133,10 @@ class Exchange {
       this.#refusal = asS3Error(error)
     }
     return target
+  }
+
+  #faultRate (): number | undefined {
+    return this.#released?.aborted === true ? undefined : this.#fault?.bytesPerSecond
   }
 
   #endAs (outcome: RequestOutcome): void {
@@ -229,7 +235,7 @@ class Exchange {
 
   async #afterDelay (act: () => void | Promise<void>): Promise<void> {
     const delayMs = (this.#fault?.delayMs ?? 0) + (this.#context.throttle()?.latencyMs ?? 0)
-    if (delayMs > 0 && !await wait(delayMs, this.#gone.signal)) return
+    if (delayMs > 0 && !await wait(delayMs, this.#gone.signal, this.#released)) return
     if (this.#fault !== undefined) this.#context.journal.emit('fault', this.#record)
     await act()
   }
@@ -256,7 +262,8 @@ class Exchange {
     const space = createSpaceAnswer(this.#response, fault.declarationFirst === true)
     for (let left = fault.delayMs ?? 0; left > 0; left -= fault.everyMs ?? 1_000) {
       space.write()
-      if (!await wait(Math.min(left, fault.everyMs ?? 1_000), this.#gone.signal)) return
+      if (!await wait(Math.min(left, fault.everyMs ?? 1_000), this.#gone.signal, this.#released)) return
+      if (this.#released?.aborted === true) break
     }
     const applied = fault.code === undefined || fault.apply === true ? this.#apply(body) : undefined
     space.end(fault.code === undefined ? applied! : errorInSuccess(fault))

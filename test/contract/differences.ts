@@ -12,6 +12,7 @@ export const DIFFERENCES = [
   'hides-what-is-not-there',
   'keeps-no-versions',
   'least-part-is-5-mib',
+  'lists-parts-of-what-is-complete',
   'no-such-key-for-uploads',
   'no-such-key-for-versions',
   'other-buckets-are-denied',

@@ -20,10 +20,11 @@ for (const held of HOLDS) {
     const { first, second } = await setTwo(t)
     const { b2, service, uploads } = first
     const name = await fallBackFor(held, first)
-    const begun = hold(b2, held)
+    const { begun, release } = hold(b2, held)
     const promoting = uploads.promote()
     await begun
     t.equal((await remove(second.service, name)).status, 204)
+    release()
     t.match(await promoting, { failed: 0, set_aside: 0, pending: 0 })
     t.same(service.log.of('promotion.failed'), [], 'which is no failure')
     await isEmpty(t, b2, service)
@@ -45,11 +46,12 @@ t.test('it is gone, too, where the promotion fails after that', async t => {
       const { b2, service, uploads } = first
       const held = holdAt(name)
       const file = await fallBackFor(held, first)
-      const begun = hold(b2, held)
+      const { begun, release } = hold(b2, held)
       b2.fault({ ...fault, key: key => !key.endsWith('.receipt.json'), times: Infinity })
       const promoting = uploads.promote()
       await begun
       t.equal((await remove(second.service, file)).status, 204)
+      release()
       t.match(await promoting, { pending: 0 })
       b2.clearFaults()
       await isEmpty(t, b2, service)
@@ -61,10 +63,9 @@ t.test('it is gone, too, where the promotion fails after that', async t => {
 t.test('and where the service that promotes it ends', async t => {
   const { first, second } = await setTwo(t, { SHUTDOWN_GRACE_MS: '100' })
   const { b2, service, uploads } = first
-  const held = holdAt('a put on its way')
-  const name = await fallBackFor(held, first)
+  const name = await fallBackFor(holdAt('a put on its way'), first)
   // B2 gets it, and its answer never comes.
-  const begun = hold(b2, { ...held, fault: { ...held.fault, delayMs: 3_600_000 } })
+  const { begun } = hold(b2, { fault: { operation: 'PutObject', bytesPerSecond: 200_000, delayMs: Infinity } })
   const applied = b2.waitFor('applied', ({ operation }) => operation === 'PutObject')
   const promoting = uploads.promote()
   await begun

@@ -1,4 +1,4 @@
 import { deleteDuring } from '../support/promotion/delete-during.ts'
-import { HOLDS } from '../support/promotion/held-promotions.ts'
+import { holdsOf } from '../support/promotion/held-promotions.ts'
 
-for (const held of HOLDS) deleteDuring(held)
+for (const held of holdsOf('second')) deleteDuring(held)

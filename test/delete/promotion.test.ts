@@ -2,15 +2,12 @@ import Fastify from 'fastify'
 import t from 'tap'
 import b2Uploads, { optionsFromEnv } from '../../index.ts'
 import { deleteDuring } from '../support/promotion/delete-during.ts'
-import { HOLDS } from '../support/promotion/held-promotions.ts'
+import { holdsOf } from '../support/promotion/held-promotions.ts'
 import { CALM, KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
 import { b2Env, bytes, filesBelow, put, startB2 } from '../support/service/service.ts'
 import { isEmpty, isNotFound, nameOf, remove } from '../support/service/stored-files.ts'
 
-// At the others in the second tier.
-const SOME = ['a put on its way', 'a put that is done', 'the last part that is done', 'the completion that is done', 'a receipt on its way']
-
-for (const held of HOLDS.filter(({ name }) => SOME.includes(name))) deleteDuring(held)
+for (const held of holdsOf('first')) deleteDuring(held)
 
 t.test('a file that is promoted while B2 takes its time to say what there is to delete is gone', async t => {
   for (const isElsewhere of [false, true]) {

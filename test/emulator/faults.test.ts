@@ -340,3 +340,20 @@ t.test('tells connections apart', async (t) => {
   t.equal(second, third)
   t.not(third, fourth)
 })
+
+t.test('keeps requests until they are released', async (t) => {
+  const { emulator, put } = await setUp(t)
+  const content = randomBytes(100_000)
+  for (const [event, fault] of [['applied', { delayMs: Infinity, times: 2 }], ['request', { bytesPerSecond: 1, times: 2 }]] as const) {
+    const held = emulator.fault(fault)
+    const begun = emulator.waitFor(event)
+    const first = put('k', content)
+    t.match(await begun, { fault })
+    t.match(emulator.requests.at(-1), { status: undefined, outcome: 'pending' })
+    held.release()
+    await first
+    t.ok(emulator.read('k')!.equals(content))
+    await put('k', content)
+    t.equal(held.applied, 2, 'which keeps none from then on')
+  }
+})

@@ -2,13 +2,9 @@ import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { fallBackFor, hold, HOLDS } from '../support/promotion/held-promotions.ts'
-import type { Hold } from '../support/promotion/held-promotions.ts'
 import { setPromotionStage } from '../support/promotion/promotion.ts'
 
-/** The same trouble for longer. */
-function slower ({ fault: { delayMs, bytesPerSecond = 1, ...fault }, ...held }: Hold, times: number): Hold {
-  return { ...held, fault: { ...fault, ...(delayMs === undefined ? { bytesPerSecond: bytesPerSecond / times } : { delayMs: delayMs * times }) } }
-}
+const holdAt = (name: string) => HOLDS.find(hold => hold.name === name)!
 
 // Where the first is held when the second takes over, and where the second is held then, for longer; undefined: the first is.
 for (const [at, then] of [
@@ -25,19 +21,26 @@ for (const [at, then] of [
     const first = await setPromotionStage(t)
     const { b2, service } = first
     const second = await setPromotionStage(t, { LOCAL_STORAGE_DIR: service.dir }, b2)
-    const held = HOLDS.find(({ name }) => name === at)!
+    const held = holdAt(at)
     const name = await fallBackFor(held, first)
-    const firstBegun = hold(b2, then === undefined ? slower(held, 4) : held)
+    const firstHeld = hold(b2, held)
     const firstReport = first.uploads.promote()
-    await firstBegun
+    await firstHeld.begun
     // To the second service as if the first one had died: it can claim the file.
     await unlink(join(service.dir, 'tracks', `.${name}.claim`))
-    const secondBegun = then === undefined ? undefined : hold(b2, slower(HOLDS.find(({ name }) => name === then)!, 4))
+    const secondHeld = then === undefined ? undefined : hold(b2, holdAt(then))
     const secondReport = second.uploads.promote()
-    await secondBegun
-    const [quick, slow] = then === undefined ? [secondReport, firstReport] : [firstReport, secondReport]
-    t.match(await quick, { promoted: 1 })
-    t.match(await slow, { failed: 0, pending: 0 })
+    await secondHeld?.begun
+    if (secondHeld === undefined) {
+      t.match(await secondReport, { promoted: 1 })
+      firstHeld.release()
+      t.match(await firstReport, { failed: 0, pending: 0 })
+    } else {
+      firstHeld.release()
+      t.match(await firstReport, { promoted: 1 })
+      secondHeld.release()
+      t.match(await secondReport, { failed: 0, pending: 0 })
+    }
     for (const { service } of [first, second]) await service.app.close() // which ends what it has begun to remove
     t.same(b2.unfinishedUploads(), [])
     t.same(b2.versions().map(({ key }) => key), [`tracks/${name}`], 'it is there, and once')
@@ -49,12 +52,13 @@ t.test('a file that another service is promoting is left out, and said to be', a
   const first = await setPromotionStage(t)
   const { b2, service, uploads } = first
   const second = await setPromotionStage(t, { LOCAL_STORAGE_DIR: service.dir }, b2)
-  const held = HOLDS.find(({ name }) => name === 'a put that is done')!
+  const held = holdAt('a put that is done')
   await fallBackFor(held, first)
-  const begun = hold(b2, { ...held, fault: { operation: 'PutObject', delayMs: 3_000 } })
+  const { begun, release } = hold(b2, held)
   const promoting = uploads.promote()
   await begun
   t.match(await second.uploads.promote(), { promoted: 0, failed: 0, skipped: 1, pending: 1 })
+  release()
   t.match(await promoting, { promoted: 1, pending: 0 })
   t.same(second.service.log.of('promotion.failed'), [])
   t.same(await service.localFiles(), [])

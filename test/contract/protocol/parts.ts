@@ -74,6 +74,7 @@ export async function partProtocol (t: Test, target: Target): Promise<void> {
     const late = await refusal(s3.abort(key, completed))
     t.match(late, { status: 404 })
     isAsB2(t, target, 'no-such-key-for-uploads', late, { name: 'NoSuchUpload' })
+    isAsB2(t, target, 'lists-parts-of-what-is-complete', await refusal(s3.parts(key, completed)), { name: 'NoSuchUpload', status: 404 })
 
     const aborted = await s3.begin(key)
     await s3.part(key, aborted, 1, 'y')

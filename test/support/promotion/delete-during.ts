@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isEmpty, isNotFound, nameOf, remove } from '../service/stored-files.ts'
+import { isEmpty, isGoneHere, isNotFound, nameOf, remove } from '../service/stored-files.ts'
 import { fallBackFor, hold } from './held-promotions.ts'
 import type { Hold } from './held-promotions.ts'
 import { KIB, setPromotionStage } from './promotion.ts'
@@ -11,10 +11,14 @@ export function deleteDuring (held: Hold): void {
     const { b2, service, uploads } = stage
     const name = await fallBackFor(held, stage)
     const other = await stage.fallBack(KIB)
-    const begun = hold(b2, held)
+    const { begun, release } = hold(b2, held)
     const promoting = uploads.promote()
     await begun
-    t.equal((await remove(service, name)).status, 204)
+    const removed = remove(service, name)
+    // Once the file is not here any more, the deletion waits for the promotion to end.
+    await isGoneHere(service, name)
+    release()
+    t.equal((await removed).status, 204)
     const run = { isOver: false }
     const report = promoting.finally(() => { run.isOver = true })
     do await isNotFound(t, service, name); while (!run.isOver)

@@ -4,7 +4,7 @@ import type { PromotionStage } from './promotion.ts'
 import { bytes, post } from '../service/service.ts'
 import { nameOf } from '../service/stored-files.ts'
 
-/** Where a promotion is held up, so that something can happen there. */
+/** Where a promotion is held up until it is released, so that something can happen there. */
 export interface Hold {
   readonly name: string
   /** Of the file: whether it goes in one request or in two parts. */
@@ -16,8 +16,10 @@ export interface Hold {
   readonly fault: Fault
 }
 
-// Longer than what happens meanwhile takes; where it is not, the promotion has only gone on.
-const HELD_MS = 1_000
+// Until they are released.
+const ANSWER = { delayMs: Infinity }
+const BODY = { bytesPerSecond: 1 }
+
 const SMALL = 100 * KIB
 const LARGE = 6 * MIB // of parts of 5 MiB
 
@@ -28,28 +30,43 @@ const isReceipt = (key: string): boolean => !isFile(key)
 
 /** `on its way`: B2 will have it only after that; `done`: B2 has it, and only its answer is late. */
 export const HOLDS: readonly Hold[] = [
-  { name: 'the look whether B2 has it', size: SMALL, fault: { operation: 'HeadObject', delayMs: HELD_MS } },
-  { name: 'a put on its way', size: SMALL, fault: { operation: 'PutObject', bytesPerSecond: SMALL * 1_000 / HELD_MS } },
-  { name: 'a put that is done', size: SMALL, fault: { operation: 'PutObject', delayMs: HELD_MS } },
-  { name: 'the look whether B2 has got it', size: SMALL, fault: { operation: 'HeadObject', after: 1, delayMs: HELD_MS } },
-  { name: 'the beginning of parts', size: LARGE, fault: { operation: 'CreateMultipartUpload', delayMs: HELD_MS } },
-  { name: 'the first part on its way', size: LARGE, fault: { operation: 'UploadPart', part: 1, bytesPerSecond: 5 * MIB * 1_000 / HELD_MS } },
-  { name: 'the first part that is done', size: LARGE, fault: { operation: 'UploadPart', part: 1, delayMs: HELD_MS } },
-  { name: 'the last part that is done', size: LARGE, fault: { operation: 'UploadPart', part: 2, delayMs: HELD_MS } },
-  { name: 'a receipt on its way', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, bytesPerSecond: 3_000 * 1_000 / HELD_MS } },
-  { name: 'the receipt of a small file that is done', size: SMALL, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
-  { name: 'a receipt that is done', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
-  { name: 'a kept receipt on its way', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, bytesPerSecond: 500 * 1_000 / HELD_MS } },
-  { name: 'a kept receipt that is done', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, delayMs: HELD_MS } },
-  { name: 'the completion on its way', size: LARGE, fault: { operation: 'CompleteMultipartUpload', bytesPerSecond: 500 } },
-  { name: 'the completion that is done', size: LARGE, fault: { operation: 'CompleteMultipartUpload', delayMs: HELD_MS } },
-  { name: 'the look whether B2 has got it all', size: LARGE, fault: { operation: 'HeadObject', key: isFile, after: 1, delayMs: HELD_MS } },
+  { name: 'the look whether B2 has it', size: SMALL, fault: { operation: 'HeadObject', ...ANSWER } },
+  { name: 'a put on its way', size: SMALL, fault: { operation: 'PutObject', ...BODY } },
+  { name: 'a put that is done', size: SMALL, fault: { operation: 'PutObject', ...ANSWER } },
+  { name: 'the look whether B2 has got it', size: SMALL, fault: { operation: 'HeadObject', after: 1, ...ANSWER } },
+  { name: 'the beginning of parts', size: LARGE, fault: { operation: 'CreateMultipartUpload', ...ANSWER } },
+  { name: 'the first part on its way', size: LARGE, fault: { operation: 'UploadPart', part: 1, ...BODY } },
+  { name: 'the first part that is done', size: LARGE, fault: { operation: 'UploadPart', part: 1, ...ANSWER } },
+  { name: 'the last part that is done', size: LARGE, fault: { operation: 'UploadPart', part: 2, ...ANSWER } },
+  { name: 'a receipt on its way', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, ...BODY } },
+  { name: 'the receipt of a small file that is done', size: SMALL, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, ...ANSWER } },
+  { name: 'a receipt that is done', size: LARGE, fields: FIELDS, fault: { operation: 'PutObject', key: isReceipt, ...ANSWER } },
+  { name: 'a kept receipt on its way', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, ...BODY } },
+  { name: 'a kept receipt that is done', size: LARGE, isReceiptOnly: true, fault: { operation: 'PutObject', key: isReceipt, ...ANSWER } },
+  { name: 'the completion on its way', size: LARGE, fault: { operation: 'CompleteMultipartUpload', ...BODY } },
+  { name: 'the completion that is done', size: LARGE, fault: { operation: 'CompleteMultipartUpload', ...ANSWER } },
+  { name: 'the look whether B2 has got it all', size: LARGE, fault: { operation: 'HeadObject', key: isFile, after: 1, ...ANSWER } },
 ]
 
-/** Holds the next promotion there; resolves when it is held. */
-export async function hold (b2: B2Emulator, { fault }: Hold): Promise<void> {
-  b2.fault(fault)
-  await b2.waitFor('request', record => record.fault === fault)
+const OF_THE_FIRST_TIER = ['a put on its way', 'a put that is done', 'the last part that is done', 'the completion that is done', 'a receipt on its way']
+
+/** Those of one tier. */
+export const holdsOf = (tier: 'first' | 'second'): Hold[] => HOLDS.filter(({ name }) => OF_THE_FIRST_TIER.includes(name) === (tier === 'first'))
+
+/** A promotion that will be held up. */
+export interface Held {
+  /** Resolves when it is: what is `done` has been done then. */
+  readonly begun: Promise<unknown>
+  /** Lets it go on. */
+  release (): void
+}
+
+/** Holds the next promotion there. */
+export function hold (b2: B2Emulator, { fault }: Pick<Hold, 'fault'>): Held {
+  const { release } = b2.fault(fault)
+  // A look that finds nothing is never applied.
+  const isLate = fault.delayMs !== undefined && fault.operation !== 'HeadObject'
+  return { begun: b2.waitFor(isLate ? 'applied' : 'request', record => record.fault === fault), release }
 }
 
 /** The name of a file that fell back, or whose receipt did, and that is to be held up there. */

@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { B2Emulator } from '../../../emulator/index.ts'
 import { sha256 } from './service.ts'
@@ -44,6 +44,12 @@ export async function isNotFound (t: Test, service: Service, name: string): Prom
   const { status, body } = await receiptOf(service, name)
   t.match({ status, body }, { status: 404, body: { error_code: 'not_found' } })
   t.equal(await contentOf(service, name), 404)
+}
+
+/** Waits until neither the file nor its receipt is below the local directory; in B2 it may be. */
+export async function isGoneHere (service: Pick<TestService, 'localFiles'>, name: string): Promise<void> {
+  const isOfIt = (file: string): boolean => file.endsWith(`/${name}`) || file.endsWith(`/${name}.receipt.json`)
+  while ((await service.localFiles()).some(isOfIt)) await turn()
 }
 
 /** Waits until there is nothing in B2 and below the local directory, and fails where that takes too long. */
