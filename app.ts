@@ -100,7 +100,7 @@ const service: FastifyPluginAsync<ServiceOptions> = async (app, { env }) => {
   await app.register(documentation)
   addSchemas(app)
   const registry = new Registry()
-  await app.register(b2Uploads, { ...optionsFromConfig(app.config), metrics: { registry } })
+  await app.register(b2Uploads, { ...optionsFromConfig(app.config), metrics: { registry }, caller: request => request.caller })
   await app.register(connections)
   await app.register(health)
   await app.register(ready)

@@ -27,7 +27,7 @@ declare module 'fastify' {
 }
 
 /** Options of the plugin. */
-export interface B2UploadsOptions extends Omit<UploadSettings, 'onStored'>, Pick<UploadRoutesOptions, 'preHandler'> {
+export interface B2UploadsOptions extends Omit<UploadSettings, 'onStored'>, Pick<UploadRoutesOptions, 'preHandler' | 'caller'> {
   /** Put before the routes' paths, such as `/media`. Default none. */
   readonly prefix?: string
   /** False for `app.uploads` alone. Default true. */
@@ -71,7 +71,7 @@ export function optionsFromEnv (env: Environment = process.env): B2UploadsOption
 
 const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => {
   checkOptions(options)
-  const { prefix, routes = true, decoratorName = 'uploads', preHandler, onStored, local, ...rest } = withDefaults('', options)
+  const { prefix, routes = true, decoratorName = 'uploads', preHandler, caller, onStored, local, ...rest } = withDefaults('', options)
   // A scope of its own, so that the host sees nothing of this but the decorator and the routes.
   await app.register(async scope => {
     const engine = await createEngine({
@@ -91,7 +91,7 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
     await scope.register(async inner => {
       addSchemas(inner)
       await inner.register(correlationId)
-      await inner.register(uploadRoutes, { uploads: own, maxBytes: rest.maxBytes, preHandler })
+      await inner.register(uploadRoutes, { uploads: own, maxBytes: rest.maxBytes, preHandler, caller })
       await inner.register(receiptRoutes, { uploads: own, preHandler })
       await inner.register(contentRoutes, { uploads: own, preHandler })
     }, prefix === undefined ? {} : { prefix })

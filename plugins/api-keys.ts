@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -9,6 +10,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** True if the request has one of the API keys, or none is asked for. */
     hasApiKey: boolean
+    /** Who sends it: the label of its API key, or else a hash of the key; empty if none is asked for. */
+    caller: string
   }
   interface FastifyContextConfig {
     /** What an API key has to be good for; by default any key will do. */
@@ -25,12 +28,14 @@ export interface ApiKeysPluginOptions {
 
 /**
  * Asks every request for a bearer token (RFC 6750) that is good for what the route does, before anything of its body is read.
- * The label of the key is in the request's log lines. Decorates `request.hasApiKey`.
+ * The label of the key is in the request's log lines. Decorates `request.hasApiKey` and `request.caller`.
  */
 export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
   app.decorateRequest('hasApiKey', keys.length === 0)
+  app.decorateRequest('caller', '')
   if (keys.length === 0) return
   const find = createKeyFinder(keys)
+  const callers = new Map(keys.map(key => [key, callerOfKey(key)]))
   const options = {
     keys: new Set<string>(),
     auth (token: string, request: FastifyRequest) {
@@ -52,6 +57,7 @@ export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
       const key = asked.get(request)
       const { url, config } = request.routeOptions
       request.hasApiKey = key !== undefined
+      if (key !== undefined) request.caller = callers.get(key)!
       if (key?.label !== undefined) request.log = reply.log = request.log.child({ api_key: key.label })
       reply.code(200) // which the check may have set to 401
       if (url !== undefined && open.some(path => url === path || url.startsWith(`${path}/`))) return done()
@@ -60,6 +66,11 @@ export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
     })
   })
 }, { name: 'api-keys', fastify: '5.x' })
+
+/** A label is no token, and the other way round. */
+function callerOfKey ({ label, token }: ApiKey): string {
+  return label === undefined ? `token ${createHash('sha256').update(`fastify-b2-uploads caller ${token}`).digest('hex')}` : `label ${label}`
+}
 
 function refusalOf (key: ApiKey, scope: Scope | undefined, reply: FastifyReply): UploadError | undefined {
   if (scope === undefined || allows(key, scope)) return undefined

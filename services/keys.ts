@@ -1,9 +1,21 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 
 /** UUID version 7 (RFC 9562 §5.7): ordered by time, so that keys list in the order of their uploads. */
 export function uuidv7 (now = Date.now()): string {
   const time = now.toString(16).padStart(12, '0')
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` // a version 4 has its random bits in the same places
+}
+
+/**
+ * UUID version 8 (RFC 9562 §5.8) made of a caller and its Idempotency-Key: the same for both, at any time and in any process. Who knows both
+ * knows the id.
+ * @param caller null for the app itself
+ */
+export function keyedUuid (caller: string | null, idempotencyKey: string): string {
+  // A list of texts can be read in one way only, so no caller can choose a key that makes it another caller.
+  const hash = createHash('sha256').update(JSON.stringify(['fastify-b2-uploads Idempotency-Key', caller, idempotencyKey])).digest('hex')
+  const variant = (parseInt(hash[16]!, 16) & 3 | 8).toString(16)
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }
 
 const MOST_CHARACTERS = 255
@@ -29,8 +41,8 @@ export function newKey (prefix: string, id: string, filename: string): string {
   return extension === undefined ? `${prefix}${id}` : `${prefix}${id}.${extension}`
 }
 
-/** What follows the prefix in a key, as the source of a regular expression. */
-export const NAME_PATTERN = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\\.[a-z0-9]{1,8})?'
+/** What follows the prefix in a key, as the source of a regular expression: ids are of version 7, or of version 8 if an Idempotency-Key came. */
+export const NAME_PATTERN = '[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?:\\.[a-z0-9]{1,8})?'
 const AT_END = new RegExp(`${NAME_PATTERN}$`)
 const UNPREFIXED = new RegExp(`^${NAME_PATTERN}$`)
 
@@ -39,20 +51,17 @@ export function isKey (prefix: string, key: string): boolean {
   return key.startsWith(prefix) && UNPREFIXED.test(key.slice(prefix.length))
 }
 
-const UUID_7_OR_8 = new RegExp(`^${NAME_PATTERN.replace('-7', '-[78]')}$`)
-
-/**
- * Whether a service with this prefix can have begun the upload of this key. A later version also makes ids of version 8 (RFC 9562 §5.8).
- * Other programs may have their own uploads under the same prefix.
- */
-export function mayBeOwnUpload (prefix: string, key: string): boolean {
-  return key.startsWith(prefix) && UUID_7_OR_8.test(key.slice(prefix.length))
+/** Whether the file of this name, or key, came with an Idempotency-Key: then several uploads may have the same key. */
+export function isKeyed (name: string): boolean {
+  return AT_END.exec(name)?.[0][VERSION_AT] === '8'
 }
 
-/** When the file of this name was uploaded, in milliseconds since 1970: its id begins with that. Undefined if it has no such id. */
+const VERSION_AT = 14
+
+/** When the file of this name was uploaded, in milliseconds since 1970, if its id begins with that. Undefined if it doesn't: its receipt tells. */
 export function timeOfName (name: string): number | undefined {
   const id = AT_END.exec(name)?.[0]
-  return id === undefined ? undefined : parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+  return id === undefined || id[VERSION_AT] === '8' ? undefined : parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
 const MOST_PREFIX_BYTES = 900

@@ -13,7 +13,7 @@ function ref<Described> (id: string) {
 
 /** What is known of a stored file. */
 export const TrackSchema = Type.Object({
-  id: Type.String({ format: 'uuid', description: 'UUID version 7, the one in the key.' }),
+  id: Type.String({ format: 'uuid', description: 'UUID version 7, or 8 if an Idempotency-Key came: the one in the key.' }),
   key: Type.String({ description: 'Name of the file in either store; it never changes.' }),
   filename: Type.String({ description: 'The client\'s name for the file, without folders.' }),
   content_type: Type.String({ description: 'Found from the first bytes; else what the client declared; else application/octet-stream.' }),

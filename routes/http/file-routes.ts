@@ -11,6 +11,11 @@ export interface RoutesOptions {
   readonly uploads: UploadService
   /** Run before each route, after the host's own hooks. Default none. */
   readonly preHandler?: RouteShorthandOptions['preHandler'] | undefined
+  /**
+   * Says who sends a request: its user, say. Two requests with the same `Idempotency-Key` are one upload only if they come from the same caller. Without
+   * this option that header is ignored. Called after the host's hooks; what it throws goes to the host's error handler.
+   */
+  readonly caller?: ((request: FastifyRequest) => string) | undefined
 }
 
 /** What all routes of the plugin have in common. */

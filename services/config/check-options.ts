@@ -61,6 +61,7 @@ const RULES: Rules = {
   prefix: optional(rule('a path that begins with /', value => value === '' || (typeof value === 'string' && value.startsWith('/')))),
   routes: yesOrNo,
   decoratorName: optional(text),
+  caller: callback,
   preHandler: optional(rule('a function, or a list of functions', value => [value].flat().every(each => typeof each === 'function'))),
   missing: optional(rule('a list of names', value => Array.isArray(value) && value.every(name => typeof name === 'string'))),
   ...rulesOf(''),

@@ -42,7 +42,7 @@ export interface LocalPlace {
 export type LocalFileKind = { kind: 'data' | 'rest' | 'receipt' | 'note', name: string } | { kind: 'live' }
 
 /**
- * Checks a key (`<prefix><UUIDv7>[.ext]`). The service makes keys, but here one becomes a path.
+ * Checks a key (`<prefix><UUID>[.ext]`). The service makes keys, but here one becomes a path.
  * @throws TypeError if it is anything else, or could lead out of the directory
  */
 export function assertKey (key: string): void {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { baseName, isKey, keyPrefixFault, newKey, uuidv7 } from '../../services/keys.ts'
+import { baseName, isKey, isKeyed, keyedUuid, keyPrefixFault, newKey, timeOfName, uuidv7 } from '../../services/keys.ts'
 
 const ID = '019a3c5e-6f0a-7c3b-9d51-2f1c8a7be001'
 
@@ -10,6 +10,22 @@ t.test('ids begin with their time, and end in what is random', async t => {
   const before = Date.now()
   const time = parseInt(uuidv7().slice(0, 13).replace('-', ''), 16)
   t.ok(time >= before && time <= Date.now(), 'which is now where none is given')
+})
+
+t.test('an id made of a caller and its key is always the same, and another for each other pair', async t => {
+  t.equal(keyedUuid('a', 'b'), '1f871cbb-3c1f-88ee-857b-27dddd52a2cb')
+  t.equal(keyedUuid(null, 'b'), '5cc22a24-9653-81e5-8ac2-fd396194c5fc')
+  const pairs = [[null, 'b'], ['', 'b'], ['null', 'b'], ['a', 'b'], ['a', 'B'], ['ab', ''], ['', 'ab'], ['a","b', 'c'], ['a', 'b","c'], ['a', 'b '], ['a\n', 'b'], ['a', '\nb']] as const
+  const ids = pairs.map(([caller, key]) => keyedUuid(caller, key))
+  t.equal(new Set(ids).size, pairs.length)
+  for (const id of Array.from({ length: 100 }, (_, index) => keyedUuid('a', String(index)))) {
+    t.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    t.ok(isKey('tracks/', `tracks/${id}.mp3`))
+    t.ok(isKeyed(`tracks/${id}.mp3`) && isKeyed(id))
+    t.equal(timeOfName(`${id}.mp3`), undefined, 'it has no time')
+  }
+  for (const name of [ID, `tracks/${ID}.mp3`, `tracks/${ids[0]}.mp3.receipt.json`, `${ids[0]}.receipt.json`, 'x', '']) t.notOk(isKeyed(name), name)
+  t.equal(timeOfName(`${uuidv7(5)}.mp3`), 5)
 })
 
 t.test('of a client\'s name the last piece is kept, without what is not printed', async t => {

@@ -1,4 +1,4 @@
-import { mayBeOwnUpload } from '../../keys.ts'
+import { isKey } from '../../keys.ts'
 import { describeFailure } from '../error-codes.ts'
 import type { Remover, UnfinishedUpload } from './remover.ts'
 import type { Log } from '../../log.ts'
@@ -49,7 +49,7 @@ export class UnfinishedSweep {
   async #abortAll (prefix: string, olderThanMs: number): Promise<number> {
     let count = 0
     for await (const upload of this.#options.remover.unfinishedUploads(prefix)) {
-      if (!mayBeOwnUpload(prefix, upload.key) || !await this.#isOld(upload, olderThanMs)) continue
+      if (!isKey(prefix, upload.key) || !await this.#isOld(upload, olderThanMs)) continue
       // Checked last: the file may have come to local storage meanwhile.
       if (await this.#mayBeWanted(upload.key)) continue
       await this.#options.remover.abort(upload)

@@ -1,4 +1,5 @@
 import type { FileSystem } from '../../disk/file-system.ts'
+import { isKeyed, timeOfName } from '../../keys.ts'
 import { toLocalStoreError } from '../errors.ts'
 import type { Log } from '../../log.ts'
 import { kindOf } from '../names.ts'
@@ -38,7 +39,10 @@ export interface Pending {
   count (stop?: AbortSignal): Promise<void>
 }
 
-/** A file's place in the order of all: by its name, which begins with the time, then by its directory. */
+/**
+ * A file's place in the order of the directory: by its name, which begins with the time in most cases, then by its directory. Names that don't are put
+ * in order by their receipts, among those that are remembered together.
+ */
 interface Place {
   readonly name: string
   /** What comes before the name in its key. */
@@ -49,6 +53,8 @@ interface Entry extends Place {
   hasData: boolean
   hasReceipt: boolean
   hasNote: boolean
+  /** When it was uploaded, in milliseconds since 1970. */
+  time: number
 }
 
 /** Some of all places: after one, up to another one. */
@@ -98,6 +104,12 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
     }
   }
 
+  /** What can't be read comes last. */
+  async function timeInReceipt ({ prefix, name }: Entry): Promise<number> {
+    const found = await receipts.find(`${prefix}${name}`).catch(() => undefined)
+    return found === undefined ? Infinity : Date.parse(found.receipt.track.uploaded_at) || Infinity
+  }
+
   async function read ({ after, until }: Range, stop: AbortSignal | undefined): Promise<Reading> {
     const count = tally.count(after === undefined)
     const sample = new Sample()
@@ -125,7 +137,7 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
       if (isTooMuch) return
       let entry = entries.get(name)
       if (entry === undefined) {
-        entry = { ...place, hasData: false, hasReceipt: false, hasNote: false }
+        entry = { ...place, hasData: false, hasReceipt: false, hasNote: false, time: timeOfName(name) ?? NaN }
         entries.set(name, entry)
         isTooMuch = ++remembered > batchFiles
       }
@@ -149,9 +161,13 @@ export function createPending ({ fs, root, receipts, tally, log, batchFiles = BA
       }
       const found: Entry[] = []
       for (const entry of all.flatMap(entries => [...entries.values()]).sort(inOrder)) {
-        if (entry.hasReceipt && (entry.hasData || await judge(entry) !== undefined)) found.push(entry)
+        if (!entry.hasReceipt || !(entry.hasData || await judge(entry) !== undefined)) continue
+        if (Number.isNaN(entry.time)) entry.time = await timeInReceipt(entry)
+        found.push(entry)
       }
-      count.end(found.map(({ prefix, name }) => `${prefix}${name}`), after === undefined && until === undefined)
+      found.sort((a, b) => a.time - b.time) // which leaves those of one moment in their order
+      const keys = found.map(({ prefix, name }) => `${prefix}${name}`)
+      count.end(keys, after === undefined && until === undefined, new Map(found.flatMap(({ name, time }, index) => isKeyed(name) ? [[keys[index]!, time]] : [])))
       return { entries: found, sample, last: ends.last }
     } catch (cause) {
       stop?.throwIfAborted()

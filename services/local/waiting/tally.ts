@@ -1,4 +1,4 @@
-import { timeOfName } from '../../keys.ts'
+import { isKeyed, timeOfName } from '../../keys.ts'
 
 /** How much waits in the directory for promotion. Until all has been counted once, it is what was counted so far. */
 export interface Waiting {
@@ -16,8 +16,8 @@ export interface Waiting {
 export interface Count {
   /** A file that is there. */
   saw (key: string): void
-  /** @param oldest the first of all, in order; `isAll`: there are no others */
-  end (oldest: readonly string[], isAll: boolean): void
+  /** @param oldest the first of all, in order; `isAll`: there are no others; `times` when those were uploaded whose names don't tell */
+  end (oldest: readonly string[], isAll: boolean, times?: ReadonlyMap<string, number>): void
   cancel (): void
 }
 
@@ -51,6 +51,8 @@ export class Tally {
   #passed: string | undefined
   /** The oldest file that was known last. */
   #lastKnown: string | undefined
+  /** When files were uploaded whose names don't tell, of those that are known to wait. */
+  #times = new Map<string, number>()
   readonly #counts = new Set<Changes>()
   /** Files that are being stored here: a reading may see them before they are added, and they must not count twice. */
   readonly #coming = new Set<string>()
@@ -61,7 +63,7 @@ export class Tally {
     return {
       files: this.#files,
       bytes: this.#files === 0 ? 0 : this.#isMeasured ? this.#bytes : this.#measurement?.bytes ?? this.#bytes,
-      oldest: this.#files === 0 || oldest === undefined ? undefined : timeOfName(nameOf(oldest)),
+      oldest: this.#files === 0 || oldest === undefined ? undefined : timeOfName(nameOf(oldest)) ?? this.#times.get(oldest),
       isCounted: this.#isCounted && this.#isMeasured,
     }
   }
@@ -82,7 +84,10 @@ export class Tally {
   add (key: string, bytes: number): void {
     this.#coming.delete(key)
     // Only if all are known: else other files come between.
-    if (this.#oldest.size === this.#files) this.#oldest.add(key)
+    if (this.#oldest.size === this.#files) {
+      this.#oldest.add(key)
+      if (isKeyed(key)) this.#times.set(key, Date.now())
+    }
     this.#files++
     this.#bytes += bytes
     for (const { added } of this.#counts) added.add(key)
@@ -124,7 +129,7 @@ export class Tally {
         this.#files = Math.max(this.#files, seen)
         if (this.#lastKnown === undefined || nameOf(key) < nameOf(this.#lastKnown)) this.#lastKnown = key
       },
-      end: (oldest, isAll) => {
+      end: (oldest, isAll, times) => {
         this.#counts.delete(changes)
         const here = new Set(oldest.filter(key => !removed.has(key) && !this.#coming.has(key)))
         const all = new Set([...here, ...added])
@@ -135,6 +140,7 @@ export class Tally {
         this.#files = files
         this.#oldest = isExact ? all : here
         this.#lastKnown = this.#passed ?? first(this.#oldest)
+        this.#times = new Map([...this.#times, ...times ?? []].filter(([key]) => this.#oldest.has(key) || key === this.#lastKnown))
         this.#isCounted = true
       },
       cancel: () => { this.#counts.delete(changes) },

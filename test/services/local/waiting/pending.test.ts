@@ -3,6 +3,7 @@ import nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { keyedUuid, uuidv7 } from '../../../../services/keys.ts'
 import { createPending } from '../../../../services/local/waiting/pending.ts'
 import { createReceipts } from '../../../../services/local/receipts.ts'
 import { Tally } from '../../../../services/local/waiting/tally.ts'
@@ -37,6 +38,31 @@ t.test('whole files are pending, oldest first, wherever they lie', async t => {
   t.same(await pending(), keys.map(key => ({ key, kind: 'file', setAside: undefined })))
   rmSync(root, { recursive: true })
   t.same(await pending(), [])
+})
+
+t.test('names without a time are put in order by their receipts', async t => {
+  const { root, tally, pending } = build(t)
+  const hour = 3_600_000
+  const start = Date.parse('2026-02-03T00:00:00Z')
+  const keys = Array.from({ length: 8 }, (_, index) => `tracks/${index % 2 === 0 ? uuidv7(start + index * hour) : keyedUuid('', String(index))}.mp3`)
+  for (const [index, key] of keys.entries()) {
+    put(root, key, 'data')
+    const receipt = newReceipt(key)
+    put(root, `${key}.receipt.json`, JSON.stringify({ ...receipt, track: { ...receipt.track, uploaded_at: new Date(start + index * hour).toISOString() } }))
+  }
+  const damaged = `tracks/${keyedUuid('', 'x')}`
+  put(root, damaged, 'data')
+  put(root, `${damaged}.receipt.json`, '{"half')
+  t.same((await pending()).map(({ key }) => key), [...keys, damaged])
+  for (const [index, key] of keys.entries()) {
+    t.equal(tally.waiting.oldest, start + index * hour)
+    tally.remove(key, 0)
+  }
+  t.ok(Date.now() - tally.waiting.oldest! < 0, 'of a damaged one it is not known')
+  tally.remove(damaged, 0)
+  const before = Date.now()
+  tally.add(keys[1]!, 0)
+  t.ok(tally.waiting.oldest! >= before, 'what comes now is as old as it is here')
 })
 
 t.test('a receipt that lies alone is pending where it was kept for an object in B2', async t => {
