@@ -3,35 +3,14 @@ import type { Socket } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
 import { fakeClock } from '../support/run/fake-clock.ts'
-import { filePart } from '../support/forms/forms.ts'
 import { connect, isError } from '../support/clients/raw-http.ts'
 import type { RawClient } from '../support/clients/raw-http.ts'
 import { startRefusals } from '../support/clients/refusals.ts'
 import type { Refusal } from '../support/clients/refusals.ts'
 import { startService } from '../support/service/service.ts'
+import { BODY_BYTES, MIB, beginning, head, isReadInPart, isRefusal } from '../support/clients/early-refusals.ts'
 
-const MIB = 1_048_576
-const DRAINED_BYTES = 64 * MIB
 const DRAINED_MS = 5_000
-const BODY_BYTES = 200 * MIB
-const CHUNK = Buffer.alloc(65_536)
-
-function head ({ method, path, headers }: Refusal, length: number, more: Record<string, string> = {}): string {
-  const lines = Object.entries({ host: 'x', ...headers, 'content-length': length, ...more }).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`
-}
-
-/** As much of a body as the service looks at. */
-function beginning ({ method, looksAtBytes }: Refusal): Uint8Array {
-  const content = Buffer.alloc(looksAtBytes ? 70_000 : 0)
-  return looksAtBytes && method === 'POST' ? filePart(content) : content
-}
-
-function isRefusal (t: Test, answer: Awaited<ReturnType<RawClient['answer']>>, { status, code }: Refusal): void {
-  isError(t, answer, status, code)
-  t.equal(answer?.headers.get('connection'), 'close')
-  t.equal(answer?.headers.has('retry-after'), [429, 503].includes(status), 'Retry-After where trying again makes sense')
-}
 
 async function isHealthy (t: Test, service: Refusal['service']): Promise<void> {
   const client = await connect(t, service)
@@ -97,10 +76,8 @@ t.test('a client whose request can\'t be read has 5 seconds to close its side, t
 })
 
 t.test('a refused client that goes on sending', async t => {
-  fakeClock(t) // no machine is too slow to send 64 MiB
-  const refusals = await startRefusals(t)
-
-  for (const refusal of refusals) {
+  fakeClock(t)
+  for (const refusal of await startRefusals(t)) {
     await t.test(`has its connection closed with the last byte of its body, ${refusal.name}`, async t => {
       const length = 3 * MIB
       const client = await connect(t, refusal.service)
@@ -112,38 +89,6 @@ t.test('a refused client that goes on sending', async t => {
       t.equal(await client.rest(), '')
     })
   }
-
-  const codes = ['unauthorized', 'file_too_large', 'unsupported_media_type', 'shutting_down']
-  for (const refusal of refusals.filter(({ method, code }) => (method === 'PUT' || code === 'unsupported_media_type') && codes.includes(code))) {
-    await t.test(`is read for 64 MiB at most, ${refusal.name}`, async t => {
-      const accepted = once(refusal.service.app.server, 'connection') as Promise<[Socket]>
-      const client = await connect(t, refusal.service)
-      const [socket] = await accepted
-      await client.send(head(refusal, BODY_BYTES))
-      await client.send(beginning(refusal))
-      isRefusal(t, await client.answer(), refusal)
-      const before = socket.bytesRead
-      for (let sent = 0; sent < BODY_BYTES && !client.socket.destroyed; sent += CHUNK.byteLength) await client.send(CHUNK)
-      t.ok(client.socket.destroyed, 'the connection is closed')
-      const drained = socket.bytesRead - before
-      t.ok(drained > DRAINED_BYTES - MIB && drained < DRAINED_BYTES + 4 * MIB, `${drained} bytes were read`)
-      t.equal(refusal.service.app.uploads.heldBytes, 0)
-    })
-  }
 })
 
-t.test('a client that asks by Expect: 100-continue whether to send its body', async t => {
-  for (const refusal of await startRefusals(t)) {
-    const { name, status, looksAtBytes } = refusal
-    await t.test(looksAtBytes ? `is told to, since the service has to look at it, ${name}` : `is told not to, ${name}`, async t => {
-      const client = await connect(t, refusal.service)
-      const first = once(client.socket, 'data') as Promise<[Buffer]>
-      await client.send(head(refusal, BODY_BYTES, { expect: '100-continue' }))
-      t.match((await first).toString(), looksAtBytes ? /^HTTP\/1\.1 100 / : new RegExp(`^HTTP/1\\.1 ${status} `))
-      await client.send(beginning(refusal))
-      isRefusal(t, await client.answer(), refusal)
-      client.socket.end()
-      t.equal(await client.rest(), '')
-    })
-  }
-})
+isReadInPart(['unauthorized'])

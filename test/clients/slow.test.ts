@@ -1,29 +1,9 @@
-import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { begin, bodyOf, send } from '../support/clients/leaving-client.ts'
+import { bodyOf } from '../support/clients/leaving-client.ts'
 import { quiet } from '../support/run/quiet.ts'
-import { BOUNDARY } from '../support/forms/forms.ts'
 import { connect, isError } from '../support/clients/raw-http.ts'
-import type { RawClient } from '../support/clients/raw-http.ts'
-import { b2Env, bytes, inB2, put, sha256, startB2, startService } from '../support/service/service.ts'
-
-const MIB = 1_048_576
-const IDLE = { UPLOAD_IDLE_TIMEOUT_MS: '300', B2_STALL_TIMEOUT_MS: '10000', B2_PART_BYTES: String(5 * MIB) }
-
-function head (method: 'PUT' | 'POST', length: number): string {
-  const type = method === 'PUT' ? 'application/octet-stream' : `multipart/form-data; boundary=${BOUNDARY}`
-  return `${method} ${method === 'PUT' ? '/uploads/a.bin' : '/uploads'} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: ${length}\r\n\r\n`
-}
-
-/** Sends a little again and again until the service has answered, or all is sent. */
-async function trickle (client: RawClient, body: Uint8Array, chunkBytes: number, everyMs: number): Promise<void> {
-  const answered = new AbortController()
-  client.socket.once('data', () => { answered.abort() })
-  for (let sent = 0; !answered.signal.aborted && sent < body.byteLength; sent += chunkBytes) {
-    await setTimeout(everyMs)
-    await client.send(body.subarray(sent, sent + chunkBytes))
-  }
-}
+import { b2Env, bytes, put, startB2, startService } from '../support/service/service.ts'
+import { IDLE, MIB, head, trickle } from '../support/clients/slow-client.ts'
 
 for (const mode of ['B2', 'local-only']) {
   t.test(`a client that stops is told upload_stalled wherever it stops, and nothing is left, in ${mode} mode`, async t => {
@@ -79,33 +59,6 @@ t.test('a client slower than UPLOAD_MIN_RATE is ended, though it never stops', a
     t.match(answer?.body.detail, /1000000 bytes a second/)
   }
   t.same(await service.localFiles(), [])
-})
-
-t.test('a rate of 0 lets the slowest client come to its end', async t => {
-  const service = await startService(t, { ...IDLE, UPLOAD_IDLE_TIMEOUT_MS: '1000', UPLOAD_MIN_RATE: '0' })
-  const client = await connect(t, service)
-  const body = bytes(40)
-  await client.send(head('PUT', body.byteLength))
-  await trickle(client, body, 1, 50)
-  t.equal((await client.answer())?.body.track.sha256, sha256(body))
-})
-
-t.test('time in which B2 makes the client wait does not count', async t => {
-  const b2 = await startB2(t)
-  const service = await startService(t, { ...b2Env(b2), ...IDLE, UPLOAD_IDLE_TIMEOUT_MS: '1000', UPLOAD_MIN_RATE: '50000' })
-  for (const method of ['PUT', 'POST'] as const) {
-    const content = bytes(40 * MIB)
-    const body = bodyOf(method, content)
-    // Four parts under way and one waiting: nobody reads until the answers come, much later than the client might be idle.
-    b2.fault({ operation: 'UploadPart', delayMs: 2_000, times: 4 })
-    const socket = await begin(service, method, body)
-    const answered = new Promise<string>(resolve => { socket.once('data', chunk => resolve(chunk.toString())) })
-    await send(socket, body)
-    t.match(await answered, /^HTTP\/1\.1 201 /)
-    t.equal(inB2(b2).files.at(-1)?.sha256, sha256(content))
-    socket.destroy()
-    b2.reset()
-  }
 })
 
 t.test('a B2 that makes the client wait at the end is no idle client either', async t => {

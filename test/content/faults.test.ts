@@ -1,35 +1,16 @@
-import { appendFile, rm, truncate } from 'node:fs/promises'
+import { appendFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import type { Test } from 'tap'
 import type { Fault } from '../../emulator/index.ts'
 import { drawNoPauses } from '../support/b2/no-pauses.ts'
 import { putObject, storeOn } from '../support/b2/stage.ts'
-import { contentPath, download, request, rest } from '../support/clients/download.ts'
-import type { Download, DownloadOptions } from '../support/clients/download.ts'
+import { contentPath, download } from '../support/clients/download.ts'
+import type { DownloadOptions } from '../support/clients/download.ts'
 import { KIB, MIB, setPromotionStage } from '../support/promotion/promotion.ts'
-import { isError } from '../support/clients/raw-http.ts'
-import { bytes, put, sha256 } from '../support/service/service.ts'
-import type { TestService } from '../support/service/service.ts'
+import { sha256 } from '../support/service/service.ts'
+import { FILE, RANGE, SIZE, isUnavailable, store } from '../support/clients/unavailable.ts'
 
-const SIZE = 3 * MIB
-const FILE = /\.bin$/ // not the receipt beside it
-const RANGE = { headers: { range: 'bytes=1000-' } }
 const REQUESTS: readonly DownloadOptions[] = [{}, { method: 'HEAD' }, RANGE, { method: 'HEAD', ...RANGE }, { headers: { 'if-none-match': '*' } }]
-
-async function store (t: Test, service: TestService, storage: 'b2' | 'local', content = bytes(SIZE)): Promise<{ key: string, path: string, content: Buffer }> {
-  const { body } = await put(service, content)
-  t.equal(body.storage, storage)
-  return { key: body.track.key, path: contentPath(body.track.key), content }
-}
-
-function isUnavailable (t: Test, { status, headers, body, isWhole }: Download, { method = 'GET' }: DownloadOptions): void {
-  t.match({ status, isWhole }, { status: 503, isWhole: true })
-  t.match(headers['retry-after'], /^[1-9]\d*$/)
-  for (const name of ['etag', 'last-modified', 'content-disposition', 'content-range', 'accept-ranges']) t.notOk(name in headers, `no ${name}`)
-  if (method === 'GET') isError(t, { status, headers: new Headers(headers as Record<string, string>), body: JSON.parse(body.toString()) }, 503, 'storage_unavailable')
-  else t.equal(body.byteLength, 0)
-}
 
 t.test('while B2 is out of reach its files are unavailable, those here are served, and the circuit learns nothing', async t => {
   const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '2' })
@@ -53,18 +34,6 @@ t.test('while B2 is out of reach its files are unavailable, those here are serve
     t.same([answer.status, sha256(answer.body)], [200, sha256(here.content)])
   }
   t.match((await uploads.status()).b2, { state: 'closed' })
-})
-
-t.test('what fails before the first byte is answered as an error, without a header of the file', async t => {
-  drawNoPauses(t)
-  const { b2, service } = await setPromotionStage(t)
-  const { path } = await store(t, service, 'b2')
-  const faults: Omit<Fault, 'operation'>[] = [{ status: 503 }, { action: 'reset', at: 'after-body' }, { action: 'truncate-answer', atByte: 0 }]
-  for (const fault of faults) {
-    b2.clearFaults()
-    b2.fault({ operation: 'GetObject', key: FILE, times: Infinity, ...fault })
-    for (const options of [{}, RANGE]) isUnavailable(t, await download(service, path, options), options)
-  }
 })
 
 const BREAKS: Record<string, readonly Omit<Fault, 'operation'>[]> = {
@@ -129,18 +98,3 @@ for (const [name, damage] of Object.entries(DAMAGES)) {
     t.same([answer.status, answer.isWhole, sha256(answer.body)], [200, true, sha256(content)])
   })
 }
-
-t.test('a local file that is lost or shrinks while it is read is never short and well-ended', async t => {
-  const { service, fallBack } = await setPromotionStage(t)
-  const { key, content } = await fallBack(32 * MIB)
-  const lost = await fallBack(32 * MIB)
-  const [shrunken, gone] = [await request(service, contentPath(key)), await request(service, contentPath(lost.key))]
-  await truncate(join(service.dir, key), 28 * MIB)
-  await rm(join(service.dir, lost.key))
-  const [cut, whole] = [await rest(shrunken), await rest(gone)]
-  t.match(cut, { status: 200, isWhole: false })
-  t.ok(cut.body.equals(content.subarray(0, cut.body.byteLength)), 'what came is of the file')
-  t.match(service.log.of('file.read'), [{ level: 40, error_code: 'storage_unavailable', detail: /damaged/ }])
-  t.equal(whole.isWhole, true, 'an open file stays whole')
-  t.equal(sha256(whole.body), sha256(lost.content))
-})

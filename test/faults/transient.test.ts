@@ -6,16 +6,13 @@ import { clientTo } from '../support/b2/cleanup-stage.ts'
 import { KIB } from '../support/faults/fault-matrix.ts'
 import { startB2 } from '../support/service/service.ts'
 import { reachesB2, STEPS } from '../support/faults/transient.ts'
+import { survivesReset } from '../support/faults/survives-reset.ts'
 
 t.test('a B2 that is busy twice at every step gets the file', async t => {
   await reachesB2(t, STEPS.map(step => ({ ...step, status: 503, times: 2 })))
 })
 
-for (const at of ['before-body', 'during-body', 'after-body'] as const) {
-  t.test(`one reset ${at} at every step is survived`, async t => {
-    await reachesB2(t, STEPS.map(step => ({ ...step, action: 'reset', at })))
-  })
-}
+survivesReset('during-body')
 
 t.test('SlowDown is obeyed', async t => {
   await reachesB2(t, [{ operation: 'PutObject', status: 503, code: 'SlowDown', headers: { 'Retry-After': '1' } }], { sizes: [100 * KIB] })

@@ -1,24 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import type { Test } from 'tap'
-import { fallBack, filesIn, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
+import { fallBack, isPromoted, KIB, MIB, PART, setPromotionStage } from '../support/promotion/promotion.ts'
 import { bytes, put } from '../support/service/service.ts'
-import type { TestService } from '../support/service/service.ts'
-
-/** Resolves when nothing waits for promotion any more. */
-async function promoted (service: TestService, count: number): Promise<void> {
-  await service.log.until(() => service.log.of('promotion.done').length >= count)
-}
-
-/** Lets so much time pass at once for the circuit. */
-function letPass (t: Test, milliseconds: number): void {
-  const now = performance.now.bind(performance)
-  performance.now = () => now() + milliseconds
-  t.teardown(() => { performance.now = now })
-}
-
-const circuitEvents = (service: TestService): unknown[] =>
-  service.log.lines.filter(({ event }) => event?.startsWith('breaker.')).map(({ event }) => event)
+import { circuitEvents, letPass, promoted } from '../support/promotion/by-itself.ts'
 
 t.test('files are promoted every PROMOTE_INTERVAL_MS', async t => {
   const { b2, service, fallBack } = await setPromotionStage(t, { PROMOTE_INTERVAL_MS: '100' })
@@ -55,47 +39,23 @@ t.test('with PROMOTE_INTERVAL_MS=0 nothing is promoted but by a call', async t =
 })
 
 t.test('a promotion is the probe of an idle service', async t => {
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '2000' })
+  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '600000' })
   const stored = [await fallBack(12 * MIB), await fallBack(KIB), await fallBack(KIB)]
   const before = b2.requests.length
   t.match(await uploads.promote(), { promoted: 0, failed: 0, pending: 3 })
   t.equal(b2.requests.length, before, 'while the circuit is open B2 is left alone')
 
-  await wait(2_000)
+  letPass(t, 600_000)
   const down = b2.fault({ operation: ['PutObject', 'CreateMultipartUpload'], status: 503, times: Infinity })
   t.match(await uploads.promote(), { promoted: 0, failed: 1, pending: 3 })
   t.same(circuitEvents(service), ['breaker.open', 'breaker.half_open', 'breaker.open'])
   t.match(await uploads.promote(), { failed: 0, pending: 3 }, 'open again, for the whole time')
   down.cancel()
 
-  await wait(2_000)
+  letPass(t, 600_000)
   t.match(await uploads.promote(), { promoted: 3, pending: 0 })
   t.same(circuitEvents(service).slice(3), ['breaker.half_open', 'breaker.closed'])
   await isPromoted(t, b2, service, stored)
-})
-
-t.test('while a promotion probes, uploads go to local storage, and 50 of them cause no other probe', async t => {
-  // So long is also a probe's time for its verdict: a busy machine needs some for 50 uploads.
-  const { b2, service, uploads, fallBack } = await setPromotionStage(t, { BREAKER_THRESHOLD: '1', BREAKER_RESET_MS: '600000', B2_STALL_TIMEOUT_MS: '600000' })
-  const { key } = await fallBack(KIB)
-  letPass(t, 600_000)
-  b2.fault({ operation: 'PutObject', action: 'hang' })
-  const hangs = b2.waitFor('fault')
-  const probing = uploads.promote()
-  await hangs
-  t.same(circuitEvents(service), ['breaker.open', 'breaker.half_open'])
-  const writes = (): number => b2.requests.filter(({ operation }) => operation === 'PutObject' || operation === 'CreateMultipartUpload').length
-  await Promise.all(Array.from({ length: 50 }, async () => {
-    t.match((await put(service, bytes(10))).body, { storage: 'local' })
-  }))
-  t.equal(writes(), 2, 'that of the fallback, and that of the probe')
-  await b2.refuseConnections()
-  t.match(await probing, { promoted: 0, failed: 1, pending: 51 })
-  await b2.acceptConnections()
-  letPass(t, 600_000)
-  t.match(await uploads.promote(), { promoted: 51, pending: 0 })
-  t.equal(filesIn(b2).length, 51)
-  t.ok(filesIn(b2).some(file => file.key === key))
 })
 
 t.test('two services on one directory promote each file once', async t => {

@@ -1,49 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import type { Test } from 'tap'
-import type { B2Emulator, Fault } from '../../emulator/index.ts'
-import { damaged, digestOf, putInTwo, putWithTrailers } from '../support/clients/digests.ts'
+import type { Fault } from '../../emulator/index.ts'
+import { damaged, digestOf, putWithTrailers } from '../support/clients/digests.ts'
 import { isError } from '../support/clients/raw-http.ts'
-import { b2Env, bytes, put, sha256, startB2, startService } from '../support/service/service.ts'
-import type { Answer, TestService } from '../support/service/service.ts'
+import { bytes, put, sha256, startService } from '../support/service/service.ts'
 import { contentOf, isEmpty, nameOf, remove } from '../support/service/stored-files.ts'
+import { BEYOND, ENV, LARGE, LARGE_DIGEST, PART, PLACES, b2Fails, isRefused, sendLarge, start } from '../support/uploads/damaged.ts'
 
-const MIB = 1_048_576
-const PART = 5 * MIB
-const LARGE = bytes(2 * PART + 1_000)
-const LARGE_DIGEST = digestOf(LARGE)
 const SMALL = bytes(20_000)
-const PLACES: [name: string, at: number][] = [['first', 0], ['middle', PART + 1_000], ['last', LARGE.byteLength - 1]]
-const ENV = { B2_PART_BYTES: String(PART), B2_MAX_ATTEMPTS: '1', BREAKER_THRESHOLD: '0', PROMOTE_INTERVAL_MS: '0' }
-/** The beginning of each file is given up as soon as B2 has its first part. */
-const BEYOND = { ...ENV, REPLAY_WINDOW_BYTES: String(MIB) }
-
-interface Stage { readonly b2: B2Emulator, readonly service: TestService }
-
-async function start (t: Test, env: Record<string, string>): Promise<Stage> {
-  const b2 = await startB2(t)
-  return { b2, service: await startService(t, { ...b2Env(b2), B2_STALL_TIMEOUT_MS: '10000', ...env }) }
-}
-
-/** Sends the large file, and its last bytes only after something, with the digest of what it should be. */
-async function sendLarge (service: TestService, file: Uint8Array, between: Promise<unknown>): Promise<Answer> {
-  return await putInTwo(service, file, { 'repr-digest': LARGE_DIGEST }, between)
-}
-
-async function b2Fails ({ log }: TestService): Promise<void> {
-  const before = new Set(log.lines)
-  await log.until(line => line.event === 'b2.failed' && !before.has(line))
-}
-
-/** None of the requests of a damaged file could have made an object of it, and nothing of it is anywhere. */
-async function isRefused (t: Test, { b2, service }: Stage, send: () => Promise<Answer>): Promise<void> {
-  const before = b2.requests.length
-  const answer = await send()
-  isError(t, answer, 400, 'digest_mismatch')
-  t.match(service.log.of('upload.failed').at(-1), { level: 40, error_code: 'digest_mismatch', correlation_id: answer.body.correlation_id })
-  await isEmpty(t, b2, service)
-  t.same(b2.requests.slice(before).filter(({ operation }) => operation === 'CompleteMultipartUpload' || operation === 'PutObject'), [], 'nothing was completed')
-}
 
 for (const [name, env, places] of [['that fits the window', ENV, PLACES], ['that has outgrown the window', BEYOND, PLACES.slice(0, 1)]] as const) {
   t.test(`a file ${name}, of which a bit was changed on the way, is not completed in B2`, async t => {
@@ -113,23 +77,3 @@ for (const [index, [name, fault, env]] of OUTAGES.entries()) {
     await isEmpty(t, b2, service)
   })
 }
-
-t.test('a damaged file is not split: B2 keeps no part of it, nor does the local directory', async t => {
-  const stage = await start(t, BEYOND)
-  const { b2, service } = stage
-  // Late enough for the first part to be acknowledged before the second fails.
-  const fault: Fault = { operation: ['UploadPart', 'CompleteMultipartUpload'], after: 1, status: 503, delayMs: 500, times: Infinity }
-  for (const [part, at] of PLACES) {
-    await t.test(`in the ${part} part`, async t => {
-      const outage = b2.fault(fault)
-      await isRefused(t, stage, async () => await sendLarge(service, damaged(LARGE, at), b2Fails(service)))
-      outage.cancel()
-    })
-  }
-  const outage = b2.fault(fault)
-  const { status, body } = await sendLarge(service, LARGE, b2Fails(service))
-  t.match({ status, body }, { status: 202, body: { storage: 'split', split: { b2_bytes: PART, local_bytes: PART + 1_000 } } }, 'an undamaged one is')
-  outage.cancel()
-  t.match(await service.app.uploads.promote(), { promoted: 1 })
-  t.equal(await contentOf(service, nameOf(body.track.key)), sha256(LARGE))
-})

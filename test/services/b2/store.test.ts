@@ -1,25 +1,15 @@
 import t from 'tap'
-import { S3Client } from '@aws-sdk/client-s3'
 import type { Fault } from '../../../emulator/index.ts'
-import { PartFeed, feedsWorkersDirectly, partUpload } from '../../../services/b2/part-feed.ts'
+import { feedsWorkersDirectly } from '../../../services/b2/part-feed.ts'
 import type { B2Result, B2Store, B2StoreOptions } from '../../../services/b2/store.ts'
 import { PART, setB2Stage } from '../../support/b2/stage.ts'
 import { settled } from '../../support/faults/fault-matrix.ts'
 import { FAULT_ROWS, outcomeAt } from '../../support/faults/fault-rows.ts'
-import { bytes, sha256, startB2 } from '../../support/service/service.ts'
-
-const INFO = { key: 'tracks/song.mp3', contentType: 'audio/mpeg', metadata: { filename: 'song.mp3' } }
+import { bytes, sha256 } from '../../support/service/service.ts'
+import { INFO, putParts } from '../../support/b2/store.ts'
 
 async function putBytes (store: B2Store, content: Buffer): Promise<B2Result> {
   return await store.put(INFO, content, sha256(content))
-}
-
-async function putParts (store: B2Store, content: Buffer, acknowledged: [number, boolean][] = []): Promise<B2Result> {
-  const upload = store.begin(INFO, { onPartStored: (...part) => acknowledged.push(part), mayFallBack: () => true })
-  for (let offset = 0; offset < content.byteLength; offset += PART) {
-    await upload.push(content.subarray(offset, offset + PART), offset + PART >= content.byteLength)
-  }
-  return await upload.result
 }
 
 t.test('put stores an object with its type and metadata', async t => {
@@ -71,22 +61,6 @@ t.test('put gives every failure its code', async t => {
     const expected = outcomeAt(always, 'put')
     t.match(result, expected === 'b2' ? { ok: true, key: INFO.key } : { ok: false, error_code: expected, detail: /^[^<>]+$/, raw: /./ }, name)
     b2.reset()
-  }
-})
-
-t.test('begin gives every failure its code, whichever request meets it', async t => {
-  const { b2, store } = await setB2Stage(t, { maxAttempts: 1 })
-  const content = bytes(2 * PART)
-  for (const step of ['create', 'part', 'complete'] as const) {
-    const operation = ({ create: 'CreateMultipartUpload', part: 'UploadPart', complete: 'CompleteMultipartUpload' } as const)[step]
-    for (const { name, fault, always } of FAULT_ROWS.filter(({ wordsOnly }) => wordsOnly === true)) {
-      b2.fault({ operation, times: Infinity, ...fault })
-      const mayBeStored = step === 'complete' && fault.status === 500 // who answers so may have done it
-      t.match(await putParts(store, content), { ok: false, error_code: outcomeAt(always, step), attempts: 1, mayBeStored }, `${step}: ${name}`)
-      await settled(b2, () => b2.unfinishedUploads().length === 0)
-      t.same(b2.versions(), [])
-      b2.reset()
-    }
   }
 })
 
@@ -241,27 +215,6 @@ t.test('close logs what could not be removed', async t => {
 
 t.test('lib-storage has the worker that parts are fed to', async t => {
   t.equal(feedsWorkersDirectly(), true, 'the installed version changed its inside: parts would be copied; look at part-upload.ts')
-})
-
-t.test('without that worker the public path stores the same bytes', async t => {
-  const b2 = await startB2(t)
-  const client = new S3Client({
-    endpoint: b2.endpoint, region: b2.region, credentials: b2.credentials, forcePathStyle: true, requestChecksumCalculation: 'WHEN_REQUIRED',
-  })
-  t.teardown(() => { client.destroy() })
-  for (const direct of [true, false]) {
-    for (const size of [1, PART, PART + 1, 4 * PART - 1]) {
-      const content = bytes(size)
-      const feed = new PartFeed()
-      const done = partUpload({ client, params: { Bucket: b2.bucket, Key: INFO.key }, partSize: PART, queueSize: 4 }, feed, direct).done()
-      for (let offset = 0; offset < size; offset += PART) await feed.push(content.subarray(offset, offset + PART), offset + PART >= size)
-      await done
-      t.match(b2.objects(), [{ size, sha256: sha256(content) }], `${size} bytes, direct ${direct}`)
-      const parts = b2.requests.filter(({ operation }) => operation === 'UploadPart')
-      if (size > PART) t.match(parts.map(({ partNumber }) => partNumber).sort(), Array.from({ length: Math.ceil(size / PART) }, (_, index) => index + 1))
-      b2.reset()
-    }
-  }
 })
 
 t.test('B2\'s words are cut to 500 characters, and no part of the key is left at the cut', async t => {

@@ -1,0 +1,3 @@
+import { keepsToItsBucket } from '../../support/service/own-bucket.ts'
+
+keepsToItsBucket('development')
