@@ -64,6 +64,11 @@ export function timeOfName (name: string): number | undefined {
   return id === undefined || id[VERSION_AT] === '8' ? undefined : parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
+/** The id in the name of a file; undefined if there is none. */
+export function idOfName (name: string): string | undefined {
+  return AT_END.exec(name)?.[0].split('.', 1)[0]
+}
+
 const MOST_PREFIX_BYTES = 900
 // With the id, the extension and what local storage adds it is a file name, of at most 255 bytes.
 const MOST_SEGMENT_BYTES = 180

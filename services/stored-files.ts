@@ -6,6 +6,7 @@ import { bytesOf } from './downloads/byte-range.ts'
 import type { ByteRange } from './downloads/byte-range.ts'
 import { isKey } from './keys.ts'
 import { errnoOf } from './disk/errors.ts'
+import { objectsBelow } from './local/manifest.ts'
 import { LocalStoreError, toLocalStoreError } from './local/errors.ts'
 import type { LocalStore } from './local/store.ts'
 import type { Promoter } from './promotion/promoter.ts'
@@ -65,7 +66,7 @@ export interface StoredFiles {
   close (graceMs: number): Promise<void>
 }
 
-type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'end' | 'endLater' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
+type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'end' | 'endLater' | 'noteBelow' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
 
 const UNREADABLE = { manifest: undefined }
 
@@ -173,9 +174,11 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       // The file first: what is still here would be promoted, and must not be removed from B2. Its receipt stays until the deletion is
       // written down, if that is necessary, so that a kill in between loses nothing.
       const uploadId = found?.manifest?.upload_id
+      const below = found?.manifest && objectsBelow(found.manifest)
       const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
       // Only the receipt names the upload that B2 keeps.
       if (uploadId !== undefined && b2 !== undefined && !await b2.endLater(key, uploadId, correlationId)) await b2.end(key, uploadId)
+      if (below !== undefined) await b2?.noteBelow(below, correlationId)
       const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
       await local.remove(key)
       await promoter.stopWriting(key)

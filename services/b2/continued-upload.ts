@@ -5,8 +5,12 @@ import type { B2Part, B2Result, B2UploadFailure, UploadClient } from './upload-c
 
 export interface ContinueOptions {
   readonly uploadId: string
-  /** Bytes of the whole object. */
+  /** Bytes of the whole object; they count when it is completed. */
   readonly size: number
+  /** Whether no client waits for it: its parts are sent only while no others wait. Default true. */
+  readonly isPatient?: boolean
+  /** Whether the sha256 of each part is signed over https, too. Default true. */
+  readonly signParts?: boolean
   /** Aborts its requests. */
   readonly signal: AbortSignal
 }
@@ -17,6 +21,8 @@ interface Tools extends ContinueOptions {
   /** The client's. */
   readonly hashes: KnownHashes
   explain (error: unknown): B2UploadFailure
+  /** Called by {@link ContinuedUpload.allCame}. */
+  onAllCame (): void
   /** Called by {@link ContinuedUpload.close}. */
   onEnd (): void
 }
@@ -44,10 +50,10 @@ export class ContinuedUpload {
     tools.signal.addEventListener('abort', this.#onAbort)
   }
 
-  /** Sends a part; its sha256 (hex) is signed. Never rejects. */
-  async put (number: number, body: Uint8Array, sha256: string): Promise<StoredPart | B2UploadFailure> {
+  /** Sends a part. Never rejects. @param sha256 (hex) of it, if that is known already */
+  async put (number: number, body: Uint8Array, sha256?: string): Promise<StoredPart | B2UploadFailure> {
     const { bucket: Bucket, key: Key, uploadId: UploadId, hashes } = this.#tools
-    hashes.set(body, sha256) // for as long as the body lives
+    if (sha256 !== undefined) hashes.set(body, sha256) // for as long as the body lives
     return await this.#settled(async () => {
       const command = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: number, Body: body })
       const { ETag: etag } = await this.#client.send(command) as UploadPartCommandOutput
@@ -55,14 +61,20 @@ export class ContinuedUpload {
     })
   }
 
-  /** Makes the object of these parts, which are all of it. Never rejects. */
-  async complete (parts: readonly B2Part[]): Promise<B2Result> {
+  /** Makes the object of these parts, which are all of it. Never rejects. @param etag that it will have */
+  async complete (parts: readonly B2Part[], etag?: string): Promise<B2Result> {
     const { bucket: Bucket, key, uploadId: UploadId } = this.#tools
     const Parts = [...parts].sort((a, b) => a.number - b.number).map(({ number, etag }) => ({ PartNumber: number, ETag: etag }))
+    this.#client.expectedEtag = etag
     return await this.#settled(async () => {
       await this.#client.send(new CompleteMultipartUploadCommand({ Bucket, Key: key, UploadId, MultipartUpload: { Parts } }))
       return { ok: true, key, firstTry: this.#client.firstTry }
     })
+  }
+
+  /** Says that the client has sent everything: from now on B2 has to acknowledge something in time, if a client waits. */
+  allCame (): void {
+    this.#tools.onAllCame()
   }
 
   /** Ends it here. B2 keeps the parts. */

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import { GetObjectCommand, HeadObjectCommand, ListPartsCommand } from '@aws-sdk/client-s3'
-import type { GetObjectCommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, ListObjectVersionsCommand, ListPartsCommand } from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput, ListObjectsV2CommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
 import type { ByteRange } from '../downloads/byte-range.ts'
 import type { Track } from '../receipt.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
@@ -23,6 +23,17 @@ export interface ListedPart {
   readonly etag: string
   /** Bytes. */
   readonly size: number
+  /** Unix time in milliseconds, by this machine's clock. */
+  readonly modifiedAt: number
+}
+
+/** An object in a listing. */
+export interface ListedObject {
+  readonly key: string
+  /** Bytes. */
+  readonly size: number
+  /** Unix time in milliseconds, by this machine's clock. */
+  readonly modifiedAt: number
 }
 
 export interface ObjectReader {
@@ -32,6 +43,8 @@ export interface ObjectReader {
   track (key: string, signal?: AbortSignal): Promise<Track | undefined>
   /** The parts that B2 has of an unfinished upload, by their numbers; undefined if it has no such upload. @throws {B2ReadError} `access_denied` if the key may not list */
   parts (key: string, uploadId: string, signal?: AbortSignal): Promise<Map<number, ListedPart> | undefined>
+  /** The objects whose keys begin with `prefix`, in the order of their keys. @throws {B2ReadError} `access_denied` if the key may not list */
+  list (prefix: string, signal?: AbortSignal): AsyncGenerator<ListedObject>
   /**
    * The object's bytes, all of them or those of `range`, as fast as they are read; undefined if there is no object. When the
    * connection breaks or stalls, the stream continues on another one. Destroying the stream, or `signal`, aborts the request to
@@ -44,12 +57,14 @@ export interface ObjectReader {
 // The fields of a form are less; a larger object is not a companion.
 const LARGEST_COMPANION = 4_194_304 // 4 MiB
 
+const MOST_COMPANIONS = 10
+
 export function createObjectReader (requests: ReadRequests, bucket: string): ObjectReader {
-  async function look (key: string, outer?: AbortSignal): Promise<ObjectHead & { metadata: Record<string, string> | undefined } | undefined> {
+  async function look (key: string, outer?: AbortSignal): Promise<Looked | undefined> {
     try {
-      const { ContentLength = 0, Metadata: metadata } = await requests.within(outer, async signal =>
+      const { ContentLength = 0, Metadata: metadata, ETag: etag } = await requests.within(outer, async signal =>
         await requests.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), signal))
-      return { size: ContentLength, sha256: sha256Of(metadata), metadata }
+      return { key, size: ContentLength, sha256: sha256Of(metadata), metadata, etag }
     } catch (error) {
       if (isMissing(error)) return undefined
       throw error
@@ -94,12 +109,28 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     }
   }
 
-  async function readCompanion (key: string, size: number, signal?: AbortSignal): Promise<Track | undefined> {
-    const stream = await read(companionKey(key), { first: 0, last: LARGEST_COMPANION - 1 }, signal)
-    if (stream === undefined) return undefined
-    const chunks: Buffer[] = []
-    for await (const chunk of stream) chunks.push(chunk as Buffer)
-    return trackFromCompanion(key, size, Buffer.concat(chunks))
+  async function readCompanion (object: Looked, signal?: AbortSignal): Promise<Track | undefined> {
+    const stream = await read(companionKey(object.key), { first: 0, last: LARGEST_COMPANION - 1 }, signal)
+    return stream === undefined ? undefined : trackFromCompanion(object, await bytesOf(stream)) ?? await readOlderCompanion(object, signal)
+  }
+
+  /** Another process may have stored the newest one for an object that it could not complete. */
+  async function readOlderCompanion (object: Looked, outer?: AbortSignal): Promise<Track | undefined> {
+    const Key = companionKey(object.key)
+    const { Versions = [] } = await requests.within(outer, async signal =>
+      await requests.client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: Key }), signal))
+    for (const { VersionId } of Versions.filter(version => version.Key === Key && version.VersionId !== undefined).slice(1, MOST_COMPANIONS)) {
+      const { Body } = await requests.within(outer, async signal =>
+        await requests.client.send(withStreamedAnswer(new GetObjectCommand({ Bucket: bucket, Key, VersionId })), signal))
+      const track = trackFromCompanion(object, await bytesOf(Body as Readable))
+      if (track !== undefined) return track
+    }
+    return undefined
+  }
+
+  /** The SDK keeps the difference between B2's clock and this one. */
+  function ownTime (time: Date | undefined): number {
+    return (time?.getTime() ?? 0) - requests.client.config.systemClockOffset
   }
 
   /** Tells a missing object from a missing bucket by a GET, as the answer to a HEAD has no body. @throws {B2ReadError} for a missing bucket */
@@ -116,6 +147,19 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
       return found === undefined ? undefined : { size: found.size, sha256: found.sha256 }
     },
 
+    async * list (prefix, outer) {
+      let ContinuationToken: string | undefined
+      do {
+        const from = ContinuationToken === undefined ? {} : { ContinuationToken }
+        const page: ListObjectsV2CommandOutput = await requests.within(outer, async signal =>
+          await requests.client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...from }), signal))
+        for (const { Key, Size = 0, LastModified } of page.Contents ?? []) {
+          yield { key: Key!, size: Size, modifiedAt: ownTime(LastModified) }
+        }
+        ContinuationToken = page.IsTruncated === true ? page.NextContinuationToken : undefined
+      } while (ContinuationToken !== undefined)
+    },
+
     async parts (Key, UploadId, outer) {
       const found = new Map<number, ListedPart>()
       let PartNumberMarker: string | undefined
@@ -124,7 +168,9 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
         try {
           const page: ListPartsCommandOutput = await requests.within(outer, async signal =>
             await requests.client.send(new ListPartsCommand({ Bucket: bucket, Key, UploadId, ...from }), signal))
-          for (const { PartNumber, ETag, Size } of page.Parts ?? []) found.set(PartNumber!, { etag: ETag!, size: Size! })
+          for (const { PartNumber, ETag, Size, LastModified } of page.Parts ?? []) {
+            found.set(PartNumber!, { etag: ETag!, size: Size!, modifiedAt: ownTime(LastModified) })
+          }
           PartNumberMarker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined
         } catch (error) {
           if (error instanceof B2ReadError && error.isUploadGone) return undefined
@@ -141,9 +187,21 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
         await assertBucket(key, signal)
         return undefined
       }
-      return trackFromMetadata(key, found.size, found.metadata) ?? await readCompanion(key, found.size, signal)
+      return trackFromMetadata(key, found.size, found.metadata) ?? await readCompanion(found, signal)
     },
   }
+}
+
+interface Looked extends ObjectHead {
+  readonly key: string
+  readonly metadata: Record<string, string> | undefined
+  readonly etag: string | undefined
+}
+
+async function bytesOf (stream: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
 }
 
 interface Opened {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { isTrack } from '../receipt.ts'
 import type { Track } from '../receipt.ts'
 
@@ -38,9 +39,27 @@ export function needsCompanion (metadata: Record<string, string>): boolean {
   return metadata['receipt'] === undefined
 }
 
-/** Content of the companion object. */
-export function companionBody (track: Track): Uint8Array {
-  return Buffer.from(JSON.stringify(track))
+/**
+ * Content of the companion object.
+ * @param etag that the object will have, if another process may make another object of the same key and size
+ */
+export function companionBody (track: Track, etag?: string): Uint8Array {
+  return Buffer.from(JSON.stringify(etag === undefined ? track : { ...track, object_etag: etag }))
+}
+
+/**
+ * The ETag that an object has which is made of parts with these ETags: the MD5 of their MD5s, as S3 servers make it. Undefined if they are no MD5s.
+ */
+export function etagOfParts (parts: readonly { readonly etag: string }[]): string | undefined {
+  const digests = parts.map(({ etag }) => /^"?([0-9a-f]{32})"?$/.exec(etag)?.[1])
+  if (!digests.every(digest => digest !== undefined)) return undefined
+  return `"${createHash('md5').update(Buffer.from(digests.join(''), 'hex')).digest('hex')}-${parts.length}"`
+}
+
+/** Whether two ETags are certainly of different objects: both are made of the MD5s of parts, and they differ. */
+export function areDifferent (one: string | undefined, other: string | undefined): boolean {
+  const [first, second] = [one, other].map(etag => /^"?([0-9a-f]{32}-\d+)"?$/.exec(etag ?? '')?.[1])
+  return first !== undefined && second !== undefined && first !== second
 }
 
 /** The hash in an object's metadata, if it has one. */
@@ -60,10 +79,10 @@ export function trackFromMetadata (key: string, size: number, metadata: Record<s
   return isTrack(track) ? inOrder(track) : undefined
 }
 
-/** The track in a companion of the object `key` of `size` bytes; undefined if the companion belongs to another object. */
-export function trackFromCompanion (key: string, size: number, body: Uint8Array): Track | undefined {
-  const track = parse(() => Buffer.from(body).toString())
-  return isTrack(track) && track.key === key && track.size_bytes === size ? track : undefined
+/** The track in a companion of an object; undefined if the companion belongs to another object. */
+export function trackFromCompanion ({ key, size, etag }: { key: string, size: number, etag: string | undefined }, body: Uint8Array): Track | undefined {
+  const { object_etag: own, ...track } = Object(parse(() => Buffer.from(body).toString())) as { object_etag?: string }
+  return isTrack(track) && track.key === key && track.size_bytes === size && !areDifferent(own, etag) ? track : undefined
 }
 
 function parse (text: () => string): unknown {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { CreateMultipartUploadCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Log, UploadContext } from '../log.ts'
 import type { Track } from '../receipt.ts'
 import { watchAcknowledgements } from './acknowledgements.ts'
@@ -8,7 +8,7 @@ import type { B2Client, KnownHashes } from './http/client.ts'
 import { ContinuedUpload } from './continued-upload.ts'
 import type { ContinueOptions } from './continued-upload.ts'
 import { UploadClient } from './upload-client.ts'
-import type { B2Part, B2Result, B2UploadFailure, UploadClientOptions } from './upload-client.ts'
+import type { B2Begun, B2Part, B2Result, B2UploadFailure, UploadClientOptions } from './upload-client.ts'
 import type { B2ErrorCode, B2Failure } from './error-codes.ts'
 import { companionBody, companionKey } from './object-receipt.ts'
 import { PartFeed, partUpload } from './part-feed.ts'
@@ -84,10 +84,12 @@ export interface ObjectWriter {
   put (object: B2ObjectInfo, body: Uint8Array, sha256: string, options?: PutOptions): Promise<B2Result>
   /** Begins a multipart upload. */
   begin (object: B2ObjectInfo, options: PartsOptions): B2PartsUpload
-  /** Continues a multipart upload, for which no client waits. */
+  /** Begins a multipart upload that {@link continue} goes on with. Never rejects. @param signal gives up; what B2 may have begun is removed */
+  create (object: B2ObjectInfo, signal: AbortSignal): Promise<B2Begun | B2UploadFailure>
+  /** Goes on with a multipart upload. */
   continue (object: B2ObjectInfo, options: ContinueOptions): ContinuedUpload
-  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
-  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext }): Promise<B2Result>
+  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. @param options.etag that the object will have */
+  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext, readonly etag?: string | undefined }): Promise<B2Result>
   /** Aborts all uploads, and hands what they leave to the clean-up. */
   close (): Promise<void>
 }
@@ -237,13 +239,45 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       }
     },
 
-    continue (object, how) {
-      const own = view(object.key, { isBackground: true, signParts: true, objectBytes: how.size, onPartStored () {} })
-      return new ContinuedUpload(own, { bucket, key: object.key, hashes, ...how, explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own), onEnd: () => running.delete(own) })
+    async create (object, signal) {
+      const own = view(object.key, { onPartStored () {} })
+      const abort = (): void => own.fail(new Aborted('The upload was aborted.'))
+      if (signal.aborted) abort()
+      signal.addEventListener('abort', abort)
+      try {
+        await Promise.race([own.send(new CreateMultipartUploadCommand(params(object))), own.failed])
+        addStrays(own, object, own.uploadId)
+        return { ok: true, uploadId: own.uploadId! }
+      } catch (error) {
+        const described = failure(error, own)
+        await clear(own, object)
+        return described
+      } finally {
+        signal.removeEventListener('abort', abort)
+        running.delete(own)
+      }
     },
 
-    async putReceipt (known, { context, ...how } = {}) {
-      const body = companionBody(known)
+    continue (object, how) {
+      const { isPatient = true, signParts = true } = how
+      const own = view(object.key, { isBackground: isPatient, signParts, objectBytes: how.size, onPartStored: () => watch.acknowledged() })
+      const watch = watchAcknowledgements(own, options, () => !isPatient)
+      return new ContinuedUpload(own, {
+        bucket,
+        key: object.key,
+        hashes,
+        ...how,
+        explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own),
+        onAllCame: () => watch.allCame(),
+        onEnd () {
+          watch.stop()
+          running.delete(own)
+        },
+      })
+    },
+
+    async putReceipt (known, { context, etag, ...how } = {}) {
+      const body = companionBody(known, etag)
       const hash = createHash('sha256').update(body).digest('hex')
       const companion = { key: companionKey(known.key), contentType: 'application/json', ...(context === undefined ? {} : { context }) }
       const result = await put(companion, body, hash, how)

@@ -16,7 +16,7 @@ import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './http/retry-strategy.ts'
 
 export type { B2ObjectInfo, B2PartsUpload, PartsOptions, PutOptions } from './object-writer.ts'
-export type { B2Part, B2Result, B2Unfinished, B2UploadFailure } from './upload-client.ts'
+export type { B2Begun, B2Part, B2Result, B2Unfinished, B2UploadFailure } from './upload-client.ts'
 
 export interface B2StoreOptions extends B2ConnectionOptions {
   /** Bytes of a part of a multipart upload; a file up to this size goes in one request. Default 8 MiB, at least 5 MiB, less than 2 GiB. */
@@ -31,6 +31,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
   isWanted? (key: string): Promise<boolean>
   /** Whether a process may be writing the object now, so that it is to be removed later. Default: none is. */
   isBusy? (key: string): Promise<boolean>
+  /** Whether a client may still go on with the multipart upload of a key. Default: none does. */
+  isContinued? (key: string): Promise<boolean>
   /** Removes a deleted file from local storage. Default: does nothing. */
   removeHere? (key: string): Promise<void>
   /** The prefix of all keys; old unfinished uploads of such keys are aborted. Default: none are. */
@@ -74,6 +76,10 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   end (key: string, uploadId: string): Promise<void>
   /** The same in the background, with new tries until B2 does it. Resolves with whether it is written down. Never rejects. */
   endLater (key: string, uploadId: string, correlationId?: string): Promise<boolean>
+  /** Removes every version of all objects whose keys begin with `prefix`, in the background, with new tries until B2 does it. */
+  removeBelow (prefix: string, correlationId?: string): void
+  /** The same, written down first. Resolves with whether it is. Never rejects. */
+  noteBelow (prefix: string, correlationId?: string): Promise<boolean>
   /** True while a deletion is remembered because a process without a claim may be promoting the file. */
   mayReturn (key: string): boolean
   /**
@@ -116,6 +122,7 @@ export function createB2Store (given: B2StoreOptions): B2Store {
     ...log,
     ...(options.leftoversDir === undefined ? {} : { notes: new Notes({ dir: options.leftoversDir, ...options.leftoversDisk, ...log }) }),
     ...(options.isWanted === undefined ? {} : { isWanted: options.isWanted }),
+    ...(options.isContinued === undefined ? {} : { isContinued: options.isContinued }),
     ...(options.isBusy === undefined ? {} : { isBusy: options.isBusy }),
     ...(options.removeHere === undefined ? {} : { removeHere: options.removeHere }),
   })
@@ -145,6 +152,8 @@ export function createB2Store (given: B2StoreOptions): B2Store {
       })
     },
     endLater: (key, uploadId, correlationId) => cleanup.note({ kind: 'upload', key, uploadId, mayComplete: true, ...ofUpload(correlationId) }),
+    removeBelow: (key, correlationId) => cleanup.add({ kind: 'below', key, ...ofUpload(correlationId) }),
+    noteBelow: (key, correlationId) => cleanup.note({ kind: 'below', key, ...ofUpload(correlationId) }),
     mayReturn: key => cleanup.mayReturn(key),
     settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
     removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...ofUpload(correlationId) }),

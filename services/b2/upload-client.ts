@@ -6,6 +6,7 @@ import { onNewConnection, watchingTries, withSignedBody } from './http/client.ts
 import type { B2Client, B2Command } from './http/client.ts'
 import { Movement } from './line/movement.ts'
 import { TransportError } from './http/request-handler.ts'
+import { areDifferent } from './object-receipt.ts'
 import { isStall, outcomeUnknown } from './http/retry-strategy.ts'
 import type { B2Failure } from './error-codes.ts'
 
@@ -29,6 +30,12 @@ export interface B2Unfinished {
   readonly uploadId: string
   /** The parts that B2 has acknowledged, by their numbers. */
   readonly parts: readonly B2Part[]
+}
+
+/** A multipart upload that has begun. */
+export interface B2Begun {
+  readonly ok: true
+  readonly uploadId: string
 }
 
 export interface B2Part {
@@ -68,6 +75,8 @@ export class UploadClient {
   #sentBytes = 0
   /** Rejects with the first failure. */
   readonly failed: Promise<never>
+  /** ETag that the object will have, if another process may make another one of the same size. */
+  expectedEtag: string | undefined
   /** Tries of the request that failed this upload. */
   attempts = 0
   /** False once a try of any request failed. */
@@ -197,7 +206,7 @@ export class UploadClient {
     const { bucket: Bucket, key: Key } = this.#options
     try {
       const head = await this.#request(new HeadObjectCommand({ Bucket, Key }), { count: 0 })
-      return head.ContentLength === size ? { ETag: head.ETag } : undefined
+      return head.ContentLength === size && !areDifferent(head.ETag, this.expectedEtag) ? { ETag: head.ETag } : undefined
     } catch (error) {
       if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404) return undefined
       throw reason

@@ -2,8 +2,7 @@ import type { Log } from '../log.ts'
 import type { Observer } from '../observer.ts'
 import { fallbackReason } from '../receipt.ts'
 import type { Receipt } from '../receipt.ts'
-import { ClientGoneError } from '../upload-errors.ts'
-import type { UploadError } from '../upload-errors.ts'
+import { ClientGoneError, UploadError } from '../upload-errors.ts'
 
 /** The one closing line of an upload, which also counts it: it was stored. */
 export function logStored (log: Log, observer: Observer | undefined, receipt: Receipt, durationMs: number): void {
@@ -30,4 +29,12 @@ export function logNotStored (
   if (error.isClientFault) log.warn({ ...failed, ...(cause instanceof Error ? { reason: cause.message } : {}) }, 'upload refused')
   else log.error(cause === undefined ? failed : { ...failed, err: cause }, 'upload failed')
   observer?.failed(error_code)
+}
+
+/** A request that brought a piece of a file broke off. This is no closing line: the upload goes on. */
+export function logInterrupted (
+  log: Log, _observer: Observer | undefined, error: UploadError | ClientGoneError, durationMs: number, receivedBytes: number
+): void {
+  const reason = error instanceof UploadError ? { error_code: error.error_code, detail: error.message, ...(error.isClientFault ? {} : { err: error.cause }) } : {}
+  log.info({ event: 'upload.interrupted', duration_ms: Math.round(durationMs), size_bytes: receivedBytes, ...reason }, 'a request of a resumable upload broke off')
 }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { Hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import { mostMemory, nextBufferSize } from '../memory/buffer-growth.ts'
 import type { BufferPool } from '../memory/buffer-pool.ts'
 import type { Borrower, MemoryAccount, MemoryLease } from '../memory/account.ts'
 import { ClientPace } from './client-pace.ts'
-import { SourceError } from './source.ts'
+import { ReplayError, SourceError } from './source.ts'
 import type { Source } from './source.ts'
 import { UploadError } from '../upload-errors.ts'
 
@@ -37,9 +39,11 @@ export class Intake implements Borrower {
   readonly #source: Source
   readonly #options: IntakeOptions
   readonly #pace: ClientPace
-  readonly #hash = createHash('sha256')
+  readonly #hash: Hash
   readonly #failure: Promise<never>
   #lease!: MemoryLease
+  /** What is read now: what is stored of the file already, or what the client sends. */
+  #stream: Readable
   #reject: (error: unknown) => void = () => {}
   #pending: Uint8Array[] = []
   #buffer: Buffer | undefined
@@ -51,12 +55,17 @@ export class Intake implements Borrower {
   #error: unknown
   #wake: (() => void) | undefined
   #absorbing = false
+  /** When something came, or it began to be read. */
+  #lastAt = 0
 
-  constructor (source: Source, options: IntakeOptions) {
+  /** @param hash what it hashes with, which may have seen the beginning of the file */
+  constructor (source: Source, options: IntakeOptions, hash = createHash('sha256')) {
     const { expectedBytes } = source
     const { partBytes, idleTimeoutMs, minRate } = options
     this.#source = source
     this.#options = options
+    this.#hash = hash
+    this.#stream = source.stream
     this.need = expectedBytes === undefined ? Infinity : mostMemory(expectedBytes, partBytes)
     this.#failure = new Promise((_resolve, reject) => { this.#reject = reject })
     this.#failure.catch(() => {})
@@ -75,16 +84,40 @@ export class Intake implements Borrower {
     this.#pace.resume()
     if (this.#source.open !== undefined) await this.unlessFailed(this.#source.open())
     this.#lease = this.#options.account.open(this)
-    const { stream } = this.#source
-    stream.on('data', this.#onData)
-    stream.on('end', this.#onEnd)
+    const { stream, before } = this.#source
     stream.on('error', this.#onError)
     stream.on('close', this.#onClose)
-    stream.pause()
+    if (before === undefined) this.#read(stream)
+    else this.#replay(before)
     if (stream.errored != null) this.#onError(stream.errored)
     else if (stream.readableEnded) this.fail(new SourceError(new Error('The source had been read to its end before.')))
     else if (stream.destroyed) this.#onClose()
   }
+
+  #read (stream: Readable): void {
+    this.#stream = stream
+    stream.on('data', this.#onData)
+    stream.on('end', this.#onEnd)
+    if (this.#absorbing) stream.resume()
+    else stream.pause()
+  }
+
+  /** Reads what is stored first. The client waits for that, so it is not slow meanwhile. */
+  #replay (before: Readable): void {
+    this.#pace.pause()
+    this.#stream = before
+    before.on('data', this.#onData)
+    before.on('error', error => this.fail(new ReplayError(error)))
+    before.on('end', () => {
+      before.off('data', this.#onData)
+      if (this.#absorbing) this.#pace.resume()
+      this.#read(this.#source.stream)
+    })
+    before.pause()
+  }
+
+  /** Whether what was stored before is still being read. */
+  get isReplaying (): boolean { return this.#stream !== this.#source.stream }
 
   /** Bytes per second of its client; see {@link ClientPace.rate}. */
   rate (): number | undefined { return this.#pace.rate() }
@@ -111,6 +144,9 @@ export class Intake implements Borrower {
   keep ({ buffer }: Part, isKept: boolean): void {
     this.#lease.keep(isKept ? buffer.byteLength : -buffer.byteLength)
   }
+
+  /** Milliseconds for which nothing has come although it is read; 0 while it is not. */
+  get silentMs (): number { return this.#absorbing && !this.isReplaying ? performance.now() - this.#lastAt : 0 }
 
   /** Bytes that came so far. */
   get received (): number { return this.#received }
@@ -144,6 +180,9 @@ export class Intake implements Borrower {
     return sha256
   }
 
+  /** A hash of all that has been gathered up to now, which can go on by itself. */
+  copyHash (): Hash { return this.#hash.copy() }
+
   /** Makes the intake fail; the first error counts. */
   readonly fail = (error: unknown): void => {
     if (this.#error !== undefined) return
@@ -159,7 +198,6 @@ export class Intake implements Borrower {
    * @throws what the source failed with, or what {@link fail} was given.
    */
   async gather (limit: number, interrupt?: AbortSignal): Promise<'full' | 'end' | 'interrupted'> {
-    const { stream } = this.#source
     const wake = (): void => this.#wake?.()
     interrupt?.addEventListener('abort', wake)
     this.#capacity = Math.min(this.#buffer?.byteLength ?? 0, limit)
@@ -186,9 +224,10 @@ export class Intake implements Borrower {
           return 'end'
         }
         this.#absorbing = true
+        this.#lastAt = performance.now()
         const woken = new Promise<void>(resolve => { this.#wake = resolve })
-        this.#pace.resume()
-        stream.resume()
+        if (!this.isReplaying) this.#pace.resume()
+        this.#stream.resume()
         await woken
         this.#absorbing = false
         this.#pace.pause()
@@ -250,6 +289,7 @@ export class Intake implements Borrower {
   close (): void {
     this.#pace.stop()
     if (this.#lease === undefined) return // it was never opened
+    this.#source.before?.off('data', this.#onData).destroy()
     // 'error' stays: the source may still fail, and nothing else listens.
     this.#source.stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
     this.release(this.takePart())
@@ -262,23 +302,22 @@ export class Intake implements Borrower {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data
     if (!(chunk instanceof Uint8Array)) return this.fail(new SourceError(new TypeError('The source gives neither bytes nor strings.')))
     this.#received += chunk.byteLength
+    this.#lastAt = performance.now()
     if (this.#received > this.#options.maxBytes) {
-      this.#source.stream.pause()
+      this.#stream.pause()
       return this.fail(new UploadError('file_too_large', `The file has more than ${this.#options.maxBytes} bytes.`))
     }
-    const { stream, expectedBytes } = this.#source
+    const { expectedBytes } = this.#source
     if (expectedBytes !== undefined && this.#received > expectedBytes) {
-      stream.pause()
+      this.#stream.pause()
       return this.fail(new SourceError(new Error(`The source gave more than the ${expectedBytes} bytes that it had announced.`)))
     }
-    this.#hash.update(chunk)
     if (this.#absorbing && this.#pending.length === 0 && this.#buffer !== undefined && this.#length + chunk.byteLength <= this.#capacity) {
-      this.#buffer.set(chunk, this.#length)
-      this.#length += chunk.byteLength
+      this.#take(chunk)
       return
     }
     this.#pending.push(chunk)
-    stream.pause()
+    this.#stream.pause()
     this.#wake?.()
   }
 
@@ -306,9 +345,15 @@ export class Intake implements Borrower {
   #absorb (chunk: Uint8Array): Uint8Array | undefined {
     const room = this.#capacity - this.#length
     const taken = room >= chunk.byteLength ? chunk : chunk.subarray(0, Math.max(room, 0))
-    this.#buffer?.set(taken, this.#length)
-    this.#length += taken.byteLength
+    this.#take(taken)
     return taken === chunk ? undefined : chunk.subarray(taken.byteLength)
+  }
+
+  #take (bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return
+    this.#hash.update(bytes)
+    this.#buffer!.set(bytes, this.#length)
+    this.#length += bytes.byteLength
   }
 
   /** A larger buffer, with the gathered bytes in it; waits for its memory, unless it is interrupted. */

@@ -1,5 +1,5 @@
 import { declaredContentType } from './content-type.ts'
-import { logNotStored, logStored } from './closing-lines.ts'
+import { logInterrupted, logNotStored, logStored } from './closing-lines.ts'
 import { Intake } from './intake.ts'
 import type { IntakeOptions } from './intake.ts'
 import { SourceError } from './source.ts'
@@ -13,6 +13,7 @@ import type { Receipt } from '../receipt.ts'
 import { UnderWay } from '../tasks/under-way.ts'
 import { untilAborted } from '../tasks/until-aborted.ts'
 import { ClientGoneError, UploadError } from '../upload-errors.ts'
+import type { UploadErrorCode } from '../upload-errors.ts'
 
 /** What an upload belongs to. */
 export interface UploadRequest extends UploadContext {
@@ -35,12 +36,32 @@ export interface StoredContext {
   readonly request: unknown
 }
 
+/** The bytes of one request on their way into the stores. */
+export interface Work {
+  /** Bytes that came. */
+  readonly received: number
+  /** Milliseconds that it needs to store what came, once it was ended. Default: nothing is kept. */
+  readonly keepMs?: number
+  /** Ends it; without effect once all of the request has come: then only the stores decide. */
+  fail (error: unknown): void
+  /** Gives the receipt if all of the file has come. */
+  run (): Promise<Receipt | undefined>
+}
+
 /** Takes files in. */
 export interface Receiver {
-  /** Stores a file, and writes the upload's closing log line. @throws {UploadError | ClientGoneError} */
-  receive (source: Source, request: UploadRequest): Promise<Receipt>
+  /** Stores a file, and writes the upload's closing log line. @param id of the file; by default a new one @throws {UploadError | ClientGoneError} */
+  receive (source: Source, request: UploadRequest, id?: string): Promise<Receipt>
+  /**
+   * Has a piece of a file taken in by `begin`'s work, like an upload of its own. If that gives a receipt, the file is complete, and it writes the closing
+   * line; a request that breaks off has a line of its own.
+   * @throws {UploadError | ClientGoneError}
+   */
+  append (source: Source, request: UploadRequest, begin: (signal: AbortSignal) => Work): Promise<Receipt | undefined>
   /** Writes the closing log line of an upload that was refused before it could begin. */
   refuse (context: Pick<UploadContext, 'log'>, error: UploadError, durationMs: number): void
+  /** @throws {UploadError} `overloaded` or `shutting_down` if it takes no more now */
+  assertAccepting (): void
   /** Uploads under way. */
   readonly inFlight: number
   /** Accepts no more uploads, gives those under way `graceMs` to complete, and aborts the rest. */
@@ -50,9 +71,11 @@ export interface Receiver {
 /** Milliseconds that the host's callback has for a file that was stored after the grace was over. */
 const HOOK_GRACE_MS = 1_000
 
+/** What ends an upload that might have been continued. */
+export const ENDING: ReadonlySet<UploadErrorCode> = new Set(['unsupported_media_type', 'digest_mismatch', 'fallback_impossible'])
+
 interface Running {
-  /** Can fail until all of the request has come; then only the stores decide. */
-  readonly intake: Intake
+  readonly work: Work
   /** Fires when nobody waits for B2 and the host any longer. */
   readonly abort: AbortController
 }
@@ -68,37 +91,48 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     if (running.size >= maxConcurrent) throw new UploadError('overloaded', `${maxConcurrent} uploads are under way already.`)
   }
 
-  async function receive (source: Source, request: UploadRequest): Promise<Receipt> {
+  /** @param isKept whether what came of an upload that breaks off is kept */
+  async function conduct (source: Source, request: UploadRequest, begin: (signal: AbortSignal) => Work, isKept: (error: Error) => boolean): Promise<Receipt | undefined> {
     const started = performance.now()
     const elapsedMs = (): number => performance.now() - started
-    const upload: Running = { intake: new Intake(source, options), abort: new AbortController() }
+    const abort = new AbortController()
+    const upload: Running = { work: begin(abort.signal), abort }
     try {
       assertAccepting()
       running.add(upload)
-      const receipt = await store(upload, source, request)
+      const receipt = await upload.work.run()
+      if (receipt === undefined) return undefined
       logStored(request.log, observer, receipt, elapsedMs())
-      await tellHost(receipt, request, upload.abort.signal)
+      await tellHost(receipt, request, abort.signal)
       return receipt
     } catch (caught) {
       const error = explain(caught, source)
-      logNotStored(request.log, observer, error, elapsedMs(), upload.intake.received)
+      const log = isKept(error) ? logInterrupted : logNotStored
+      log(request.log, observer, error, elapsedMs(), upload.work.received)
       throw error
     } finally {
       running.done(upload)
     }
   }
 
-  async function store ({ intake, abort }: Running, source: Source, context: UploadContext): Promise<Receipt> {
-    try {
-      await intake.open()
-      const id = uuidv7()
-      const filename = baseName(source.filename)
-      const key = newKey(keyPrefix, id, filename)
-      const file = { id, key, filename, declaredType: declaredContentType(source.contentType) }
-      return await new FallbackTransfer(stores, intake, file, context, abort.signal).run()
-    } finally {
-      intake.close()
-    }
+  async function receive (source: Source, request: UploadRequest, id = uuidv7()): Promise<Receipt> {
+    const intake = new Intake(source, options)
+    const begin = (signal: AbortSignal): Work => ({
+      get received () { return intake.received },
+      fail: intake.fail,
+      async run () {
+        try {
+          await intake.open()
+          const filename = baseName(source.filename)
+          const key = newKey(keyPrefix, id, filename)
+          const file = { id, key, filename, declaredType: declaredContentType(source.contentType) }
+          return await new FallbackTransfer(stores, intake, file, request, signal).run()
+        } finally {
+          intake.close()
+        }
+      },
+    })
+    return (await conduct(source, request, begin, () => false))!
   }
 
   /** Before the answer, so that the host knows of a file no later than its client. The file stays stored, whatever the host says. */
@@ -121,6 +155,11 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
   return {
     receive,
+    assertAccepting,
+
+    async append (source, request, begin) {
+      return await conduct(source, request, begin, error => !(error instanceof UploadError && ENDING.has(error.error_code)))
+    },
 
     refuse ({ log }, error, durationMs) {
       logNotStored(log, observer, error, durationMs, 0)
@@ -130,10 +169,12 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
     async close (graceMs) {
       isClosed = true
-      await running.stop(graceMs, ({ intake, abort }) => {
+      await running.stop(graceMs, ({ work, abort }) => {
         const error = new UploadError('shutting_down', 'The service is shutting down and the upload was not complete.')
-        intake.fail(error)
-        abort.abort(error)
+        work.fail(error)
+        // B2 is the better place for it, as another instance can go on from there.
+        if (work.keepMs === undefined) abort.abort(error)
+        else setTimeout(() => abort.abort(error), work.keepMs).unref()
       })
     },
   }

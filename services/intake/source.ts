@@ -12,6 +12,8 @@ export interface FileInfo {
 export interface Source extends FileInfo {
   /** The bytes of the file. */
   readonly stream: Readable
+  /** What is stored of the file already and is read once more, before `stream`. */
+  readonly before?: Readable | undefined
   /** At most this many bytes come, if that is known; memory is set aside for no more, so more are an error. */
   readonly expectedBytes?: number | undefined
   /** Whether fewer than `expectedBytes` are an error, too. */
@@ -34,5 +36,14 @@ export class SourceError extends Error {
 
   constructor (cause: unknown) {
     super('The source of the upload failed.', { cause })
+  }
+}
+
+/** What was stored of an upload could not be read; `cause` says why. */
+export class ReplayError extends Error {
+  override readonly name = 'ReplayError'
+
+  constructor (cause: unknown) {
+    super('What was stored of the upload could not be read.', { cause })
   }
 }

@@ -14,9 +14,12 @@ export interface IncomingFile {
   readonly key: string
   readonly filename: string
   readonly declaredType: string | undefined
+  /** Bytes of all of it, if they don't all come in one request. */
+  readonly size?: number
 }
 
-const SNIFF_BYTES = 65_536 // 64 KiB
+/** Bytes that show the type of most files. */
+export const SNIFF_BYTES = 65_536 // 64 KiB
 
 /** Finds out what a file is while its bytes come. */
 export class TrackBuilder {
@@ -34,6 +37,9 @@ export class TrackBuilder {
   }
 
   get contentType (): string { return this.#contentType }
+
+  /** What its tags say; undefined before they were read. */
+  get audio (): AudioTags | null | undefined { return this.#audio }
 
   get hasReadTags (): boolean { return this.#audio !== undefined }
 
@@ -59,7 +65,7 @@ export class TrackBuilder {
    */
   async readTags (last = this.#intake.gathered): Promise<void> {
     if (this.hasReadTags) return
-    const { size } = this.#intake
+    const size = this.#file.size ?? this.#intake.size
     this.#reading ??= readAudioTags([...this.#window.bytes, last], { contentType: this.#contentType, filename: this.#file.filename, size })
     this.#audio = await this.#reading
   }

@@ -72,6 +72,11 @@ export interface LocalStore extends BucketMarker, Pick<Receipts, 'find' | 'has' 
   readonly dir: string
   /** The file system for other files in the directory: its operations have deadlines as well. */
   readonly fs: FileSystem
+  /** The same for what clients wait for. */
+  readonly writing: FileSystem
+  readonly reading: FileSystem
+  /** Reserves room on the disk. @throws LocalStoreError `disk_full` */
+  reserve (bytes: number): Promise<Reservation>
   /** True while an operation on the disk is overdue. */
   readonly isHanging: boolean
   /**
@@ -275,6 +280,9 @@ export function createLocalStore (options: LocalStoreOptions): LocalStore {
   return {
     dir,
     fs: tending,
+    writing: fs,
+    reading,
+    reserve: freeSpace.reserve,
     get isHanging () { return slots.overdue > 0 },
     open,
     create: async (key, info) => await work(() => begin(key, info)),

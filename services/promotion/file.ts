@@ -1,5 +1,6 @@
 import { needsCompanion, objectMetadata } from '../b2/object-receipt.ts'
 import type { ObjectHead } from '../b2/object-reader.ts'
+import { objectsBelow } from '../local/manifest.ts'
 import type { SplitManifest } from '../local/manifest.ts'
 import { withFields } from '../log.ts'
 import type { Log, UploadContext } from '../log.ts'
@@ -199,6 +200,8 @@ export class PromotedFile {
     if (!hasReceipt && await b2.track(this.key, this.#stop.signal) === undefined) await upload.storeReceipt()
     // An earlier try may have stored the receipt, and have been killed.
     await b2.noteDoubles(this.key, this.context?.correlationId)
+    const below = objectsBelow(manifest)
+    if (below !== undefined) await b2.noteBelow(below, this.context?.correlationId)
     return await this.#finish(track, false)
   }
 

@@ -4,7 +4,7 @@ import type { ListedPart } from '../b2/object-reader.ts'
 import { B2ReadError } from '../b2/read-requests.ts'
 import type { B2Part } from '../b2/store.ts'
 import type { Permit } from '../circuit-breaker.ts'
-import { bytesOfPart } from '../local/manifest.ts'
+import { bytesOfPart, tailBytes } from '../local/manifest.ts'
 import type { SplitManifest } from '../local/manifest.ts'
 import { DamagedFile, PartsGone } from './outcome.ts'
 import { PromotionParts } from './parts.ts'
@@ -39,7 +39,8 @@ export class SplitJoin {
     let reuse = false
     try {
       // Read before the circuit gives a permit: a slow disk must not keep others from B2.
-      const first = await parts?.next(rest[0]!.bytes)
+      const tail = await this.#readTail()
+      const first = await parts?.next(tail.byteLength + rest[0]!.bytes, tail)
       await this.#upload.write(async permit => {
         const continued = this.#stores.b2.continue({ key, contentType, ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
         try {
@@ -83,7 +84,19 @@ export class SplitJoin {
     const { track: { key }, stop } = this.#options
     const file = await local.openFile(key, 'rest')
     if (file === undefined) throw new DamagedFile('The rest of the file is not in local storage any more')
-    return await PromotionParts.open({ file, partBytes: this.#manifest.part_bytes, memory, pool, signal: stop })
+    return await PromotionParts.open({ file, partBytes: this.#manifest.part_bytes, bytesBefore: tailBytes(this.#manifest, 0), memory, pool, signal: stop })
+  }
+
+  /** What the first part begins with, if B2 has that in an object of its own. */
+  async #readTail (): Promise<Uint8Array> {
+    const { b2_tail: tail } = this.#manifest
+    if (tail === undefined) return new Uint8Array(0)
+    const stream = await this.#stores.b2.read(tail.key, undefined, this.#options.stop, tail.bytes)
+    const chunks: Buffer[] = []
+    for await (const chunk of stream ?? []) chunks.push(chunk as Buffer)
+    const bytes = Buffer.concat(chunks)
+    if (createHash('sha256').update(bytes).digest('hex') !== tail.sha256) throw new PartsGone('B2 does not have the object any more that has the beginning of a part of this file')
+    return bytes
   }
 
   /** Sends the parts of the rest, of which the first has been read, each once B2 has the one before: live uploads come first. */
@@ -92,13 +105,14 @@ export class SplitJoin {
     for (const [index, { number, bytes: length, sha256 }] of this.#manifest.local_parts.entries()) {
       this.#options.stop.throwIfAborted()
       const bytes = index === 0 ? first : await parts.next(length)
-      if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw new DamagedFile(`Part ${number} of the file is damaged in local storage`)
+      const before = tailBytes(this.#manifest, index)
+      if (createHash('sha256').update(bytes.subarray(before)).digest('hex') !== sha256) throw new DamagedFile(`Part ${number} of the file is damaged in local storage`)
       const there = this.#listed.get(number)
       // An earlier try may have sent it. B2's ETag of a part is its MD5, as it is with most servers; where it isn't, the part goes again.
-      if (there?.size === length && there.etag === `"${createHash('md5').update(bytes).digest('hex')}"`) {
+      if (there?.size === before + length && there.etag === `"${createHash('md5').update(bytes).digest('hex')}"`) {
         sent.push({ number, etag: there.etag })
       } else {
-        const stored = this.#upload.learn(permit, await continued.put(number, bytes, sha256))
+        const stored = this.#upload.learn(permit, await continued.put(number, bytes, before === 0 ? sha256 : undefined))
         if (!stored.firstTry) parts.dropBuffer()
         sent.push(stored)
       }

@@ -9,11 +9,15 @@ export interface PromotionPartsOptions {
   readonly file: OpenFile
   /** Largest part, bytes. */
   readonly partBytes: number
+  /** Bytes of the first part that are not in the file. Default 0. */
+  readonly bytesBefore?: number
   readonly memory: PromotionMemory
   readonly pool: BufferPool
   /** Aborts the waiting for memory. */
   readonly signal: AbortSignal
 }
+
+const NOTHING = new Uint8Array(0)
 
 /** Reads a local file part by part into one buffer, whose memory the account of all uploads grants. */
 export class PromotionParts {
@@ -36,7 +40,7 @@ export class PromotionParts {
   /** Waits for its memory first. @throws the reason of `signal` */
   static async open (options: PromotionPartsOptions): Promise<PromotionParts> {
     const { file, partBytes, memory, pool, signal } = options
-    const size = bufferSize(Math.min(file.size, partBytes))
+    const size = bufferSize(Math.min(file.size + (options.bytesBefore ?? 0), partBytes))
     try {
       const payBack = await memory.take(size, signal)
       return new PromotionParts(options, payBack, pool.lend(size))
@@ -48,9 +52,14 @@ export class PromotionParts {
 
   get bytesRead (): number { return this.#bytesRead }
 
-  /** The next part, shorter than `length` only at the end of the file. The next call overwrites it. @throws what the file system threw */
-  async next (length: number): Promise<Uint8Array> {
-    let filled = 0
+  /**
+   * The next part, shorter than `length` only at the end of the file. The next call overwrites it.
+   * @param before what the part begins with, which is not in the file
+   * @throws what the file system threw
+   */
+  async next (length: number, before: Uint8Array = NOTHING): Promise<Uint8Array> {
+    this.#buffer.set(before)
+    let filled = before.byteLength
     while (filled < length) {
       if (this.#rest.byteLength === 0) {
         const { done, value } = await this.#chunks.next()
@@ -62,7 +71,7 @@ export class PromotionParts {
       this.#buffer.set(chunk, filled)
       filled += chunk.byteLength
     }
-    this.#bytesRead += filled
+    this.#bytesRead += filled - before.byteLength
     return this.#buffer.subarray(0, filled)
   }
 

@@ -24,6 +24,8 @@ export interface B2CleanupOptions {
   isWanted? (key: string): Promise<boolean>
   /** Whether a process may be writing the object of `key` now; called like `isWanted`. What it writes would stay. */
   isBusy? (key: string): Promise<boolean>
+  /** Whether a client may still go on with the multipart upload of a key. */
+  isContinued? (key: string): Promise<boolean>
   /** Removes a deleted file from local storage: the process that deleted it may have died before that. */
   removeHere? (key: string): Promise<void>
 }
@@ -68,7 +70,10 @@ export class B2Cleanup {
     this.#queue = new CleanupQueue(notes, bucket, log)
     this.#remover = new Remover({ client, bucket, signal: this.#abort.signal })
     this.#sweep = new UnfinishedSweep({
-      remover: this.#remover, signal: this.#abort.signal, log, isWanted: async key => await options.isWanted?.(key) ?? false,
+      remover: this.#remover,
+      signal: this.#abort.signal,
+      log,
+      isWanted: async key => await options.isWanted?.(key) === true || await options.isContinued?.(key) === true,
     })
     this.retry()
   }
@@ -204,6 +209,7 @@ export class B2Cleanup {
     // None of these is a stored file, wanted or not: an aborted upload was never stored, and the newest version stays.
     if (leftover.kind === 'upload') await this.#remover.abort(leftover)
     else if (leftover.kind === 'uploads') await this.#remover.abortBegunUntil(notedAt + CLOCK_TOLERANCE_MS, key, leftover.except)
+    else if (leftover.kind === 'below') await this.#remover.removeBelow(key)
     else await this.#remover.removeDoubles(key)
     return true
   }

@@ -22,6 +22,8 @@ export type Leftover = {
   | { readonly kind: 'object', readonly key: string, readonly deleted?: true, readonly unclaimed?: true }
   /** All versions of an object but the newest, and the same of its companion. */
   | { readonly kind: 'doubles', readonly key: string }
+  /** All versions of all objects whose keys begin with this one. */
+  | { readonly kind: 'below', readonly key: string }
 )
 
 /** A leftover as it is written down. */
@@ -166,6 +168,7 @@ export class Notes {
       }
       if (kind === 'uploads') return { id, bucket, leftover: { kind, ...(typeof except === 'string' ? { except } : {}), ...common }, notedAt }
       if (kind === 'doubles') return { id, bucket, leftover: { kind, ...common }, notedAt }
+      if (kind === 'below') return { id, bucket, leftover: { kind, ...common }, notedAt }
       throw new TypeError('not a note')
     } catch {
       this.#leaveAlone(`${id}.json`)

@@ -59,6 +59,11 @@ export class Remover {
     }
   }
 
+  /** Removes every version of all objects whose keys begin with `prefix`: the last ones first, and of each the oldest, so that nothing older becomes visible. */
+  async removeBelow (prefix: string): Promise<void> {
+    for (const version of (await this.#listVersions(prefix)).reverse()) await this.#removeVersion(version)
+  }
+
   /** Aborts the unfinished uploads of `key` itself that began until `time` (Unix time in milliseconds), but the one `except`. */
   async abortBegunUntil (time: number, key: string, except?: string): Promise<void> {
     for await (const upload of this.unfinishedUploads(key)) {

@@ -40,6 +40,7 @@ export function setStores ({ b2, local, keyPrefix = 'tracks/' }: { b2?: Partial<
         remove: async () => {},
         end: async () => {},
         endLater: async () => true,
+        noteBelow: async () => true,
         forgetDeleted: async () => true,
         mayReturn: () => false,
         isForgotten: () => false,

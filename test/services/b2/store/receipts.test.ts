@@ -61,11 +61,11 @@ t.test('what is no receipt of the object is none', async t => {
   t.equal(trackFromMetadata(KEY, 10, undefined), undefined)
   const track = trackOf(bytes(10))
   const body = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
-  t.same(trackFromCompanion(KEY, 10, body(track)), track)
+  t.same(trackFromCompanion({ key: KEY, size: 10, etag: undefined }, body(track)), track)
   for (const wrong of [null, 'text', {}, { ...track, key: 'tracks/other' }, { ...track, size_bytes: 11 }, { ...track, audio: 'text' }]) {
-    t.equal(trackFromCompanion(KEY, 10, body(wrong)), undefined, JSON.stringify(wrong))
+    t.equal(trackFromCompanion({ key: KEY, size: 10, etag: undefined }, body(wrong)), undefined, JSON.stringify(wrong))
   }
-  t.equal(trackFromCompanion(KEY, 10, Buffer.from('{')), undefined)
+  t.equal(trackFromCompanion({ key: KEY, size: 10, etag: undefined }, Buffer.from('{')), undefined)
 })
 
 t.test('track finds the receipt in the metadata or beside the object, and none where there is none', async t => {
