@@ -7,6 +7,7 @@ import uploads from './plugins/uploads.ts'
 import { addSchemas } from './routes/http/answer-schemas.ts'
 import contentRoutes from './routes/content.ts'
 import receiptRoutes from './routes/receipts.ts'
+import resumableRoutes from './routes/resumable/routes.ts'
 import uploadRoutes from './routes/uploads.ts'
 import type { UploadRoutesOptions } from './routes/uploads.ts'
 import { checkOptions } from './services/config/check-options.ts'
@@ -93,6 +94,7 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
       await inner.register(correlationId)
       await inner.register(uploadRoutes, { uploads: own, maxBytes: rest.maxBytes, preHandler, caller })
       await inner.register(receiptRoutes, { uploads: own, preHandler })
+      if (own.resumables !== undefined) await inner.register(resumableRoutes, { uploads: own, resumables: own.resumables, preHandler, caller })
       await inner.register(contentRoutes, { uploads: own, preHandler })
     }, prefix === undefined ? {} : { prefix })
   })
@@ -113,6 +115,7 @@ export type { DownloadsOptions } from './services/downloads/downloads.ts'
 export type { Uploads, StoreInfo, FileInfo, UploadsStatus, UploadsWaiting } from './services/uploads.ts'
 export type { StoredContent, StoredFile } from './services/stored-files.ts'
 export type { ByteRange } from './services/downloads/byte-range.ts'
+export type { ResumableOptions } from './services/resumable/options.ts'
 export type { Receipt, StoredInB2, StoredLocally, StoredSplit, SplitBytes, Track, FallbackReason } from './services/receipt.ts'
 export type { AudioTags } from './services/audio/tags.ts'
 export type { PromoteOptions, PromotionProgress, PromotionReport } from './services/promotion/promoter.ts'

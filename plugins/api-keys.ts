@@ -16,6 +16,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What an API key has to be good for; by default any key will do. */
     needsScope?: Scope
+    /** Whether the route needs no key, like the paths that are open. */
+    needsNoKey?: boolean
   }
 }
 
@@ -60,6 +62,7 @@ export default fp<ApiKeysPluginOptions>(async (app, { keys, open }) => {
       if (key !== undefined) request.caller = callers.get(key)!
       if (key?.label !== undefined) request.log = reply.log = request.log.child({ api_key: key.label })
       reply.code(200) // which the check may have set to 401
+      if (config.needsNoKey === true) return done()
       if (url !== undefined && open.some(path => url === path || url.startsWith(`${path}/`))) return done()
       if (key === undefined) return done(new UploadError('unauthorized', error?.message ?? 'There is no such key.'))
       done(refusalOf(key, config.needsScope, reply))

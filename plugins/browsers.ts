@@ -10,6 +10,9 @@ export interface BrowsersPluginOptions {
 /** What a page elsewhere may read of an answer, beside what any may (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name). */
 const EXPOSED = [
   'location', 'x-correlation-id', 'retry-after', 'www-authenticate', 'etag', 'content-disposition', 'content-range', 'accept-ranges', 'repr-digest',
+  'content-location', 'idempotency-replayed',
+  'tus-resumable', 'tus-version', 'tus-extension', 'tus-max-size',
+  'upload-offset', 'upload-length', 'upload-defer-length', 'upload-metadata', 'upload-expires',
   'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset',
 ]
 const PREFLIGHT_SECONDS = 600
@@ -28,7 +31,7 @@ export default fp<BrowsersPluginOptions>(async (app, { origins }) => {
   if (origins.length === 0) return
   await app.register(cors, {
     origin: origins.includes('*') ? '*' : [...origins],
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: EXPOSED,
     maxAge: PREFLIGHT_SECONDS,
     // Its answer to an OPTIONS that is no preflight would have a shape of its own.

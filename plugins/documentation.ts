@@ -32,6 +32,7 @@ export default fp(async app => {
       servers: [{ url: '/', description: 'The service that serves this document' }],
       tags: [
         { name: 'uploads', description: 'Store, read and remove files.' },
+        { name: 'resumable', description: 'Upload files over several requests: tus 1.0.0, for unreliable connections.' },
         { name: 'operations', description: 'For those who run the service.' },
       ],
       components: {

@@ -3,21 +3,21 @@ import multipart from '@fastify/multipart'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { correlationIdOf } from '../plugins/correlation-id.ts'
-import { declaredContentType } from '../services/intake/content-type.ts'
 import type { Source } from '../services/intake/source.ts'
 import type { Receipt } from '../services/receipt.ts'
 import { UploadError } from '../services/upload-errors.ts'
 import type { UploadService } from '../services/uploads.ts'
 import { assertForm, FormSource } from './form/form-source.ts'
 import { errorAnswers, storedAnswers } from './http/answer-schemas.ts'
-import { assertDigestFields, assertDigests } from './http/digest-fields.ts'
+import { assertDigestFields, assertDigests } from './body/digest-fields.ts'
 import { toUploadError } from './http/error-answer.ts'
-import { sendContinue } from './http/expect-continue.ts'
 import { commonOptions } from './http/file-routes.ts'
 import type { RoutesOptions } from './http/file-routes.ts'
 import { allowsChange } from './http/preconditions.ts'
-import { contentLength, explainFailure, receivedBytes } from './http/request-body.ts'
-import { assertStorable } from './http/upload-checks.ts'
+import { prefixOf } from './http/prefix.ts'
+import { acceptAnyBody, rawSource, refuseReplacedBodies } from './body/raw-body.ts'
+import { contentLength } from './body/request-body.ts'
+import { assertStorable } from './body/upload-checks.ts'
 
 export interface UploadRoutesOptions extends RoutesOptions {
   /** Largest accepted file in bytes, for refusing larger ones before they come. */
@@ -53,10 +53,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
     },
   }
 
-  app.addHook('preParsing', async (request, _reply, payload) => {
-    if (payload === request.raw) return payload
-    throw new UploadError('internal_error', 'A preParsing hook of the app replaces the request\'s body: keep such hooks away from the upload routes.')
-  })
+  refuseReplacedBodies(app)
 
   await app.register(async scope => {
     if (!scope.hasContentTypeParser('multipart/form-data')) await scope.register(multipart)
@@ -88,13 +85,7 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
   })
 
   await app.register(async scope => {
-    scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('*', (_request, _body, done) => done(null))
-    // Fastify refuses what it can't parse before any parser is asked; here any content type will do.
-    scope.addHook('onRequest', async ({ raw: { headers } }) => {
-      const declared = headers['content-type']
-      if (declared !== undefined) headers['content-type'] = declaredContentType(declared) ?? 'application/octet-stream'
-    })
+    acceptAnyBody(scope)
     // Not `:name`: a host's limit for the length of parameters would refuse long names, and three bytes of each
     // character that is percent-encoded count.
     scope.put('/uploads/*', {
@@ -114,9 +105,15 @@ const uploadRoutes: FastifyPluginAsync<UploadRoutesOptions> = async (app, { uplo
       config: { ...common.config, swaggerTransform: named },
     }, async (request, reply) => {
       const filename = nameInUrl(request)
-      return await receive(uploads, request, reply, rawSource(request, filename, () => {
-        assertAcceptable(request, reply, maxBytes)
-        assertDigestFields(request.headers)
+      return await receive(uploads, request, reply, rawSource(request, {
+        filename,
+        contentType: request.headers['content-type'],
+        check () {
+          assertAcceptable(request, reply, maxBytes)
+          assertDigestFields(request.headers)
+        },
+        // Trailers are there when the body has ended; a host's `inject()` knows none.
+        verify: sha256 => assertDigests(sha256, request.headers, request.raw.trailers ?? {}),
       }))
     })
   })
@@ -151,32 +148,6 @@ function assertUnconditional ({ headers }: FastifyRequest): void {
   throw new UploadError('precondition_failed', 'If-Match demands a file that is there already, and each upload stores a new one.', {
     hints: ['Send the file without If-Match. To replace one, upload the new file and DELETE the old one.'],
   })
-}
-
-/** The prefix that the routes were registered under, as it stands in this request's URL if it has parameters. */
-function prefixOf ({ server, url }: FastifyRequest): string {
-  const prefix = server.prefix.replace(/\/+$/, '')
-  return /[:*]/.test(prefix) ? url.split('?', 1)[0]!.split('/').slice(0, prefix.split('/').length).join('/') : prefix
-}
-
-/** @param check throws if the request's head shows that it will not be stored; called only if the service accepts uploads at all */
-function rawSource (request: FastifyRequest, filename: string, check: () => void): Source {
-  return {
-    stream: request.raw,
-    filename,
-    contentType: request.headers['content-type'],
-    expectedBytes: contentLength(request),
-    isExact: true,
-    received: receivedBytes(request.raw),
-    async open () {
-      check()
-      sendContinue(request.raw)
-    },
-    complete: async () => ({}),
-    // Trailers are there when the body has ended; a host's `inject()` knows none.
-    verify: sha256 => assertDigests(sha256, request.headers, request.raw.trailers ?? {}),
-    explain: error => explainFailure(error, request),
-  }
 }
 
 /** The name in the URL; one segment, so that its own slashes have to be encoded. */

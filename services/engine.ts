@@ -12,7 +12,7 @@ import { createUploads } from './uploads.ts'
 import type { UploadService, UploadSettings } from './uploads.ts'
 
 /** The bucket and how to reach it. @interface */
-export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'removeHere' | 'keyPrefix' | 'onFailure'>
+export type B2Options = Omit<B2StoreOptions, 'log' | 'leftoversDir' | 'leftoversDisk' | 'isWanted' | 'isBusy' | 'isContinued' | 'removeHere' | 'keyPrefix' | 'onFailure'>
 
 export interface EngineOptions extends UploadSettings {
   readonly log: Log
@@ -47,6 +47,7 @@ export async function createEngine ({ b2: bucket, missing = [], local: directory
   const observer = metrics?.observer
   let local: LocalStore | undefined
   let b2: B2Store | undefined
+  let resumables: UploadService['resumables']
   async function closeStores (): Promise<void> {
     await b2?.close()
     await local?.close()
@@ -65,11 +66,12 @@ export async function createEngine ({ b2: bucket, missing = [], local: directory
       ...bucket,
       log,
       onFailure: error_code => observer?.b2Failed(error_code),
-      ...(isDryRun ? {} : { keyPrefix, ...besideLocal(local) }),
+      ...(isDryRun ? {} : { keyPrefix, isContinued: key => resumables?.isUnfinished(key) ?? Promise.resolve(false), ...besideLocal(local) }),
     })
     const opened = local
     const beforePass = bucket && !isDryRun ? async () => await opened.claimForBucket(bucket) : undefined // a full disk had no room for it at the start
-    const uploads = createUploads({ ...options, b2, local, observer, beforePass })
+    const uploads = createUploads({ ...options, b2, local, observer, beforePass, isDryRun })
+    resumables = uploads.resumables
     metrics?.watch(uploads)
     return {
       local,

@@ -29,7 +29,7 @@ export interface Metrics {
   /** Counts. */
   readonly observer: Observer
   /** Adds what is measured at each scrape. */
-  watch (uploads: Uploads & { readonly downloads: Pick<UploadService['downloads'], 'inFlight'> }): void
+  watch (uploads: Uploads & { readonly downloads: Pick<UploadService['downloads'], 'inFlight'>, readonly resumables: { readonly count: number } | undefined }): void
   /** Takes all of them out of the registry. */
   close (): void
 }
@@ -130,6 +130,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
       gauge('promotions_pending_bytes', 'Bytes in local storage that are to be sent to B2.', own => own.set(watched.waiting.bytes))
       gauge('promotions_oldest_seconds', 'Time since the oldest of the files that are to be moved to B2 was uploaded; 0 if there is none.', own => own.set(watched.waiting.oldestSeconds))
       gauge('promotions_scan_complete', 'Whether all files that are to be moved to B2 have been counted: 1, or 0 until the first scan has ended, when the numbers are what was counted so far.', own => own.set(watched.waiting.isCounted ? 1 : 0))
+      gauge('resumable_uploads', 'Unfinished resumable uploads that this instance knows.', own => own.set(watched.resumables?.count ?? 0))
       gauge('local_storage_writable', 'Whether local storage could take a file: 1 or 0.', async own => own.set((await watched.status()).local.writable ? 1 : 0))
       gauge('local_storage_free_bytes', 'Bytes free in local storage.', async own => own.set((await watched.status()).local.free_bytes))
       gauge('local_storage_free_inodes', 'Files that local storage can still take, by the inodes free on its disk; +Inf if there is no such limit.', async own => own.set((await watched.status()).local.free_inodes))

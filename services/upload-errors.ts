@@ -56,6 +56,12 @@ const KINDS = {
     error: 'The upload was too slow and was stopped.',
     hints: ['Check the connection, then upload the file again.'],
   },
+  upload_in_progress: {
+    status: 409,
+    error: 'Another request is storing this upload.',
+    hints: ['Send the request again after the time in Retry-After.'],
+    retryAfter: 2,
+  },
   precondition_failed: {
     status: 412,
     error: 'A condition of the request is not met.',

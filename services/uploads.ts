@@ -20,6 +20,11 @@ import type { Promoter } from './promotion/promoter.ts'
 import { createReceiver } from './intake/receiver.ts'
 import type { FileInfo } from './intake/source.ts'
 import type { Receiver, StoredContext } from './intake/receiver.ts'
+import { createResumables } from './resumable/create-resumables.ts'
+import type { ResumableService } from './resumable/create-resumables.ts'
+import { Disk } from './resumable/stores/disk.ts'
+import { Remote } from './resumable/stores/remote.ts'
+import type { ResumableOptions } from './resumable/options.ts'
 import { createStoredFiles } from './stored-files.ts'
 import type { StoredFiles } from './stored-files.ts'
 import type { FallbackReason, Receipt } from './receipt.ts'
@@ -42,6 +47,8 @@ export interface UploadSettings {
   readonly minRate?: number | undefined
   /** Bounds for content requests. */
   readonly downloads?: DownloadsOptions | undefined
+  /** Uploads that are continued over several requests; false for none. */
+  readonly resumable?: ResumableOptions | false | undefined
   /** Replay window of one upload, bytes. Default 32 MiB. */
   readonly windowBytes?: number | undefined
   /**
@@ -83,6 +90,8 @@ export interface UploadsOptions extends UploadSettings {
   readonly log: Log
   /** Is told of what is counted. */
   readonly observer?: Observer | undefined
+  /** Whether it is for `promote({ dryRun: true })` alone: then nothing is tidied up. Default false. */
+  readonly isDryRun?: boolean
   /** Rejects if the directory's files must not go to this bucket: then nothing is promoted. */
   readonly beforePass?: (() => Promise<unknown>) | undefined
 }
@@ -163,6 +172,8 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
 export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refuse'>, Pick<StoredFiles, 'find'> {
   /** Those who read over HTTP. */
   readonly downloads: Downloads
+  /** Uploads that are continued over several requests; undefined if they are turned off. */
+  readonly resumables: ResumableService | undefined
   /** Is told what is counted. */
   readonly observer: Observer | undefined
   /** @param log for the line that says so; by default that of the app */
@@ -193,9 +204,32 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
     partBytes,
     async onStored (receipt, context) { await options.onStored?.(receipt, context) },
   })
+  const { maxAgeMs } = withDefaults('resumable', options.resumable === false ? { maxAgeMs: 0 } : options.resumable ?? {})
   const stored = createStoredFiles({ b2, local, keyPrefix, promoter })
+  const resumables = maxAgeMs === 0
+    ? undefined
+    : createResumables({
+      stores: {
+        b2,
+        local,
+        disk: new Disk(local),
+        remote: b2 && new Remote(b2, keyPrefix),
+        breaker,
+        windowBytes,
+        beyondWindow: options.fallbackBeyondWindow,
+        allowedTypes: options.allowedTypes,
+        join: promoter.join,
+        intake: { ...options, account, pool, partBytes },
+      },
+      receiver,
+      stored,
+      keyPrefix,
+      maxAgeMs,
+      log,
+    })
   let accepting = true
   promoter.start()
+  if (!options.isDryRun) resumables?.start()
 
   function onCircuitChange (state: CircuitState, failure: CircuitFailure | null, own = log): void {
     const event = `breaker.${state}`
@@ -203,6 +237,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
       own.info({ event }, 'B2 has recovered')
       b2?.retryCleanup()
       promoter.wake()
+      resumables?.wake()
     } else if (state === 'half_open') {
       own.info({ event }, 'one file tries B2')
     } else {
@@ -217,6 +252,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
     find: stored.find,
     receipt: stored.receipt,
     content: stored.content,
+    resumables,
     downloads: createDownloads(withDefaults('downloads', options.downloads ?? {}), observer),
     observer,
 
@@ -279,7 +315,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
 
     async close (graceMs = 0) {
       accepting = false
-      await Promise.all([receiver.close(graceMs), promoter.close(graceMs), stored.close(graceMs)])
+      await Promise.all([receiver.close(graceMs), promoter.close(graceMs), stored.close(graceMs), resumables?.close()])
       pool.clear()
     },
   }

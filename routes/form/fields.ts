@@ -11,7 +11,7 @@ const MAX_VALUES_BYTES = 8_192
 /** No encoding needs more for a value that is not too long. */
 const MAX_RAW_BYTES = 4 * MAX_VALUE_BYTES
 
-/** The text fields of a form, within the limits. */
+/** The text fields of an upload, within the limits. */
 export class Fields {
   readonly #values = new Map<string, string>()
   #bytes = 0
@@ -22,19 +22,17 @@ export class Fields {
   async read ({ name: rawName, contentType, charset }: PartHead, content: Readable): Promise<void> {
     if (rawName === undefined) throw invalid('A text field has no name.')
     const name = this.decodeName(rawName)
-    if (this.#values.size >= MAX_FIELDS) throw invalid(`The form has more than ${MAX_FIELDS} text fields.`)
-    if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw invalid(`A text field's name has more than ${MAX_NAME_BYTES} bytes.`)
-    if (this.#values.has(name)) throw invalid(`The text field "${name}" came twice.`)
-    if (name in Object.prototype) throw invalid(`No text field may be named "${name}".`)
-
+    this.#assertName(name)
     const value = this.#decode(await bytesOf(name, content), charset ?? this.#encoding, `The text field "${name}"`)
-    const bytes = Buffer.byteLength(value)
-    this.#bytes += bytes
-    if (bytes > MAX_VALUE_BYTES) throw tooLong(name)
-    if (this.#bytes > MAX_VALUES_BYTES) throw invalid(`The text fields have more than ${MAX_VALUES_BYTES} bytes together.`)
+    this.#set(name, value)
     if (declaredContentType(contentType) === 'application/json' && !isJson(value)) throw invalid(`The text field "${name}" is not the JSON that its content type promises.`)
-    this.#values.set(name, value)
     if (name === '_charset_') this.#setEncoding(value)
+  }
+
+  /** Takes one that is text already. @throws {UploadError} `invalid_request` as {@link read} */
+  add (name: string, value: string): void {
+    this.#assertName(name)
+    this.#set(name, value)
   }
 
   /** @throws {UploadError} `invalid_request` */
@@ -44,6 +42,21 @@ export class Fields {
 
   toObject (): Record<string, string> {
     return Object.fromEntries(this.#values)
+  }
+
+  #assertName (name: string): void {
+    if (this.#values.size >= MAX_FIELDS) throw invalid(`There are more than ${MAX_FIELDS} text fields.`)
+    if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw invalid(`A text field's name has more than ${MAX_NAME_BYTES} bytes.`)
+    if (this.#values.has(name)) throw invalid(`The text field "${name}" came twice.`)
+    if (name in Object.prototype) throw invalid(`No text field may be named "${name}".`)
+  }
+
+  #set (name: string, value: string): void {
+    const bytes = Buffer.byteLength(value)
+    this.#bytes += bytes
+    if (bytes > MAX_VALUE_BYTES) throw tooLong(name)
+    if (this.#bytes > MAX_VALUES_BYTES) throw invalid(`The text fields have more than ${MAX_VALUES_BYTES} bytes together.`)
+    this.#values.set(name, value)
   }
 
   #decode (bytes: Buffer, encoding: string, what: string): string {

@@ -17,11 +17,12 @@ const EXAMPLE_ID = '8c0f5a52-5d0c-4b4f-9a3e-0c8f3f0a6f11'
 
 const DETAILS: Partial<Record<UploadErrorCode, string>> = {
   missing_file: 'The form ended without a file part.',
-  invalid_request: 'The form has more than 32 text fields.',
+  invalid_request: 'There are more than 32 text fields.',
   digest_mismatch: 'Repr-Digest is sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:, but the file that came has sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:.',
   unauthorized: 'missing authorization header',
   forbidden: 'This needs the scope "delete", which the API key does not have.',
   not_found: 'There is no file of this name.',
+  upload_in_progress: 'Another request is adding to this upload.',
   upload_stalled: 'Nothing came for 30 seconds.',
   file_too_large: 'The file has more than 1073741824 bytes.',
   unsupported_media_type: 'The content type is application/json, not multipart/form-data.',
@@ -48,7 +49,7 @@ export function errorAnswers (statuses: Record<number, true | readonly UploadErr
       const error = new UploadError(code, DETAILS[code] ?? 'What happened, in one sentence.', { statusCode: Number(status) })
       return [code, { summary: error.error, value: errorBody(error, EXAMPLE_ID) }]
     }))
-    const retry: Headers = ['429', '503'].includes(status) ? { 'retry-after': { type: 'integer', description: 'Seconds after which trying again makes sense.' } } : {}
+    const retry: Headers = ['423', '429', '503'].includes(status) ? { 'retry-after': { type: 'integer', description: 'Seconds after which trying again makes sense.' } } : {}
     return [status, json(codes.map(code => `\`${code}\``).join(', '), 'B2UploadsErrorAnswer', examples, retry)]
   }))
 }

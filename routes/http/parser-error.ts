@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import { correlationIdOf } from '../../plugins/correlation-id.ts'
 import { UploadError } from '../../services/upload-errors.ts'
 import { errorBody, LINGER_MS } from './error-answer.ts'
-import { lengthMissing } from './upload-checks.ts'
+import { lengthMissing } from '../body/upload-checks.ts'
 
 const STATUS: Record<string, number> = {
   HPE_HEADER_OVERFLOW: 431,

@@ -79,20 +79,26 @@ const RULES: Rules = {
  * @throws {TypeError} naming the first bad option, without its value, which may be a secret
  */
 export function checkOptions (options: unknown): void {
-  const { b2, local, metrics, downloads, ...rest } = Object(options) as Record<string, unknown>
+  const { b2, local, metrics, downloads, resumable, ...rest } = Object(options) as Record<string, unknown>
   check('', rest, RULES)
   if (b2 !== undefined) checkAll('b2', b2, B2_RULES)
   checkAll('local', local, LOCAL_RULES)
   if (downloads !== undefined) checkAll('downloads', downloads, rulesOf('downloads'))
+  if (resumable !== undefined && resumable !== false) checkAll('resumable', resumable, rulesOf('resumable'), ', or false')
   if (metrics !== undefined) checkAll('metrics', metrics, METRICS_RULES)
-  const { partBytes } = withDefaults('b2', Object(b2) as object)
+  const { partBytes, unfinishedMaxAgeMs } = withDefaults('b2', Object(b2) as object)
   if (b2 !== undefined && Number(rest['maxBytes'] ?? 0) > MAX_PARTS * partBytes) {
     throw badOption('maxBytes', `at most ${MAX_PARTS * partBytes}, the bytes of ${MAX_PARTS} parts: or set a larger b2.partBytes`)
   }
+  const maxAgeMs = resumable === false ? 0 : withDefaults('resumable', Object(resumable) as object).maxAgeMs
+  if (b2 !== undefined && unfinishedMaxAgeMs !== 0 && unfinishedMaxAgeMs <= maxAgeMs) {
+    throw badOption('b2.unfinishedMaxAgeMs', `0 or more than resumable.maxAgeMs, so at least ${maxAgeMs + 1}: or set a smaller resumable.maxAgeMs`)
+  }
 }
 
-function checkAll (name: string, value: unknown, rules: Rules): void {
-  if (typeof value !== 'object' || value === null) throw badOption(name, `an object with ${required(rules)}`)
+/** @param otherwise what else may stand in the place of the object */
+function checkAll (name: string, value: unknown, rules: Rules, otherwise = ''): void {
+  if (typeof value !== 'object' || value === null) throw badOption(name, `an object with ${required(rules)}${otherwise}`)
   for (const key of Object.keys(value)) {
     if (!Object.hasOwn(rules, key)) throw new TypeError(`fastify-b2-uploads: there is no option ${name}.${key}; there are ${Object.keys(rules).join(', ')}`)
   }

@@ -54,6 +54,13 @@ function conflicts (config: Config, isBad: (name: Variable) => boolean): Problem
         'or REPLAY_WINDOW_BYTES or B2_PART_BYTES must be smaller'
     })
   }
+  const { B2_UNFINISHED_MAX_AGE_MS: unfinished, RESUMABLE_MAX_AGE_MS: resumable } = config
+  if (unfinished !== 0 && unfinished <= resumable && !isBad('B2_UNFINISHED_MAX_AGE_MS') && !isBad('RESUMABLE_MAX_AGE_MS')) {
+    problems.push({
+      variable: 'B2_UNFINISHED_MAX_AGE_MS',
+      message: `must be 0 or more than RESUMABLE_MAX_AGE_MS, so at least ${resumable + 1}, not ${unfinished}, or RESUMABLE_MAX_AGE_MS must be smaller`
+    })
+  }
   return problems
 }
 

@@ -4,7 +4,7 @@ import { ConfigSchema } from './schema.ts'
 import type { Config, Variable } from './schema.ts'
 
 /** The options that have options of their own; '' is for those that have none. */
-export type Group = '' | 'b2' | 'local' | 'downloads'
+export type Group = '' | 'b2' | 'local' | 'downloads' | 'resumable'
 
 type Path<Name extends Variable> = typeof ConfigSchema.properties[Name] extends { option: infer Option extends string } ? Option : never
 type Top<Option> = Option extends `${string}.${string}` ? never : Option
@@ -44,5 +44,6 @@ export function optionsFromConfig (config: Config) {
     b2: missing.length > 0 ? undefined : { ...read('b2'), concurrency },
     local: { ...read('local'), required: isProduction(config) },
     downloads: read('downloads'),
+    resumable: config.RESUMABLE_MAX_AGE_MS === 0 ? false as const : read('resumable'),
   }
 }

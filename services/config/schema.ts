@@ -65,6 +65,7 @@ export const ConfigSchema = Type.Object({
   UPLOAD_ALLOWED_TYPES: option('allowedTypes', Type.Array(Type.String(), { default: [] })),
   UPLOAD_IDLE_TIMEOUT_MS: option('idleTimeoutMs', milliseconds({ default: 30_000 })),
   UPLOAD_MIN_RATE: option('minRate', integer('bytes per second', { default: 1024, minimum: 0 })),
+  RESUMABLE_MAX_AGE_MS: option('resumable.maxAgeMs', zeroOrMilliseconds({ default: 86_400_000 })), // a day
   DOWNLOAD_MAX_CONCURRENT: option('downloads.maxConcurrent', count({ default: 1000 })),
   DOWNLOAD_IDLE_TIMEOUT_MS: option('downloads.idleTimeoutMs', milliseconds({ default: 60_000 })),
   REPLAY_WINDOW_BYTES: option('windowBytes', bytes({

@@ -43,6 +43,10 @@ const BAD: [unknown, RegExp][] = [
   [{ breakerResetMs: 0 }, /option breakerResetMs/],
   [{ promoteIntervalMs: 50 }, /option promoteIntervalMs must be 0, or a whole number/],
   [{ b2: { ...B2, unfinishedMaxAgeMs: 86_399_999 } }, /option b2\.unfinishedMaxAgeMs must be 0, or a whole number of milliseconds of at least 86400000/],
+  ...[true, null, 1_000].map((resumable): [unknown, RegExp] => [{ resumable }, /option resumable must be an object with maxAgeMs, or false$/]),
+  [{ resumable: { maxAgeMs: 99 } }, /option resumable\.maxAgeMs must be 0, or a whole number of milliseconds of at least 100/],
+  [{ resumable: { ageMs: 100 } }, /no option resumable\.ageMs; there are maxAgeMs$/],
+  [{ b2: { ...B2, unfinishedMaxAgeMs: 86_400_000 } }, /option b2\.unfinishedMaxAgeMs must be 0 or more than resumable\.maxAgeMs, so at least 86400001: or set a smaller resumable\.maxAgeMs$/],
   [{ shutdownGraceMs: null }, /option shutdownGraceMs/],
   [{ onStored: {} }, /option onStored must be a function/],
   [{ onPromoted: 'x' }, /option onPromoted must be a function/],
@@ -72,6 +76,11 @@ const GOOD: Partial<B2UploadsOptions>[] = [
   { b2: { ...B2, endpoint: 'http://127.0.0.1:9000' } },
   { b2: { ...B2, connectTimeoutMs: 100, stallTimeoutMs: LONGEST_MS, maxAttempts: 1, partBytes: 5_242_880, concurrency: 1 }, maxBytes: 10_000 * 5_242_880 },
   { b2: { ...B2, forcePathStyle: false, signParts: true }, maxBytes: 10_000 * 8_388_608 },
+  { b2: { ...B2, unfinishedMaxAgeMs: 86_400_000 }, resumable: false },
+  { b2: { ...B2, unfinishedMaxAgeMs: 86_400_000 }, resumable: { maxAgeMs: 86_399_999 } },
+  { b2: { ...B2, unfinishedMaxAgeMs: 0 }, resumable: { maxAgeMs: LONGEST_MS } },
+  { resumable: {} },
+  { resumable: { maxAgeMs: 0 } },
 ]
 
 for (const [options, message] of BAD) {

@@ -54,7 +54,7 @@ t.test('pages of the origins in CORS_ORIGIN may call the service, with a key, an
     t.equal(allowed.status, 204, 'a preflight has no key')
     t.match(Object.fromEntries(allowed.headers), {
       'access-control-allow-origin': origin,
-      'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE',
+      'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
       'access-control-allow-headers': 'authorization,repr-digest,x-correlation-id',
       'access-control-max-age': '600',
       vary: /Origin/i,

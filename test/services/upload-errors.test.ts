@@ -11,6 +11,7 @@ const STATUSES = {
   forbidden: 403,
   not_found: 404,
   upload_stalled: 408,
+  upload_in_progress: 409,
   precondition_failed: 412,
   file_too_large: 413,
   unsupported_media_type: 415,
@@ -35,7 +36,7 @@ t.test('each code has its status, a sentence, and hints', async t => {
 
 t.test('to try again makes sense where the service, and not the request, was in the way', async t => {
   const after = UPLOAD_ERROR_CODES.map(code => [code, new UploadError(code, 'x').retryAfter]).filter(([, seconds]) => seconds !== undefined)
-  t.same(Object.fromEntries(after), { too_many_requests: 60, storage_unavailable: 10, fallback_impossible: 1, overloaded: 5, shutting_down: 5 })
+  t.same(Object.fromEntries(after), { upload_in_progress: 2, too_many_requests: 60, storage_unavailable: 10, fallback_impossible: 1, overloaded: 5, shutting_down: 5 })
 })
 
 t.test('codes are found by their status', async t => {

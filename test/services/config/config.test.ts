@@ -55,6 +55,7 @@ const defaults = {
   UPLOAD_ALLOWED_TYPES: [],
   UPLOAD_IDLE_TIMEOUT_MS: 30_000,
   UPLOAD_MIN_RATE: 1024,
+  RESUMABLE_MAX_AGE_MS: 86_400_000,
   DOWNLOAD_MAX_CONCURRENT: 1000,
   DOWNLOAD_IDLE_TIMEOUT_MS: 60_000,
   REPLAY_WINDOW_BYTES: 32 * MiB,
@@ -132,8 +133,10 @@ t.test('good values are parsed, and fit the schema', async t => {
     ['API_KEYS', 'one,one', [{ token: 'one' }]],
     ['API_KEYS', `${'l'.repeat(32)}:one`, [{ label: 'l'.repeat(32), token: 'one' }]],
     ['B2_UNFINISHED_MAX_AGE_MS', '0', 0],
-    ['B2_UNFINISHED_MAX_AGE_MS', '86400000', 86_400_000],
+    ['B2_UNFINISHED_MAX_AGE_MS', '86400001', 86_400_001],
     ['B2_UNFINISHED_MAX_AGE_MS', '31536000000', 31_536_000_000],
+    ['RESUMABLE_MAX_AGE_MS', '0', 0],
+    ['RESUMABLE_MAX_AGE_MS', '100', 100],
     ['CORS_ORIGIN', 'https://App.example.com/, http://localhost:5173', ['https://app.example.com', 'http://localhost:5173']],
     ['CORS_ORIGIN', '*', ['*']]
   ]
@@ -155,6 +158,7 @@ t.test('bad values are refused, with what would be right', async t => {
     ...['99', '1', '2147483648', 'off'].map((text): BadRow =>
       ['PROMOTE_INTERVAL_MS', text, /must be 0 or a whole number from 100 to 2147483647/]),
     ...['1', '86399999', '-1', '7d'].map((text): BadRow => ['B2_UNFINISHED_MAX_AGE_MS', text, /must be 0 or a whole number of at least 86400000/]),
+    ...['99', '2147483648', 'off'].map((text): BadRow => ['RESUMABLE_MAX_AGE_MS', text, /must be 0 or a whole number from 100 to 2147483647/]),
     ...counts.map((name): BadRow => [name, '0', /of at least 1, not "0"/]),
     ...zeroable.map((name): BadRow => [name, '-1', /of at least 0.*, not "-1"/]),
     ...['1e3', '0x10', '8MiB', '-1', '+1', '1.5', '1_000', '1,000', '1 0', '٣', 'NaN', '9007199254740993']
@@ -248,6 +252,20 @@ t.test('the memory budget must hold one replay window and two parts', async t =>
   t.strictSame(error?.variables, ['MEMORY_BUDGET_BYTES'])
   t.match(error?.message, `be at least ${needed}, not ${needed - 1}, or REPLAY_WINDOW_BYTES or B2_PART_BYTES must be smaller`)
   t.strictSame(errorOf({ REPLAY_WINDOW_BYTES: String(250 * MiB) })?.variables, ['MEMORY_BUDGET_BYTES'], 'against defaults')
+})
+
+t.test('an unfinished upload must outlive the resumable one that it belongs to', async t => {
+  const DAY = 86_400_000
+  const holds = { B2_UNFINISHED_MAX_AGE_MS: String(2 * DAY + 1), RESUMABLE_MAX_AGE_MS: String(2 * DAY) }
+  t.equal(parseConfig(holds).RESUMABLE_MAX_AGE_MS, 2 * DAY)
+  t.equal(errorOf({ ...holds, B2_UNFINISHED_MAX_AGE_MS: '0' }), undefined, 'they are never ended')
+  t.equal(errorOf({ RESUMABLE_MAX_AGE_MS: '0', B2_UNFINISHED_MAX_AGE_MS: String(DAY) }), undefined, 'there are no resumable uploads')
+
+  const error = errorOf({ ...holds, B2_UNFINISHED_MAX_AGE_MS: String(2 * DAY) })
+  t.strictSame(error?.variables, ['B2_UNFINISHED_MAX_AGE_MS'])
+  t.match(error?.message, `must be 0 or more than RESUMABLE_MAX_AGE_MS, so at least ${2 * DAY + 1}, not ${2 * DAY}, or RESUMABLE_MAX_AGE_MS must be smaller`)
+  t.strictSame(errorOf({ RESUMABLE_MAX_AGE_MS: String(7 * DAY) })?.variables, ['B2_UNFINISHED_MAX_AGE_MS'], 'against defaults')
+  t.strictSame(errorOf({ RESUMABLE_MAX_AGE_MS: 'x', B2_UNFINISHED_MAX_AGE_MS: String(DAY) })?.variables, ['RESUMABLE_MAX_AGE_MS'], 'a bad one is not held against the other')
 })
 
 t.test('a bad value is not held against the variables beside it', async t => {

@@ -38,6 +38,7 @@ const EVERYTHING = {
   PROMOTE_INTERVAL_MS: '109',
   PROMOTE_CONCURRENCY: '7',
   SHUTDOWN_GRACE_MS: '110',
+  RESUMABLE_MAX_AGE_MS: '114',
   DOWNLOAD_MAX_CONCURRENT: '112',
   DOWNLOAD_IDLE_TIMEOUT_MS: '113',
 }
@@ -76,7 +77,12 @@ t.test('each variable is the option that means the same', async t => {
     promoteConcurrency: 7,
     shutdownGraceMs: 110,
     downloads: { maxConcurrent: 112, idleTimeoutMs: 113 },
+    resumable: { maxAgeMs: 114 },
   })
+})
+
+t.test('an age of 0 turns resumable uploads off', async t => {
+  t.equal(optionsFromConfig(parseConfig({ RESUMABLE_MAX_AGE_MS: '0' })).resumable, false)
 })
 
 t.test('local storage is required in production', async t => {

@@ -1,5 +1,5 @@
 import http from 'node:http'
-import { reprDigest } from '../../../routes/http/digest-fields.ts'
+import { reprDigest } from '../../../routes/body/digest-fields.ts'
 import { sha256 } from '../run/bytes.ts'
 import { answerTo } from '../service/answer.ts'
 import type { Answer } from '../service/answer.ts'

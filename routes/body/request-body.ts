@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import type { FastifyRequest } from 'fastify'
 import { ClientGoneError, UploadError } from '../../services/upload-errors.ts'
-import { parserErrorOf } from './parser-error.ts'
+import { parserErrorOf } from '../http/parser-error.ts'
 
 /** The request's Content-Length, if it has one. */
 export function contentLength ({ headers }: FastifyRequest): number | undefined {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { assertDigestFields, assertDigests, reprDigest } from '../../../routes/http/digest-fields.ts'
+import { assertDigestFields, assertDigests, reprDigest } from '../../../routes/body/digest-fields.ts'
 import { bytes, sha256 } from '../../support/run/bytes.ts'
 
 const OWN = sha256(Buffer.from('the file'))

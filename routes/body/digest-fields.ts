@@ -31,6 +31,11 @@ export function assertDigestFields (fields: Fields): void {
   digestsIn(fields)
 }
 
+/** The sha256 (hex) in `Repr-Digest`, if there is one. @throws {UploadError} `invalid_request` if it can't be read */
+export function reprSha256 (fields: Fields): string | undefined {
+  return digestsIn(fields).find(({ field }) => field === 'Repr-Digest')?.digest.toString('hex')
+}
+
 function digestsIn (fields: Fields): { field: string, digest: Buffer }[] {
   return FIELDS.flatMap(field => {
     const value = fields[field.toLowerCase()]

@@ -7,8 +7,16 @@ import { UploadError } from '../../services/upload-errors.ts'
  * @throws {UploadError}
  */
 export function assertStorable (request: FastifyRequest, reply: FastifyReply): void {
-  assertDelimited(request, reply)
+  assertPlain(request, reply)
   assertWhole(request)
+}
+
+/**
+ * Refuses a request whose head shows that its body is not the bytes of a file as they are, whether all of them or a piece.
+ * @throws {UploadError}
+ */
+export function assertPlain (request: FastifyRequest, reply: FastifyReply): void {
+  assertDelimited(request, reply)
   assertNotCoded(request, reply)
   assertUntouched(request)
 }
@@ -26,7 +34,7 @@ function assertDelimited ({ headers, raw }: FastifyRequest, reply: FastifyReply)
  * body for the next request (RFC 9112 §6.3).
  */
 export function lengthMissing ({ method, httpVersion, headers }: IncomingMessage): UploadError | undefined {
-  const hasBody = method === 'PUT' || method === 'POST'
+  const hasBody = method === 'PUT' || method === 'POST' || method === 'PATCH'
   if (httpVersion !== '1.0' || !hasBody || headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined
   return new UploadError('invalid_request', 'An HTTP/1.0 request needs a Content-Length for its body.', {
     statusCode: 411,
