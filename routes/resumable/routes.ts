@@ -65,7 +65,7 @@ const resumableRoutes: FastifyPluginAsync<ResumableRoutesOptions> = async (app, 
     },
   }, async (request, reply) => await work('POST', request, reply))
 
-  app.head('/resumable/:name', { ...common, schema: readSchema }, async (request, reply) => await work('HEAD', request, reply, nameOf(request)))
+  app.head('/resumable/:name', { ...common, config: { ...common.config, swagger: { exposeHeadRoute: true }, swaggerTransform: described }, schema: readSchema }, async (request, reply) => await work('HEAD', request, reply, nameOf(request)))
   app.patch('/resumable/:name', { ...common, schema: continueSchema }, async (request, reply) => await work('PATCH', request, reply, nameOf(request)))
   app.delete('/resumable/:name', { ...common, schema: endSchema }, async (request, reply) => await work('DELETE', request, reply, nameOf(request)))
   app.post('/resumable/:name', { ...common, schema: { hide: true } }, async (request, reply) => await work(overridden(request), request, reply, nameOf(request)))
@@ -76,6 +76,11 @@ const resumableRoutes: FastifyPluginAsync<ResumableRoutesOptions> = async (app, 
 }
 
 export default resumableRoutes
+
+/** The document's maker would add a suffix to the operation of a HEAD route. */
+function described <Schema> ({ schema, url }: { schema: Schema, url: string }): { schema: Schema, url: string } {
+  return { schema: { ...schema, operationId: readSchema.operationId }, url }
+}
 
 /** For clients, and proxies before them, that know no other methods. */
 function overridden (request: FastifyRequest): TusMethod {

@@ -27,7 +27,7 @@ const MIB = 1_048_576
 t.test('every route has a section with its operation, its statuses and its error codes, as the OpenAPI document has them', async t => {
   const documented: unknown[] = []
   for (const text of beforeErrors.split(/^## /m).slice(1)) {
-    const [, methods, path] = /^((?:GET|HEAD|POST|PUT|DELETE)(?: and HEAD)?) (\/\S*)\n/.exec(text) ?? []
+    const [, methods, path] = /^((?:GET|HEAD|POST|PUT|PATCH|DELETE)(?: and HEAD)?) (\/\S*)\n/.exec(text) ?? []
     if (methods === undefined) continue
     const rows = rowsOf(text, 'status', 'answer')
     for (const method of methods.split(' and ')) {
@@ -67,10 +67,10 @@ t.test('the commands of the routes work as they stand, one after the other', { s
   const blocks = codeIn(beforeErrors, 'sh')
   const { stdout, dir } = await carryOut(t, await startService(t, b2Env(b2)), `${blocks.join('')}echo all`)
   t.match(stdout, /\nall\n$/, 'none failed')
-  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 201, 200, 200, 206, 200, 204, 200, 200, 200, 201, 201, 201])
+  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 201, 200, 200, 206, 200, 204, 204, 200, 204, 200, 200, 200, 201, 201, 201])
   t.same(readFileSync(join(dir, 'back.mp3')), readFileSync(join(dir, 'song.mp3')))
   t.equal(readFileSync(join(dir, 'beginning.bin')).byteLength, 1_024)
-  t.equal(b2.objects().length, 5)
+  t.equal(b2.objects().length, 7)
 })
 
 t.test('the code for a page works as it stands', async t => {

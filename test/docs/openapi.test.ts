@@ -44,7 +44,8 @@ t.test('every operation says all that a client has to know', async t => {
     }
   }
   t.same([...ids].sort(), [
-    'deleteUpload', 'getHealth', 'getMetrics', 'getReadiness', 'getUpload', 'getUploadContent', 'headUploadContent', 'uploadFile', 'uploadRawFile',
+    'continueResumableUpload', 'createResumableUpload', 'deleteUpload', 'endResumableUpload', 'getHealth', 'getMetrics', 'getReadiness', 'getUpload', 'getUploadContent',
+    'headUploadContent', 'readResumableUpload', 'uploadFile', 'uploadRawFile',
   ], 'stable: clients are named after them')
 })
 
@@ -60,8 +61,8 @@ t.test('a host\'s own document has the routes, under the prefix, beside the host
   await app.ready()
   const { paths, components } = app.swagger() as unknown as Document
   t.same(Object.keys(paths).sort(), [
-    '/avatars/uploads', '/avatars/uploads/{name}', '/avatars/uploads/{name}/content',
-    '/media/uploads', '/media/uploads/{name}', '/media/uploads/{name}/content', '/receipt',
+    '/avatars/resumable', '/avatars/resumable/{name}', '/avatars/uploads', '/avatars/uploads/{name}', '/avatars/uploads/{name}/content',
+    '/media/resumable', '/media/resumable/{name}', '/media/uploads', '/media/uploads/{name}', '/media/uploads/{name}/content', '/receipt',
   ])
   t.same((await app.inject('/receipt')).json(), { till: 'one' })
   const missing = [...JSON.stringify(paths).matchAll(/#\/components\/schemas\/([\w-]+)/g)].filter(([, name]) => components.schemas[name!] === undefined)
