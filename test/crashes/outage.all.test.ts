@@ -1,9 +1,13 @@
 import t from 'tap'
 import type { B2Emulator, Fault } from '../../emulator/index.ts'
 import { PART, untilB2 } from '../support/promotion/promotion.ts'
+import { rounds } from '../support/run/loops.ts'
 import { b2Env, inB2, settledFiles, startB2, startService } from '../support/service/service.ts'
 import { SteadyLoad } from '../support/service/steady-load.ts'
 import { contentOf, nameOf, receiptOf } from '../support/service/stored-files.ts'
+
+/** Uploads, and reads, before, during and after each outage. */
+const EACH = rounds(5, 8)
 
 type End = () => Promise<unknown>
 
@@ -35,15 +39,15 @@ t.test('B2 goes down and comes back while uploads go on: every file can be read 
     PROMOTE_INTERVAL_MS: '100',
   })
   const load = new SteadyLoad(service, { uploaders: 6, readers: 4 })
-  await load.until({ uploads: [8, 'b2'], reads: { b2: 8 } })
+  await load.until({ uploads: [EACH, 'b2'], reads: { b2: EACH } })
   for (const [name, begin] of OUTAGES) {
     t.comment(name)
     load.setDown(true)
     const end = await begin(b2)
-    await load.until({ uploads: [8, 'local'], reads: { local: 4, out: 2 } })
+    await load.until({ uploads: [EACH, 'local'], reads: { local: 4, out: 2 } })
     await end()
     load.setDown(false)
-    await load.until({ uploads: [8, 'b2'], reads: { b2: 8 } })
+    await load.until({ uploads: [EACH, 'b2'], reads: { b2: EACH } })
   }
   await load.stop()
   const done = (): string[] => service.log.of('promotion.done').map(({ key }) => String(key))
