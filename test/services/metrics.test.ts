@@ -40,7 +40,7 @@ function receiptOf (size_bytes: number, rest: Partial<Receipt> = {}): Receipt {
   return { storage: 'b2', location: 'a', track: { size_bytes } as Track, ...rest } as Receipt
 }
 
-function uploadsWith (status: UploadsStatus, held: Partial<Uploads> = {}): UploadService {
+function uploadsWith (status: UploadsStatus, held: Partial<Pick<UploadService, 'resumables'> & Uploads> = {}): UploadService {
   return { inFlight: 0, heldBytes: 0, committedBytes: 0, waitingForMemory: 0, budgetBytes: 0, downloads: { inFlight: 7 }, ...held, status: async () => status } as UploadService
 }
 
@@ -108,7 +108,7 @@ t.test('what is watched is measured at each scrape', async t => {
     accepting: true,
   }
   let now = status
-  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, committedBytes: 50, waitingForMemory: 4, budgetBytes: 400, waiting: { files: 3, bytes: 600, oldestSeconds: 70, isCounted: true } }), status: async () => now })
+  watch({ ...uploadsWith(status, { inFlight: 2, heldBytes: 30, committedBytes: 50, waitingForMemory: 4, budgetBytes: 400, resumables: { count: 500 } as UploadService['resumables'], waiting: { files: 3, bytes: 600, oldestSeconds: 70, isCounted: true } }), status: async () => now })
   const gauges = async (): Promise<Record<string, number>> => Object.fromEntries(Object.entries(await samplesIn(registry)).filter(([name]) =>
     !Object.hasOwn(counters(), name.replace('own_', ''))))
   const circuit = (state: string): Record<string, number> => Object.fromEntries(['closed', 'open', 'half_open', 'disabled'].map(each => [`own_b2_circuit_state{state="${each}"}`, each === state ? 1 : 0]))
@@ -118,6 +118,7 @@ t.test('what is watched is measured at each scrape', async t => {
     own_upload_memory_held_bytes: 30,
     own_upload_memory_committed_bytes: 50,
     own_uploads_waiting: 4,
+    own_resumable_uploads: 500,
     own_upload_memory_budget_bytes: 400,
     ...circuit('half_open'),
     own_promotions_pending: 3,
