@@ -42,7 +42,6 @@ t.test(`B2 goes down in the middle of ${COUNT} uploads: all are stored or refuse
   t.ok(count(202, 'split') > 0)
   const report = await service.report()
   t.ok(report.peakHeld <= BUDGET + PART, `${Math.round(report.peakHeld / MIB)} MiB held at most`)
-  t.equal(report.heldBytes, 0)
 
   down.cancel()
   while ((await samplesOfNames(service, 'promotions_pending'))['promotions_pending'] !== 0) await new Promise(resolve => setTimeout(resolve, 100))
@@ -50,5 +49,6 @@ t.test(`B2 goes down in the middle of ${COUNT} uploads: all are stored or refuse
   t.same(inB2(b2).files.map(({ key }) => key).sort(), keys, 'each is there once')
   t.ok(inB2(b2).files.every(file => file.sha256 === hash), 'whole')
   t.same(b2.unfinishedUploads(), [])
-  t.equal((await service.report()).heldBytes, 0)
+  // Not before: a promotion that asks whether B2 is back holds a part.
+  while ((await service.report()).heldBytes !== 0) await new Promise(resolve => setTimeout(resolve, 100))
 })
