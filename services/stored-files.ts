@@ -66,9 +66,9 @@ export interface StoredFiles {
   close (graceMs: number): Promise<void>
 }
 
-type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'end' | 'endLater' | 'noteBelow' | 'forgetDeleted' | 'mayReturn' | 'isForgotten'>
+type ReadableB2 = Pick<B2Store, 'track' | 'read' | 'remove' | 'end' | 'endLater' | 'noteBelow' | 'forgetDeleted' | 'mayReturn' | 'isForgotten' | 'isRemoving'>
 
-const UNREADABLE = { manifest: undefined }
+const UNREADABLE = { manifest: undefined, attempt: undefined }
 
 interface Deletion {
   /** Whether the file, or its receipt, was in local storage. */
@@ -79,6 +79,8 @@ interface Deletion {
   readonly isNoted: boolean
   /** The unfinished upload of a split file. */
   readonly uploadId: string | undefined
+  /** Of the file in local storage, if other uploads may have the same key. */
+  readonly attempt: string | undefined
   readonly correlationId: string | undefined
 }
 
@@ -174,15 +176,16 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       // The file first: what is still here would be promoted, and must not be removed from B2. Its receipt stays until the deletion is
       // written down, if that is necessary, so that a kill in between loses nothing.
       const uploadId = found?.manifest?.upload_id
+      const attempt = found?.attempt
       const below = found?.manifest && objectsBelow(found.manifest)
       const isUnclaimed = await local.removeFile(key) || b2?.mayReturn(key) === true
       // Only the receipt names the upload that B2 keeps.
       if (uploadId !== undefined && b2 !== undefined && !await b2.endLater(key, uploadId, correlationId)) await b2.end(key, uploadId)
       if (below !== undefined) await b2?.noteBelow(below, correlationId)
-      const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId) === true
+      const isNoted = isUnclaimed && await b2?.forgetDeleted(key, true, correlationId, attempt) === true
       await local.remove(key)
       await promoter.stopWriting(key)
-      if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, uploadId, correlationId })
+      if (b2 !== undefined) await removeFromB2(b2, key, { isHere, isUnclaimed, isNoted, uploadId, attempt, correlationId })
     } catch (error) {
       throw unavailable(error)
     }
@@ -197,9 +200,9 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
     }
   }
 
-  async function removeFromB2 (b2: ReadableB2, key: string, { isHere, isUnclaimed, isNoted, uploadId, correlationId }: Deletion): Promise<void> {
+  async function removeFromB2 (b2: ReadableB2, key: string, { isHere, isUnclaimed, isNoted, uploadId, attempt, correlationId }: Deletion): Promise<void> {
     // Another process may be promoting it just now, and end before it notices: what it still brings to B2 is removed after that.
-    if (!isNoted && (isUnclaimed || await local.isClaimedElsewhere(key)) && !await b2.forgetDeleted(key, isUnclaimed, correlationId)) {
+    if (!isNoted && (isUnclaimed || await local.isClaimedElsewhere(key)) && !await b2.forgetDeleted(key, isUnclaimed, correlationId, attempt)) {
       throw new LocalStoreError('That the file was deleted could not be written down in local storage, and another process may be moving it to B2', { error_code: 'disk_full' })
     }
     try {
@@ -207,8 +210,8 @@ export function createStoredFiles ({ b2, local, keyPrefix, promoter }: StoredFil
       if (uploadId !== undefined) await b2.end(key, uploadId)
       await b2.remove(key)
     } catch (error) {
-      const isKnown = isHere || b2.isForgotten(key)
-      if (!isKnown || !await b2.forgetDeleted(key, isUnclaimed, correlationId)) throw error
+      const isKnown = isHere || b2.isRemoving(key)
+      if (!isKnown || !await b2.forgetDeleted(key, isUnclaimed, correlationId, attempt)) throw error
     }
   }
 

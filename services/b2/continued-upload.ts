@@ -1,7 +1,7 @@
 import { CompleteMultipartUploadCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 import type { UploadPartCommandOutput } from '@aws-sdk/client-s3'
 import type { KnownHashes } from './http/client.ts'
-import type { B2Part, B2Result, B2UploadFailure, UploadClient } from './upload-client.ts'
+import type { B2Part, B2Result, B2Stored, B2UploadFailure, UploadClient } from './upload-client.ts'
 
 export interface ContinueOptions {
   readonly uploadId: string
@@ -21,6 +21,7 @@ interface Tools extends ContinueOptions {
   /** The client's. */
   readonly hashes: KnownHashes
   explain (error: unknown): B2UploadFailure
+  describe (): B2Stored
   /** Called by {@link ContinuedUpload.allCame}. */
   onAllCame (): void
   /** Called by {@link ContinuedUpload.close}. */
@@ -68,7 +69,7 @@ export class ContinuedUpload {
     this.#client.expectedEtag = etag
     return await this.#settled(async () => {
       await this.#client.send(new CompleteMultipartUploadCommand({ Bucket, Key: key, UploadId, MultipartUpload: { Parts } }))
-      return { ok: true, key, firstTry: this.#client.firstTry }
+      return this.#tools.describe()
     })
   }
 

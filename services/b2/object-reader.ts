@@ -4,7 +4,7 @@ import type { GetObjectCommandOutput, ListObjectsV2CommandOutput, ListPartsComma
 import type { ByteRange } from '../downloads/byte-range.ts'
 import type { Track } from '../receipt.ts'
 import { onNewConnection, withStreamedAnswer } from './http/client.ts'
-import { companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
+import { attemptOf, companionKey, sha256Of, trackFromCompanion, trackFromMetadata } from './object-receipt.ts'
 import { ObjectStream } from './object-stream.ts'
 import { B2ReadError, isMissing } from './read-requests.ts'
 import type { ReadRequests } from './read-requests.ts'
@@ -15,6 +15,8 @@ export interface ObjectHead {
   readonly size: number
   /** Hex, from the metadata; undefined if it has none. */
   readonly sha256: string | undefined
+  /** The attempt that stored it, if several may have the key. */
+  readonly attempt: string | undefined
 }
 
 /** A part that B2 has of an unfinished multipart upload. */
@@ -59,12 +61,14 @@ const LARGEST_COMPANION = 4_194_304 // 4 MiB
 
 const MOST_COMPANIONS = 10
 
-export function createObjectReader (requests: ReadRequests, bucket: string): ObjectReader {
+/** @param isForgotten whether what this attempt stored under `key` is to be removed: then it is not found any more */
+export function createObjectReader (requests: ReadRequests, bucket: string, isForgotten: (key: string, attempt: string | undefined) => boolean = () => false): ObjectReader {
   async function look (key: string, outer?: AbortSignal): Promise<Looked | undefined> {
     try {
       const { ContentLength = 0, Metadata: metadata, ETag: etag } = await requests.within(outer, async signal =>
         await requests.client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), signal))
-      return { key, size: ContentLength, sha256: sha256Of(metadata), metadata, etag }
+      const attempt = attemptOf(metadata)
+      return isForgotten(key, attempt) ? undefined : { key, size: ContentLength, sha256: sha256Of(metadata), attempt, metadata, etag }
     } catch (error) {
       if (isMissing(error)) return undefined
       throw error
@@ -77,7 +81,7 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     const answer = await requests.send(isFirst ? command : onNewConnection(command), signal)
     const body = answer.Body as Readable
     const end = endOf(answer, first, input.Range !== undefined)
-    if (end !== undefined) return { body, end, etag: answer.ETag }
+    if (end !== undefined) return { body, end, etag: answer.ETag, attempt: attemptOf(answer.Metadata) }
     throw otherBytes(body)
   }
 
@@ -90,7 +94,12 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
     const scope = requests.scope(outer)
     const first = range?.first ?? 0
     try {
-      const { body, end, etag } = await open({ Key, ...(range === undefined ? {} : { Range: `bytes=${first}-${range.last}` }) }, first, scope.signal, true)
+      const { body, end, etag, attempt } = await open({ Key, ...(range === undefined ? {} : { Range: `bytes=${first}-${range.last}` }) }, first, scope.signal, true)
+      if (isForgotten(Key, attempt)) {
+        body.on('error', () => {}).destroy()
+        scope.done()
+        return undefined
+      }
       if (bytes !== undefined && end - first !== bytes) throw otherBytes(body)
       return new ObjectStream(body, {
         first,
@@ -110,13 +119,13 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
   }
 
   async function readCompanion (object: Looked, signal?: AbortSignal): Promise<Track | undefined> {
-    const stream = await read(companionKey(object.key), { first: 0, last: LARGEST_COMPANION - 1 }, signal)
+    const stream = await read(companionKey(object.key, object.attempt), { first: 0, last: LARGEST_COMPANION - 1 }, signal)
     return stream === undefined ? undefined : trackFromCompanion(object, await bytesOf(stream)) ?? await readOlderCompanion(object, signal)
   }
 
   /** Another process may have stored the newest one for an object that it could not complete. */
   async function readOlderCompanion (object: Looked, outer?: AbortSignal): Promise<Track | undefined> {
-    const Key = companionKey(object.key)
+    const Key = companionKey(object.key, object.attempt)
     const { Versions = [] } = await requests.within(outer, async signal =>
       await requests.client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: Key }), signal))
     for (const { VersionId } of Versions.filter(version => version.Key === Key && version.VersionId !== undefined).slice(1, MOST_COMPANIONS)) {
@@ -144,7 +153,7 @@ export function createObjectReader (requests: ReadRequests, bucket: string): Obj
 
     async head (key, signal) {
       const found = await look(key, signal)
-      return found === undefined ? undefined : { size: found.size, sha256: found.sha256 }
+      return found === undefined ? undefined : { size: found.size, sha256: found.sha256, attempt: found.attempt }
     },
 
     async * list (prefix, outer) {
@@ -209,6 +218,7 @@ interface Opened {
   /** Position after the last byte that the body gives. */
   readonly end: number
   readonly etag: string | undefined
+  readonly attempt: string | undefined
 }
 
 /** Undefined if the body is not the requested range, or has no length that would show whether it is complete. */

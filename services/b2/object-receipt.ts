@@ -15,23 +15,45 @@ const LONGEST_FILENAME = 1_000
 /** What is known of a file when its upload to B2 begins: all of its track, or only its name. */
 export type KnownOfFile = Track | Pick<Track, 'filename'>
 
-/** Key of the object that holds the receipt of `key` if its metadata doesn't. */
-export function companionKey (key: string): string {
-  return `${key}.receipt.json`
+const ATTEMPT = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+const COMPANION = new RegExp(`^(.+?)(?:\\.(${ATTEMPT}))?\\.receipt\\.json$`, 's')
+
+/**
+ * Key of the object that holds the receipt of `key` if its metadata doesn't.
+ * @param attempt of the upload, if others may have the same key: each has its own companion, so that no receipt is taken for that of another object
+ */
+export function companionKey (key: string, attempt?: string): string {
+  return attempt === undefined ? `${key}.receipt.json` : `${key}.${attempt}.receipt.json`
+}
+
+/** The key of the file that this one belongs to: its own, or the one that it is a companion's of. */
+export function keyOfFile (key: string): string {
+  return COMPANION.exec(key)?.[1] ?? key
 }
 
 /**
  * Metadata of a file's object: `filename`, `sha256` (hex) and `receipt`, in printable US-ASCII. The receipt is left out if it is
  * not known yet or makes the headers too large; then {@link needsCompanion} is true.
+ * @param attempt tells this object from others that may be stored under the same key: a UUID
  */
-export function objectMetadata (file: KnownOfFile): Record<string, string> {
+export function objectMetadata (file: KnownOfFile, attempt?: string): Record<string, string> {
   const name = encodeURIComponent(file.filename)
-  const filename = name.length <= LONGEST_FILENAME ? { filename: name } : {}
-  if (!('sha256' in file)) return filename
+  const known = { ...attemptMetadata(attempt), ...(name.length <= LONGEST_FILENAME ? { filename: name } : {}) }
+  if (!('sha256' in file)) return known
   const { id, key, size_bytes, sha256, ...rest } = file
-  const metadata = { ...filename, sha256 }
+  const metadata = { ...known, sha256 }
   const whole = { ...metadata, receipt: encode(JSON.stringify(rest)) }
   return headerBytes(whole) <= LARGEST_METADATA ? whole : metadata
+}
+
+/** What an object says of its attempt. */
+export function attemptMetadata (attempt: string | undefined): { attempt?: string } {
+  return attempt === undefined ? {} : { attempt }
+}
+
+/** The attempt that stored an object; undefined if its key was only ever one upload's. */
+export function attemptOf (metadata: Record<string, string> | undefined): string | undefined {
+  return metadata?.['attempt']
 }
 
 /** Whether the receipt has to be stored beside the object with this metadata. */

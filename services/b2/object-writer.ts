@@ -8,9 +8,10 @@ import type { B2Client, KnownHashes } from './http/client.ts'
 import { ContinuedUpload } from './continued-upload.ts'
 import type { ContinueOptions } from './continued-upload.ts'
 import { UploadClient } from './upload-client.ts'
-import type { B2Begun, B2Part, B2Result, B2UploadFailure, UploadClientOptions } from './upload-client.ts'
+import type { B2Begun, B2Part, B2Result, B2Stored, B2UploadFailure, UploadClientOptions } from './upload-client.ts'
 import type { B2ErrorCode, B2Failure } from './error-codes.ts'
-import { companionBody, companionKey } from './object-receipt.ts'
+import { isKeyed } from '../keys.ts'
+import { attemptMetadata, attemptOf, companionBody, companionKey } from './object-receipt.ts'
 import { PartFeed, partUpload } from './part-feed.ts'
 import { describeRedacted } from './redact.ts'
 
@@ -37,7 +38,7 @@ export interface ObjectWriterOptions {
 export interface B2ObjectInfo {
   readonly key: string
   readonly contentType: string
-  /** Object metadata; values are percent-encoded US-ASCII. */
+  /** Object metadata; values are percent-encoded US-ASCII. If it has an `attempt`, only an object with the same one counts as this one. */
   readonly metadata?: Record<string, string>
   /** Its upload, for the log. */
   readonly context?: UploadContext
@@ -64,6 +65,14 @@ export interface PutOptions {
   readonly isPatient?: boolean
 }
 
+export interface ReceiptOptions extends PutOptions {
+  readonly context?: UploadContext
+  /** The one in the object's metadata. */
+  readonly attempt?: string | undefined
+  /** That the object will have. */
+  readonly etag?: string | undefined
+}
+
 export interface PartsOptions {
   /** Called for each part that B2 acknowledged, with its number from 1 on; `firstTry` is false if it was sent again. */
   onPartStored (partNumber: number, firstTry: boolean): void
@@ -88,8 +97,8 @@ export interface ObjectWriter {
   create (object: B2ObjectInfo, signal: AbortSignal): Promise<B2Begun | B2UploadFailure>
   /** Goes on with a multipart upload. */
   continue (object: B2ObjectInfo, options: ContinueOptions): ContinuedUpload
-  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. @param options.etag that the object will have */
-  putReceipt (track: Track, options?: PutOptions & { readonly context?: UploadContext, readonly etag?: string | undefined }): Promise<B2Result>
+  /** Stores the companion of an object whose metadata lacks the receipt; a failure is logged. Never rejects. */
+  putReceipt (track: Track, options?: ReceiptOptions): Promise<B2Result>
   /** Aborts all uploads, and hands what they leave to the clean-up. */
   close (): Promise<void>
 }
@@ -105,8 +114,8 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
 
-  function view (key: string, own: Pick<UploadClientOptions, 'onPartStored' | 'isBackground' | 'objectBytes'> & { signParts?: boolean | undefined }): UploadClient {
-    const created = new UploadClient({ ...own, signParts: own.signParts ?? false, client, bucket, key, maxAttempts, closing: closing.signal })
+  function view ({ key, metadata }: B2ObjectInfo, own: Pick<UploadClientOptions, 'onPartStored' | 'isBackground' | 'objectBytes'> & { signParts?: boolean | undefined }): UploadClient {
+    const created = new UploadClient({ ...own, attempt: attemptOf(metadata), signParts: own.signParts ?? false, client, bucket, key, maxAttempts, closing: closing.signal })
     running.add(created)
     return created
   }
@@ -132,9 +141,9 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     clearing.add(cleared)
   }
 
-  /** @param kept the upload that stays */
+  /** Those of a keyed file may be another process's: the sweep ends them when they are old. @param kept the upload that stays */
   function addStrays (own: UploadClient, object: B2ObjectInfo, kept?: string): void {
-    if (own.mayHaveStrays) cleanup.add({ kind: 'uploads', ...leftoverOf(object), ...(kept === undefined ? {} : { except: kept }) })
+    if (own.mayHaveStrays && !isKeyed(object.key)) cleanup.add({ kind: 'uploads', ...leftoverOf(object), ...(kept === undefined ? {} : { except: kept }) })
   }
 
   function params (object: B2ObjectInfo): { Bucket: string, Key: string, ContentType: string, Metadata?: Record<string, string> } {
@@ -146,6 +155,10 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     }
   }
 
+  function stored ({ key, metadata }: B2ObjectInfo, { firstTry, versionId }: UploadClient): B2Stored {
+    return { ok: true, key, firstTry, ...(attemptOf(metadata) === undefined ? {} : { versionId }) }
+  }
+
   function failure (error: unknown, from: UploadClient): B2UploadFailure {
     const described = describeRedacted(error, redact)
     if (!(error instanceof Aborted)) onFailure(described.error_code)
@@ -153,7 +166,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   }
 
   async function put (object: B2ObjectInfo, body: Uint8Array, sha256: string, { signal, isPatient = false }: PutOptions = {}): Promise<B2Result> {
-    const own = view(object.key, { isBackground: isPatient, onPartStored () {} })
+    const own = view(object, { isBackground: isPatient, onPartStored () {} })
     const watch = watchAcknowledgements(own, options, () => !isPatient)
     watch.allCame()
     const abort = (): void => own.fail(new Aborted('The upload was aborted.'))
@@ -163,7 +176,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     try {
       await Promise.race([own.send(new PutObjectCommand({ ...params(object), Body: body })), own.failed])
       if (own.mayHaveDoubles) cleanup.add({ kind: 'doubles', ...leftoverOf(object) })
-      return { ok: true, key: object.key, firstTry: own.firstTry }
+      return stored(object, own)
     } catch (error) {
       own.abort()
       return failure(error, own)
@@ -182,7 +195,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       const feed = new PartFeed()
       const failed = new AbortController()
       const acknowledged: B2Part[] = []
-      const own = view(object.key, {
+      const own = view(object, {
         isBackground: isPatient,
         signParts,
         onPartStored (number, firstTry, etag) {
@@ -209,7 +222,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
         try {
           await Promise.race([done, own.failed])
           addStrays(own, object)
-          return { ok: true, key: object.key, firstTry: own.firstTry }
+          return stored(object, own)
         } catch (error) {
           failed.abort()
           own.abort()
@@ -240,7 +253,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
     },
 
     async create (object, signal) {
-      const own = view(object.key, { onPartStored () {} })
+      const own = view(object, { onPartStored () {} })
       const abort = (): void => own.fail(new Aborted('The upload was aborted.'))
       if (signal.aborted) abort()
       signal.addEventListener('abort', abort)
@@ -260,7 +273,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
 
     continue (object, how) {
       const { isPatient = true, signParts = true } = how
-      const own = view(object.key, { isBackground: isPatient, signParts, objectBytes: how.size, onPartStored: () => watch.acknowledged() })
+      const own = view(object, { isBackground: isPatient, signParts, objectBytes: how.size, onPartStored: () => watch.acknowledged() })
       const watch = watchAcknowledgements(own, options, () => !isPatient)
       return new ContinuedUpload(own, {
         bucket,
@@ -268,6 +281,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
         hashes,
         ...how,
         explain: error => failure(how.signal.aborted ? new Aborted('The upload was aborted.') : error, own),
+        describe: () => stored(object, own),
         onAllCame: () => watch.allCame(),
         onEnd () {
           watch.stop()
@@ -276,10 +290,11 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
       })
     },
 
-    async putReceipt (known, { context, etag, ...how } = {}) {
+    async putReceipt (known, { context, attempt, etag, ...how } = {}) {
       const body = companionBody(known, etag)
       const hash = createHash('sha256').update(body).digest('hex')
-      const companion = { key: companionKey(known.key), contentType: 'application/json', ...(context === undefined ? {} : { context }) }
+      const key = companionKey(known.key, attempt)
+      const companion = { key, contentType: 'application/json', metadata: attemptMetadata(attempt), ...(context === undefined ? {} : { context }) }
       const result = await put(companion, body, hash, how)
       if (!result.ok) {
         const { error_code, detail, attempts, raw } = result

@@ -1,6 +1,8 @@
 import { MAX_CONCURRENCY, withDefaults } from '../config/options.ts'
 import type { Log } from '../log.ts'
 import { B2Cleanup } from './cleanup/cleanup.ts'
+import { contend, isOpen } from './contest.ts'
+import type { Contender } from './contest.ts'
 import { createB2Client } from './http/client.ts'
 import type { B2ConnectionOptions, KnownHashes } from './http/client.ts'
 import type { B2ErrorCode } from './error-codes.ts'
@@ -9,12 +11,14 @@ import { Notes } from './cleanup/notes.ts'
 import type { NotesOptions } from './cleanup/notes.ts'
 import { createObjectReader } from './object-reader.ts'
 import type { ObjectReader } from './object-reader.ts'
+import { attemptMetadata } from './object-receipt.ts'
 import { createObjectWriter } from './object-writer.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { ReadRequests } from './read-requests.ts'
 import { createRedactor } from './redact.ts'
 import { FOR_READERS } from './http/retry-strategy.ts'
 
+export type { Contender } from './contest.ts'
 export type { B2ObjectInfo, B2PartsUpload, PartsOptions, PutOptions } from './object-writer.ts'
 export type { B2Begun, B2Part, B2Result, B2Unfinished, B2UploadFailure } from './upload-client.ts'
 
@@ -61,14 +65,15 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
    * does it. Readers in this process don't find it from the call on. Resolves with true once that is written down; with false
    * if it could not be, so that a restart forgets it. Never rejects.
    * @param correlationId of the upload, for the log, here and below
+   * @param attempt that may have stored it; what others have stored under the key stays. Default: all is removed. The same below
    */
-  forget (key: string, correlationId?: string): Promise<boolean>
+  forget (key: string, correlationId?: string, attempt?: string): Promise<boolean>
   /**
    * The same for a file that a client deleted: it is removed even if a process promotes it meanwhile. While another process may be
    * promoting it, the deletion is remembered, and what still comes to B2 is removed as well.
    * @param isUnclaimed whether such a process may have no claim, so that only time tells when it has stopped
    */
-  forgetDeleted (key: string, isUnclaimed: boolean, correlationId?: string): Promise<boolean>
+  forgetDeleted (key: string, isUnclaimed: boolean, correlationId?: string, attempt?: string): Promise<boolean>
   /**
    * Ends a multipart upload that was kept, now, so that no object can come of it any more.
    * @throws {B2ReadError}
@@ -88,18 +93,30 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
    * not remove the object. Once the promise resolves, no other process and no restart does, so the caller must await it before
    * it removes the local file or receipt. It rejects if the disk failed.
    */
-  settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void>
+  settle (key: string, mayHaveDoubles: boolean, correlationId?: string, attempt?: string): Promise<void>
+  /**
+   * Has an upload that may not be the only one with its key, and that has stored its object, win or give way: then nothing of it is left.
+   * @returns whether it has won
+   * @throws {B2ReadError} if that can't be told
+   */
+  contend (contender: Contender, signal?: AbortSignal): Promise<boolean>
+  /** Whether it is still open which of several uploads has a key. @throws {B2ReadError} */
+  isContested (key: string, signal?: AbortSignal): Promise<boolean>
   /** Removes all versions but the newest of an object and of its companion, in the background. */
   removeDoubles (key: string, correlationId?: string): void
   /** The same, written down first, so that no kill forgets it. Never rejects. */
   noteDoubles (key: string, correlationId?: string): Promise<boolean>
-  /** True while `key` is to be removed from B2: readers don't find it any more. */
-  isForgotten (key: string): boolean
+  /** True while `key`, or what this attempt stored under it, is to be removed from B2: readers don't find it any more. */
+  isForgotten (key: string, attempt?: string): boolean
+  /** True while anything that was stored under `key` is to be removed from B2, whichever attempt stored it. */
+  isRemoving (key: string): boolean
   /**
    * True while a multipart upload of `key`, of any process on the directory, is to be aborted whose completion was sent and may
    * still be carried out. Never rejects.
    */
   mayComplete (key: string): Promise<boolean>
+  /** True while this is so, or {@link isRemoving}, of any process on the directory. Never rejects. */
+  hasLeftovers (key: string): Promise<boolean>
   /** Removes what waits to be removed, now rather than at the next try. At most once an hour it also looks for unfinished uploads. */
   retryCleanup (): void
   /** Aborts all requests; what is still to be removed from B2 is logged. */
@@ -129,37 +146,43 @@ export function createB2Store (given: B2StoreOptions): B2Store {
   const requests = new ReadRequests(createB2Client(options, hashes, FOR_READERS), redact, onFailure)
   const { close: closeWriter, ...writer } = createObjectWriter({ client, bucket, partBytes, concurrency, maxAttempts, hashes, redact, cleanup, onFailure, stallTimeoutMs, ackTimeoutMs, ...log })
 
+  /** Requests that a client waits for. @throws {B2ReadError} */
+  async function removing<Result> (outer: AbortSignal | undefined, work: (remover: Remover, signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    return await requests.within(outer, async signal => await work(new Remover({ client: requests.client, bucket, signal }), signal))
+  }
+
   return {
     partBytes,
     concurrency,
     ackTimeoutMs,
     ...writer,
-    ...createObjectReader(requests, bucket),
+    ...createObjectReader(requests, bucket, (key, attempt) => attempt !== undefined && cleanup.isForgotten(key, attempt)),
 
     async remove (key) {
-      await requests.within(undefined, async signal => {
-        await new Remover({ client: requests.client, bucket, signal }).removeObject(key, async () => true)
-      })
+      await removing(undefined, async remover => await remover.removeObject(key, async () => true))
     },
 
-    forget: (key, correlationId) => cleanup.note({ kind: 'object', key, ...ofUpload(correlationId) }),
-    forgetDeleted: (key, isUnclaimed, correlationId) => cleanup.note({
-      kind: 'object', key, deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...ofUpload(correlationId),
+    contend: async (contender, outer) => await removing(outer, async (remover, signal) => await contend(remover, contender, signal)),
+    isContested: async (key, outer) => await removing(outer, async remover => isOpen(await remover.attempts(key))),
+
+    forget: (key, correlationId, attempt) => cleanup.note({ kind: 'object', key, ...attemptMetadata(attempt), ...ofUpload(correlationId) }),
+    forgetDeleted: (key, isUnclaimed, correlationId, attempt) => cleanup.note({
+      kind: 'object', key, ...attemptMetadata(attempt), deleted: true, ...(isUnclaimed ? { unclaimed: true } : {}), ...ofUpload(correlationId),
     }),
     async end (key, uploadId) {
-      await requests.within(undefined, async signal => {
-        await new Remover({ client: requests.client, bucket, signal }).abort({ key, uploadId })
-      })
+      await removing(undefined, async remover => await remover.abort({ key, uploadId }))
     },
     endLater: (key, uploadId, correlationId) => cleanup.note({ kind: 'upload', key, uploadId, mayComplete: true, ...ofUpload(correlationId) }),
     removeBelow: (key, correlationId) => cleanup.add({ kind: 'below', key, ...ofUpload(correlationId) }),
     noteBelow: (key, correlationId) => cleanup.note({ kind: 'below', key, ...ofUpload(correlationId) }),
     mayReturn: key => cleanup.mayReturn(key),
-    settle: (key, mayHaveDoubles, correlationId) => cleanup.settle(key, mayHaveDoubles, correlationId),
+    settle: (key, mayHaveDoubles, correlationId, attempt) => cleanup.settle(key, mayHaveDoubles, correlationId, attempt),
     removeDoubles: (key, correlationId) => cleanup.add({ kind: 'doubles', key, ...ofUpload(correlationId) }),
     noteDoubles: (key, correlationId) => cleanup.note({ kind: 'doubles', key, ...ofUpload(correlationId) }),
-    isForgotten: key => cleanup.isForgotten(key),
+    isForgotten: (key, attempt) => cleanup.isForgotten(key, attempt),
+    isRemoving: key => cleanup.isRemoving(key),
     mayComplete: key => cleanup.mayComplete(key),
+    hasLeftovers: key => cleanup.hasLeftovers(key),
 
     retryCleanup () {
       cleanup.retry()

@@ -6,14 +6,23 @@ import { onNewConnection, watchingTries, withSignedBody } from './http/client.ts
 import type { B2Client, B2Command } from './http/client.ts'
 import { Movement } from './line/movement.ts'
 import { TransportError } from './http/request-handler.ts'
-import { areDifferent } from './object-receipt.ts'
+import { areDifferent, attemptOf } from './object-receipt.ts'
 import { isStall, outcomeUnknown } from './http/retry-strategy.ts'
 import type { B2Failure } from './error-codes.ts'
 
 /** Outcome of an upload to B2. It is never thrown. */
 export type B2Result =
-  | { readonly ok: true, readonly key: string, /** True if no try of any request failed. */ readonly firstTry: boolean }
+  | B2Stored
   | B2UploadFailure
+
+export interface B2Stored {
+  readonly ok: true
+  readonly key: string
+  /** True if no try of any request failed. */
+  readonly firstTry: boolean
+  /** B2's id of the object, if it said one and the key may be another's, too. */
+  readonly versionId?: string | undefined
+}
 
 export interface B2UploadFailure extends B2Failure {
   readonly ok: false
@@ -57,6 +66,8 @@ export interface UploadClientOptions {
   readonly closing: AbortSignal
   /** Bytes of the whole object, if this continues a multipart upload. Default: those that it sends itself. */
   readonly objectBytes?: number
+  /** In the object's metadata, if other uploads may have the same key. */
+  readonly attempt?: string | undefined
   /** Called once for each part that B2 acknowledged; `firstTry` is false if it was sent more than once. */
   onPartStored (partNumber: number, firstTry: boolean, etag: string): void
 }
@@ -96,6 +107,8 @@ export class UploadClient {
   mayComplete = false
   /** True if the object may be stored although this upload failed. */
   mayBeStored = false
+  /** Of the object that was stored, if B2 said it. */
+  versionId: string | undefined
   /** True if the object may have been stored more than once, as several versions. */
   mayHaveDoubles = false
 
@@ -164,7 +177,7 @@ export class UploadClient {
 
   /**
    * Sends a request that stores the object. If its answer leaves open whether it did, HeadObject decides: no other upload has
-   * this key, so an object of the right size is the one that was sent. If there is none, the request is sent again.
+   * this key (or it has another attempt), so an object of the right size is the one that was sent. If there is none, the request is sent again.
    */
   async #settle (command: PutObjectCommand | CompleteMultipartUploadCommand, size: number, tries: Tries): Promise<object> {
     let stalls = 0
@@ -180,6 +193,7 @@ export class UploadClient {
       this.mayBeStored = true
       try {
         const output = await this.#request(round === 1 ? command : onNewConnection(command), tries)
+        this.versionId = (output as { VersionId?: string }).VersionId
         if (output.ETag !== undefined) return output
         error = Object.assign(new Error('B2 answered success without an ETag.'), { name: 'IncompleteAnswer' })
       } catch (caught) {
@@ -203,10 +217,12 @@ export class UploadClient {
 
   /** The stored object's ETag, or undefined if there is no object. @throws `reason` if B2 can't tell. */
   async #look (size: number, reason: unknown): Promise<object | undefined> {
-    const { bucket: Bucket, key: Key } = this.#options
+    const { bucket: Bucket, key: Key, attempt } = this.#options
     try {
       const head = await this.#request(new HeadObjectCommand({ Bucket, Key }), { count: 0 })
-      return head.ContentLength === size && !areDifferent(head.ETag, this.expectedEtag) ? { ETag: head.ETag } : undefined
+      if (head.ContentLength !== size || attemptOf(head.Metadata) !== attempt || areDifferent(head.ETag, this.expectedEtag)) return undefined
+      this.versionId = head.VersionId
+      return { ETag: head.ETag }
     } catch (error) {
       if ((error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 404) return undefined
       throw reason

@@ -1,5 +1,6 @@
 import { mayHaveTags } from '../audio/tags.ts'
 import { b2Hints, endsParts, isOnlySlow } from '../b2/error-codes.ts'
+import type { B2ReadError } from '../b2/read-requests.ts'
 import type { B2Store, B2UploadFailure } from '../b2/store.ts'
 import type { CircuitBreaker, Permit } from '../circuit-breaker.ts'
 import { MAX_PARTS, SMALLEST_PART_BYTES } from '../config/schema.ts'
@@ -10,6 +11,7 @@ import type { JoinOutcome, Promoter } from '../promotion/promoter.ts'
 import type { FallbackReason, Receipt, Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
 import type { Intake } from './intake.ts'
+import { KeyTaken } from './key-taken.ts'
 import { ReplayWindow } from './replay-window.ts'
 import { B2Object } from './sinks/b2-object.ts'
 import { B2Parts } from './sinks/b2-parts.ts'
@@ -39,6 +41,8 @@ export interface TransferStores {
 
 // What B2 made of it is not known then.
 const ABORTED = { error_code: 'timeout', detail: 'B2 had not answered when the service had to stop', raw: 'The request was aborted.', mayBeStored: true } as const
+
+type LoggedFailure = Pick<B2UploadFailure, 'error_code' | 'detail' | 'attempts' | 'raw'>
 
 /** A client is answered no later than this after its last byte if there is no other bound. */
 const LONGEST_JOIN_MS = 45_000
@@ -91,7 +95,9 @@ export class FallbackTransfer {
       }
     } catch (error) {
       await this.#sink?.discard()
-      throw error instanceof LocalStoreError ? this.#bothFailed(error) : error
+      if (!(error instanceof LocalStoreError)) throw error
+      // Another process on this directory was faster.
+      throw this.#file.attempt !== undefined && error.code === 'EEXIST' ? new KeyTaken() : this.#bothFailed(error)
     } finally {
       this.#permit?.release()
       this.#window.releaseAll()
@@ -101,14 +107,16 @@ export class FallbackTransfer {
   async #firstSink (): Promise<Sink> {
     const { b2, local, breaker } = this.#stores
     if (b2 === undefined) return this.#localFile()
-    if (!breaker.canAcquire(this.#canProbe)) return this.#withoutB2()
+    const { key, attempt, unasked } = this.#file
+    if (unasked !== undefined) return this.#unasked(unasked)
+    if (!breaker.canAcquire(this.#canProbe)) return this.#withoutB2(this.#circuitFailure)
     this.#partBytes = this.#choosePartBytes(b2.partBytes)
     await this.#intake.gather(this.#partBytes)
     // What follows a small file in its form may take long to come: the circuit is asked after that.
     if (this.#intake.isAtEnd) await this.#complete()
     const permit = this.#permit = breaker.tryAcquire(this.#canProbe, this.#context.log)
-    if (permit === undefined) return this.#withoutB2()
-    const options = { b2, local, permit, key: this.#file.key, context: this.#context, signal: this.#signal, onHeld: this.#onHeld }
+    if (permit === undefined) return this.#withoutB2(this.#circuitFailure)
+    const options = { b2, local, permit, key, attempt, context: this.#context, signal: this.#signal, onHeld: this.#onHeld }
     if (this.#intake.isAtEnd) return new B2Object(options)
     return new B2Parts({
       ...options,
@@ -183,12 +191,22 @@ export class FallbackTransfer {
     return isWhole ? this.#localFile(before) : this.#localRest(this.#reason, unfinished!, before as B2Parts)
   }
 
-  /** While the circuit is open B2 is not asked. */
-  #withoutB2 (): Sink {
-    const { error_code, detail } = this.#stores.breaker.failure!
-    this.#logFailure({ error_code, detail, raw: 'The circuit is open.', attempts: 0 })
+  /** B2 could not be asked whether it has the file. A key that may not read must not stop other uploads, and all else counts as for a write. */
+  #unasked ({ error_code, detail, raw, weight }: B2ReadError): Sink {
+    if (weight === 'soft') this.#stores.breaker.tryAcquire(this.#canProbe, this.#context.log)?.fail({ error_code, detail, weight })
+    return this.#withoutB2({ error_code, detail, raw, attempts: 1 })
+  }
+
+  /** B2 is not given the file. */
+  #withoutB2 (failure: LoggedFailure): Sink {
+    const { error_code, detail } = failure
+    this.#logFailure(failure)
     this.#reason = { error_code, detail }
     return this.#localFile()
+  }
+
+  get #circuitFailure (): LoggedFailure {
+    return { ...this.#stores.breaker.failure!, raw: 'The circuit is open.', attempts: 0 }
   }
 
   #localFile (before?: Sink): Sink {
@@ -210,7 +228,7 @@ export class FallbackTransfer {
   }
 
   get #localOptions () {
-    return { local: this.#stores.local, key: this.#file.key, context: this.#context, onHeld: this.#onHeld }
+    return { local: this.#stores.local, key: this.#file.key, attempt: this.#file.attempt, context: this.#context, onHeld: this.#onHeld }
   }
 
   /** Outages of seconds are the usual ones: B2 may have recovered while the rest of the file came. */
@@ -226,7 +244,7 @@ export class FallbackTransfer {
     try {
       const outcome = await this.#stores.join(this.#file.key, end.signal)
       // Its receipt may be in B2 already.
-      if (outcome.kind === 'lost') await this.#stores.b2!.forget(this.#file.key, this.#context.correlationId)
+      if (outcome.kind === 'lost') await this.#stores.b2!.forget(this.#file.key, this.#context.correlationId, this.#file.attempt)
       return outcome
     } finally {
       clearTimeout(timer)
@@ -248,11 +266,11 @@ export class FallbackTransfer {
 
   #bothFailed (error: LocalStoreError): UploadError {
     // Another process may have seen the file, and have begun to promote it.
-    if (error.wasVisible) void this.#stores.b2?.forget(this.#file.key, this.#context.correlationId)
+    if (error.wasVisible) void this.#stores.b2?.forget(this.#file.key, this.#context.correlationId, this.#file.attempt)
     return bothFailed(this.#reason, error)
   }
 
-  #logFailure ({ error_code, detail, attempts, raw }: Pick<B2UploadFailure, 'error_code' | 'detail' | 'attempts' | 'raw'>): void {
+  #logFailure ({ error_code, detail, attempts, raw }: LoggedFailure): void {
     const fields = { event: 'b2.failed', error_code, detail, attempts, b2_says: raw, hints: b2Hints(error_code) }
     this.#context.log.warn(fields, 'B2 did not take the file')
   }

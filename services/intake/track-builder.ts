@@ -1,6 +1,7 @@
 import { tagsEnd } from '../audio/id3.ts'
 import { readAudioTags } from '../audio/tags.ts'
 import type { AudioTags } from '../audio/tags.ts'
+import type { B2ReadError } from '../b2/read-requests.ts'
 import { SMALLEST_PART_BYTES } from '../config/schema.ts'
 import type { Track } from '../receipt.ts'
 import { UploadError } from '../upload-errors.ts'
@@ -14,6 +15,10 @@ export interface IncomingFile {
   readonly key: string
   readonly filename: string
   readonly declaredType: string | undefined
+  /** Tells it from what other uploads may store under the same key. */
+  readonly attempt?: string | undefined
+  /** Why B2 could not be asked whether it has a file under this key: then it is not given one. */
+  readonly unasked?: B2ReadError | undefined
   /** Bytes of all of it, if they don't all come in one request. */
   readonly size?: number
 }

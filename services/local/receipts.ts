@@ -17,6 +17,8 @@ export interface FoundFile {
   manifest?: SplitManifest
   /** Of the upload, for the log; absent if the receipt does not have it. */
   correlationId?: string
+  /** Tells it from what other uploads may have stored in B2 under the same key. */
+  attempt?: string
   /** Why it must not be promoted; undefined if it may be. */
   setAside: string | undefined
 }
@@ -159,7 +161,7 @@ export function createReceipts (options: ReceiptsOptions): Receipts {
   return { find, has, keepReceipt, setAside, takeUp, reasonOf, trouble: key => troubles.get(key) }
 }
 
-type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId' | 'manifest'>
+type KeptReceipt = Pick<FoundFile, 'receipt' | 'correlationId' | 'attempt' | 'manifest'>
 
 /** A receipt as it is written down: later log lines about the file, perhaps of another process, can name its upload. */
 export function withCorrelationId (receipt: object, context: UploadContext | undefined): object {
@@ -168,8 +170,8 @@ export function withCorrelationId (receipt: object, context: UploadContext | und
 
 /** A receipt of another key also counts as damaged: it was copied or moved, and nothing may be promoted because of it. */
 function parseReceipt (text: string, key: string): KeptReceipt {
-  const { correlation_id: id, manifest, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown, manifest?: unknown }
-  const known = typeof id === 'string' ? { correlationId: id } : {}
+  const { correlation_id: id, attempt, manifest, ...receipt } = Object(parseJson(text)) as Partial<Receipt> & { correlation_id?: unknown, attempt?: unknown, manifest?: unknown }
+  const known = { ...(typeof id === 'string' ? { correlationId: id } : {}), ...(typeof attempt === 'string' ? { attempt } : {}) }
   if (isTrack(receipt.track) && receipt.track.key === key) {
     if (receipt.storage === 'b2' || receipt.storage === 'local') return { receipt: receipt as Receipt, ...known }
     if (receipt.storage === 'split' && isManifest(manifest, receipt.track.size_bytes)) return { receipt: receipt as Receipt, manifest, ...known }

@@ -5,7 +5,7 @@ import type { SplitManifest } from '../local/manifest.ts'
 import { withFields } from '../log.ts'
 import type { Log, UploadContext } from '../log.ts'
 import { SplitJoin } from './join.ts'
-import { CircuitOpen, DamagedFile, HookFailed, outcomeOf, PartsGone, Unverified, WriteFailed } from './outcome.ts'
+import { AnotherFile, CircuitOpen, DamagedFile, HookFailed, outcomeOf, PartsGone, Unverified, WriteFailed } from './outcome.ts'
 import type { PromotionOutcome } from './outcome.ts'
 import { PromotionUpload } from './upload.ts'
 import type { PromotionStores, PromotionUploadOptions } from './upload.ts'
@@ -51,6 +51,8 @@ export class PromotedFile {
   size = 0
   /** Its upload; undefined until known, or if the receipt does not name it. */
   context: UploadContext | undefined
+  /** Tells it from what other uploads may have stored in B2 under the same key. */
+  #attempt: string | undefined
 
   constructor (stores: PromotionStores, options: PromotedFileOptions) {
     this.key = options.key
@@ -105,8 +107,8 @@ export class PromotedFile {
       } catch (error) {
         // If the file is gone, that is the reason, or the error does not matter.
         if (await this.#isGone()) return { kind: 'gone' }
-        if (!(error instanceof DamagedFile) && !(error instanceof PartsGone)) throw error
-        await local.setAside(this.key, error.message)
+        if (![DamagedFile, PartsGone, AnotherFile].some(kind => error instanceof kind)) throw error
+        await local.setAside(this.key, (error as Error).message)
         return outcomeOf(error)
       } finally {
         stopWatching()
@@ -139,9 +141,10 @@ export class PromotedFile {
   async #promote (): Promise<PromotionOutcome> {
     const { b2, local, breaker } = this.#stores
     const found = await local.find(this.key)
-    if (found === undefined || b2.isForgotten(this.key)) return { kind: 'gone' }
+    if (found === undefined || b2.isForgotten(this.key, found.attempt)) return { kind: 'gone' }
     this.#wasHere = true
     const { receipt: { track }, correlationId } = found
+    this.#attempt = found.attempt
     this.size = bytesToGo(found.receipt)
     if (correlationId !== undefined) this.context = { correlationId, log: withFields(this.#options.log, { correlation_id: correlationId }) }
     if (found.setAside !== undefined) {
@@ -160,16 +163,42 @@ export class PromotedFile {
     const { b2, local } = this.#stores
     const upload = this.#upload(track)
     const before = await b2.head(this.key, this.#stop.signal)
+    if (this.#attempt !== undefined && await this.#isTheirs(before, track)) return await this.#giveWay(track)
     let mayHaveDoubles = before !== undefined
     if (!isSame(before, track)) {
       const file = await local.openFile(this.key)
       if (file === undefined) return { kind: 'gone' }
       if (!await upload.store(file)) mayHaveDoubles = true
       if (!isSame(await b2.head(this.key, this.#abort.signal), track)) throw new Unverified()
-    } else if (needsCompanion(objectMetadata(track)) && await b2.track(this.key, this.#stop.signal) === undefined) {
+    } else if (needsCompanion(objectMetadata(track, this.#attempt)) && await b2.track(this.key, this.#stop.signal) === undefined) {
       await upload.storeReceipt()
     }
+    if (!await this.#hasWon()) return LOST
     return await this.#finish(track, mayHaveDoubles)
+  }
+
+  /**
+   * Whether B2 has the file from another upload with the same Idempotency-Key. The receipt there is that upload's own.
+   * @throws {AnotherFile} if it has another file
+   */
+  async #isTheirs (head: ObjectHead | undefined, { size_bytes: size, sha256 }: Track): Promise<boolean> {
+    if (head === undefined || head.attempt === this.#attempt) return false
+    const theirs = head.sha256 ?? (await this.#stores.b2.track(this.key, this.#stop.signal))?.sha256
+    if (head.size !== size || theirs !== sha256) throw new AnotherFile()
+    return true
+  }
+
+  /** B2 has the same file from another upload: what it may have from this one is hidden, or still to come. */
+  async #giveWay (track: Track): Promise<PromotionOutcome> {
+    const outcome = await this.#finish(track, false)
+    if (outcome.kind === 'promoted') await this.#stores.b2.forget(this.key, this.context?.correlationId, this.#attempt)
+    return outcome
+  }
+
+  /** Whether B2 has no object of another upload with the same Idempotency-Key. Else what this one stored is removed, and the next pass finds the other. */
+  async #hasWon (): Promise<boolean> {
+    if (this.#attempt === undefined) return true
+    return await this.#stores.b2.contend({ key: this.key, attempt: this.#attempt, versionId: undefined }, this.#abort.signal)
   }
 
   /** B2 certainly has the file with its receipt. */
@@ -184,8 +213,15 @@ export class PromotedFile {
   async #join (track: Track, manifest: SplitManifest): Promise<PromotionOutcome> {
     const { b2 } = this.#stores
     const upload = this.#upload(track)
-    const isThere = async (signal: AbortSignal): Promise<boolean> => (await b2.head(this.key, signal))?.size === track.size_bytes
+    const isThere = async (signal: AbortSignal): Promise<boolean> => {
+      const head = await b2.head(this.key, signal)
+      return head?.size === track.size_bytes && head.attempt === this.#attempt
+    }
     let hasReceipt = false
+    if (this.#attempt !== undefined && await this.#isTheirs(await b2.head(this.key, this.#stop.signal), track)) {
+      await b2.endLater(this.key, manifest.upload_id, this.context?.correlationId)
+      return await this.#giveWay(track)
+    }
     if (!await isThere(this.#stop.signal)) {
       try {
         await new SplitJoin(this.#stores, this.#uploadOptions(track), manifest, upload).run()
@@ -198,6 +234,7 @@ export class PromotedFile {
       if (!await isThere(this.#abort.signal)) throw new Unverified()
     }
     if (!hasReceipt && await b2.track(this.key, this.#stop.signal) === undefined) await upload.storeReceipt()
+    if (!await this.#hasWon()) return LOST
     // An earlier try may have stored the receipt, and have been killed.
     await b2.noteDoubles(this.key, this.context?.correlationId)
     const below = objectsBelow(manifest)
@@ -226,6 +263,7 @@ export class PromotedFile {
   #uploadOptions (track: Track): PromotionUploadOptions {
     return {
       track,
+      attempt: this.#attempt,
       context: this.context,
       stop: this.#stop.signal,
       abort: this.#abort.signal,
@@ -236,7 +274,7 @@ export class PromotedFile {
   /** Makes sure that no clean-up removes the object from now on. False if the file is gone. */
   async #settle (mayHaveDoubles: boolean): Promise<boolean> {
     const isGone = await this.#isGone()
-    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId)
+    if (!isGone) await this.#stores.b2.settle(this.key, mayHaveDoubles, this.context?.correlationId, this.#attempt)
     this.#endWrites()
     this.#isSettled = !isGone
     return !isGone
@@ -264,6 +302,8 @@ export class PromotedFile {
     }
   }
 }
+
+const LOST: PromotionOutcome = { kind: 'skipped', detail: 'Another upload with the same Idempotency-Key has stored its file in B2' }
 
 /** Bytes that B2 lacks. */
 function bytesToGo (receipt: Receipt): number {

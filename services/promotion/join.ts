@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ContinuedUpload } from '../b2/continued-upload.ts'
+import { attemptMetadata } from '../b2/object-receipt.ts'
 import type { ListedPart } from '../b2/object-reader.ts'
 import { B2ReadError } from '../b2/read-requests.ts'
 import type { B2Part } from '../b2/store.ts'
@@ -33,7 +34,7 @@ export class SplitJoin {
   /** @throws {PartsGone | DamagedFile | WriteFailed | CircuitOpen} */
   async run (): Promise<void> {
     const { upload_id: uploadId, b2_parts: kept, local_parts: rest } = this.#manifest
-    const { track: { key, content_type: contentType, size_bytes: size }, context, abort, stop } = this.#options
+    const { track: { key, content_type: contentType, size_bytes: size }, attempt, context, abort, stop } = this.#options
     this.#listed = await this.#list()
     const parts = rest.length === 0 ? undefined : await this.#openRest()
     let reuse = false
@@ -42,7 +43,7 @@ export class SplitJoin {
       const tail = await this.#readTail()
       const first = await parts?.next(tail.byteLength + rest[0]!.bytes, tail)
       await this.#upload.write(async permit => {
-        const continued = this.#stores.b2.continue({ key, contentType, ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
+        const continued = this.#stores.b2.continue({ key, contentType, metadata: attemptMetadata(attempt), ...(context === undefined ? {} : { context }) }, { uploadId, size, signal: abort })
         try {
           const sent = parts === undefined ? [] : await this.#send(first!, parts, continued, permit)
           // Before the object, so that there is none without its receipt.

@@ -22,7 +22,7 @@ export type PromotionOutcome =
   | { readonly kind: 'set_aside', readonly detail: string, readonly error_code?: PromotionErrorCode, readonly more?: object }
   | PromotionFailed
 
-export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed' | 'parts_gone'
+export type PromotionErrorCode = B2ErrorCode | LocalErrorCode | 'hook_failed' | 'parts_gone' | 'another_file'
 
 export interface PromotionFailed {
   readonly kind: 'failed'
@@ -43,6 +43,13 @@ export class DamagedFile extends Error {}
 
 /** B2 does not have the acknowledged parts of a split file any more: somebody ended its upload. */
 export class PartsGone extends Error {}
+
+/** B2 has another file under this key, which another process has taken with the same Idempotency-Key. */
+export class AnotherFile extends Error {
+  constructor () {
+    super('B2 has another file under this key, which came with the same Idempotency-Key')
+  }
+}
 
 /** B2 acknowledged the file, but shows another one, or none, perhaps not yet. */
 export class Unverified extends Error {
@@ -73,11 +80,17 @@ const PARTS_GONE_HINTS = [
   'What B2 had of the file is lost. Ask its sender for the file again, then delete this one.',
 ]
 
+const ANOTHER_FILE_HINTS = [
+  'A client used one Idempotency-Key for two files while B2 could not be asked, or sent the file twice and it differs. Both are kept: this one in local storage, under its name.',
+  'Decide which one is right. Copy this one out of LOCAL_STORAGE_DIR before you DELETE its name, as that removes both.',
+]
+
 /** The outcome of a promotion that ended with this error. */
 export function outcomeOf (error: unknown): PromotionOutcome {
   if (error instanceof CircuitOpen) return { kind: 'blocked' }
   if (error instanceof DamagedFile) return { kind: 'set_aside', detail: error.message, error_code: 'checksum_mismatch' }
   if (error instanceof PartsGone) return { kind: 'set_aside', detail: error.message, error_code: 'parts_gone', more: { hints: PARTS_GONE_HINTS } }
+  if (error instanceof AnotherFile) return { kind: 'set_aside', detail: error.message, error_code: 'another_file', more: { hints: ANOTHER_FILE_HINTS } }
   if (error instanceof Unverified) {
     return { kind: 'failed', fault: 'file', error_code: 'checksum_mismatch', detail: error.message }
   }

@@ -40,7 +40,7 @@ export interface PromoterOptions {
 }
 
 /** How the try to join a split file at once ended, and why it can never be joined. */
-export type JoinOutcome = { readonly kind: 'joined' | 'later' } | { readonly kind: 'lost', readonly detail: string }
+export type JoinOutcome = { readonly kind: 'joined' | 'later' } | { readonly kind: 'lost', readonly detail: string, /** Whether B2 has another file under its key. */ readonly isTaken: boolean }
 
 /** Moves files that fell back to local storage to B2, oldest first, a few at a time. */
 export interface Promoter {
@@ -122,9 +122,9 @@ export function createPromoter (options: PromoterOptions): Promoter {
       const started = performance.now()
       const outcome = await file.run()
       if (outcome.kind === 'promoted') return { kind: 'joined' }
-      if (outcome.kind === 'set_aside') return { kind: 'lost', detail: outcome.detail }
+      if (outcome.kind === 'set_aside') return { kind: 'lost', detail: outcome.detail, isTaken: outcome.error_code === 'another_file' }
       if (outcome.kind === 'failed') {
-        if (endsParts(outcome)) return { kind: 'lost', detail: outcome.detail }
+        if (endsParts(outcome)) return { kind: 'lost', detail: outcome.detail, isTaken: false }
         logOutcome(file, outcome, Math.round(performance.now() - started), log, observer)
       }
       return { kind: 'later' }

@@ -21,6 +21,8 @@ export interface PromotionStores {
 
 export interface PromotionUploadOptions {
   readonly track: Track
+  /** Tells the file from others that may be stored under the same key. */
+  readonly attempt?: string | undefined
   /** The file's upload, for the log. */
   readonly context: UploadContext | undefined
   /** Stops it at the next safe point: a request that may store the object at any moment is waited for. */
@@ -43,7 +45,7 @@ export class PromotionUpload {
     const { track: { key, content_type: contentType }, context } = options
     this.#stores = stores
     this.#options = options
-    this.#object = { key, contentType, metadata: objectMetadata(options.track), ...(context === undefined ? {} : { context }) }
+    this.#object = { key, contentType, metadata: objectMetadata(options.track, options.attempt), ...(context === undefined ? {} : { context }) }
   }
 
   /** Stores the file with its receipt, and closes it. False if B2 may have got it more than once. @throws {DamagedFile | WriteFailed | CircuitOpen} */
@@ -149,8 +151,8 @@ export class PromotionUpload {
   }
 
   async putReceipt (permit: Permit): Promise<boolean> {
-    const { track, abort, context } = this.#options
-    return this.learn(permit, await this.#stores.b2.putReceipt(track, { signal: abort, isPatient: true, ...(context === undefined ? {} : { context }) })).firstTry
+    const { track, abort, context, attempt } = this.#options
+    return this.learn(permit, await this.#stores.b2.putReceipt(track, { signal: abort, isPatient: true, attempt, ...(context === undefined ? {} : { context }) })).firstTry
   }
 
   /** Writes with a permit; the outcome is a verdict on B2, unless the promotion was stopped. */

@@ -5,7 +5,7 @@ import { CleanupQueue } from './queue.ts'
 import type { Waiting } from './queue.ts'
 import { Remover } from './remover.ts'
 import type { Leftover, Notes } from './notes.ts'
-import { companionKey } from '../object-receipt.ts'
+import { keyOfFile } from '../object-receipt.ts'
 import type { Log } from '../../log.ts'
 import { UnfinishedSweep } from './sweep.ts'
 
@@ -47,8 +47,6 @@ const MOST_TOLD_AT_CLOSE = 20
 
 /** These may concern one leftover alone. Any other failure is B2's, and ends a pass. */
 const REFUSALS: ReadonlySet<B2ErrorCode> = new Set(['access_denied', 'invalid_request'])
-
-const COMPANION_SUFFIX = companionKey('')
 
 /** Removes leftovers from B2 in the background, one after the other, and tries again while B2 is out of reach. */
 export class B2Cleanup {
@@ -99,15 +97,24 @@ export class B2Cleanup {
     return written
   }
 
-  /** See the B2 store, like the next three. */
-  settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
-    const settled = this.#queue.settle(key, mayHaveDoubles, correlationId)
+  /** See the B2 store, like the next five. */
+  settle (key: string, mayHaveDoubles: boolean, correlationId?: string, attempt?: string): Promise<void> {
+    const settled = this.#queue.settle(key, mayHaveDoubles, correlationId, attempt)
     settled.then(() => this.#begin(), () => {}) // a caller that removes nothing need not wait for it
     return settled
   }
 
-  isForgotten (key: string): boolean {
-    return this.#queue.isForgotten(key)
+  isForgotten (key: string, attempt?: string): boolean {
+    return this.#queue.isForgotten(key, attempt)
+  }
+
+  isRemoving (key: string): boolean {
+    return this.#queue.hasObject(key)
+  }
+
+  async hasLeftovers (key: string): Promise<boolean> {
+    await this.#queue.refresh()
+    return this.isRemoving(key) || this.#queue.mayComplete(key)
   }
 
   mayReturn (key: string): boolean {
@@ -204,7 +211,7 @@ export class B2Cleanup {
       const mayRemove = (): Promise<boolean> => this.#mayRemove(entry)
       // Decided before B2 is asked: what comes to it after that time is not this file's.
       const isOver = leftover.unclaimed !== true || Date.now() - notedAt >= DELETION_HOLD_MS
-      return await mayRemove() && await this.#remover.removeObject(key, mayRemove) && isOver
+      return await mayRemove() && await this.#remover.removeObject(key, mayRemove, leftover.attempt) && isOver
     }
     // None of these is a stored file, wanted or not: an aborted upload was never stored, and the newest version stays.
     if (leftover.kind === 'upload') await this.#remover.abort(leftover)
@@ -217,7 +224,7 @@ export class B2Cleanup {
   async #mayRemove (entry: Waiting): Promise<boolean> {
     const { key } = entry.leftover
     const isDeleted = entry.leftover.kind === 'object' && entry.leftover.deleted === true
-    const fileKey = key.endsWith(COMPANION_SUFFIX) ? key.slice(0, -COMPANION_SUFFIX.length) : key
+    const fileKey = keyOfFile(key)
     try {
       if (isDeleted) await this.#options.removeHere?.(fileKey)
       entry.wanted = !isDeleted && (await this.#options.isWanted?.(fileKey) ?? false)

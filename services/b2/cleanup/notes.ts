@@ -17,10 +17,11 @@ export type Leftover = {
   | { readonly kind: 'uploads', readonly key: string, readonly except?: string }
   /**
    * All versions of an object and of its companion. With `deleted`, a client deleted the file, so nothing of it is wanted any more. With
-   * `unclaimed`, another process may be promoting it without a claim, so nothing tells when that is over.
+   * `unclaimed`, another process may be promoting it without a claim, so nothing tells when that is over. With `attempt`, only what this
+   * attempt stored: others may have stored files under the same key.
    */
-  | { readonly kind: 'object', readonly key: string, readonly deleted?: true, readonly unclaimed?: true }
-  /** All versions of an object but the newest, and the same of its companion. */
+  | { readonly kind: 'object', readonly key: string, readonly attempt?: string, readonly deleted?: true, readonly unclaimed?: true }
+  /** All versions of an object but the newest, and the same of its companion; of a keyed file those of the same attempt. */
   | { readonly kind: 'doubles', readonly key: string }
   /** All versions of all objects whose keys begin with this one. */
   | { readonly kind: 'below', readonly key: string }
@@ -157,13 +158,13 @@ export class Notes {
 
   #parse (id: string, text: string): Note | undefined {
     try {
-      const { bucket, noted_at, kind, key, uploadId, mayComplete, except, deleted, unclaimed, correlation_id } = JSON.parse(text)
+      const { bucket, noted_at, kind, key, uploadId, mayComplete, except, attempt, deleted, unclaimed, correlation_id } = JSON.parse(text)
       const notedAt = Date.parse(noted_at)
       if (typeof bucket !== 'string' || typeof key !== 'string' || key === '' || Number.isNaN(notedAt)) throw new TypeError('not a note')
       const common = { key, ...(typeof correlation_id === 'string' ? { correlation_id } : {}) }
       if (kind === 'upload' && typeof uploadId === 'string') return { id, bucket, leftover: { kind, uploadId, ...(mayComplete === true ? { mayComplete } : {}), ...common }, notedAt }
       if (kind === 'object') {
-        const how = { ...(deleted === true ? { deleted } as const : {}), ...(unclaimed === true ? { unclaimed } as const : {}) }
+        const how = { ...(typeof attempt === 'string' ? { attempt } : {}), ...(deleted === true ? { deleted } as const : {}), ...(unclaimed === true ? { unclaimed } as const : {}) }
         return { id, bucket, leftover: { kind, ...how, ...common }, notedAt }
       }
       if (kind === 'uploads') return { id, bucket, leftover: { kind, ...(typeof except === 'string' ? { except } : {}), ...common }, notedAt }

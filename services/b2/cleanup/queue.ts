@@ -1,7 +1,7 @@
 import { uuidv7 } from '../../keys.ts'
 import type { B2ErrorCode } from '../error-codes.ts'
 import type { Leftover, Notes, Note } from './notes.ts'
-import { companionKey } from '../object-receipt.ts'
+import { keyOfFile } from '../object-receipt.ts'
 import type { Log } from '../../log.ts'
 import { oneAtATime } from '../../tasks/one-at-a-time.ts'
 
@@ -102,15 +102,15 @@ export class CleanupQueue {
   }
 
   /** Replaces each order to remove the object `key` by one to remove its doubles. Deletions stay: one may have come at this very moment. See the B2 store. */
-  async settle (key: string, mayHaveDoubles: boolean, correlationId?: string): Promise<void> {
+  async settle (key: string, mayHaveDoubles: boolean, correlationId?: string, attempt?: string): Promise<void> {
     const ofKey = { kind: 'doubles', key, ...(correlationId === undefined ? {} : { correlation_id: correlationId }) } as const
-    const here = this.#takeOff(key, () => true)
+    const here = this.#takeOff(key, attempt, () => true)
     const doubles = mayHaveDoubles || here.length > 0 ? this.add(ofKey) : undefined
     // Not during another reading: that could bring back what is taken off.
     await this.#inTurn(async () => {
       await this.#readAgain()
       // What this process noted since then is a later order.
-      const elsewhere = this.#takeOff(key, ({ isForeign }) => isForeign)
+      const elsewhere = this.#takeOff(key, attempt, ({ isForeign }) => isForeign)
       const gone = [...here, ...elsewhere]
       if (gone.length === 0) return
       await this.write(doubles ?? this.add(ofKey))
@@ -121,8 +121,13 @@ export class CleanupQueue {
     })
   }
 
-  isForgotten (key: string): boolean {
-    return this.#has(({ leftover, wanted }) => leftover.kind === 'object' && leftover.key === key && (leftover.deleted === true || !wanted))
+  isForgotten (key: string, attempt?: string): boolean {
+    return this.#has(({ leftover, wanted }) => leftover.kind === 'object' && leftover.key === key && isBy(leftover, attempt) && (leftover.deleted === true || !wanted))
+  }
+
+  /** Whether anything of an object is to be removed, whichever attempt stored it. */
+  hasObject (key: string): boolean {
+    return this.#has(({ leftover }) => leftover.kind === 'object' && leftover.key === key)
   }
 
   mayReturn (key: string): boolean {
@@ -145,11 +150,10 @@ export class CleanupQueue {
     return entry
   }
 
-  #takeOff (key: string, accept: (entry: Waiting) => boolean): Waiting[] {
-    const keys = [key, companionKey(key)]
+  #takeOff (key: string, attempt: string | undefined, accept: (entry: Waiting) => boolean): Waiting[] {
     const found = [...this.#waiting.values()].filter(entry => {
       const { leftover } = entry
-      return leftover.kind === 'object' && leftover.deleted !== true && keys.includes(leftover.key) && accept(entry)
+      return leftover.kind === 'object' && leftover.deleted !== true && keyOfFile(leftover.key) === key && isBy(leftover, attempt) && accept(entry)
     })
     for (const { id } of found) this.#waiting.delete(id)
     return found
@@ -185,7 +189,12 @@ export class CleanupQueue {
   }
 }
 
+/** Whether what this attempt stored is to be removed. */
+function isBy (leftover: Leftover & { kind: 'object' }, attempt: string | undefined): boolean {
+  return leftover.attempt === undefined || leftover.attempt === attempt
+}
+
 function isSame (one: Leftover, other: Leftover): boolean {
   if (one.kind !== other.kind || one.key !== other.key) return false
-  return one.kind !== 'object' || other.kind !== 'object' || (one.deleted === other.deleted && one.unclaimed === other.unclaimed)
+  return one.kind !== 'object' || other.kind !== 'object' || (one.attempt === other.attempt && one.deleted === other.deleted && one.unclaimed === other.unclaimed)
 }

@@ -1,10 +1,11 @@
 import {
   AbortMultipartUploadCommand, DeleteObjectCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand, ListPartsCommand,
 } from '@aws-sdk/client-s3'
-import type { ListMultipartUploadsCommandOutput, ListObjectVersionsCommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
+import type { HeadObjectCommandOutput, ListMultipartUploadsCommandOutput, ListObjectVersionsCommandOutput, ListPartsCommandOutput } from '@aws-sdk/client-s3'
 import type { B2Client, B2Command } from '../http/client.ts'
 import { describeFailure } from '../error-codes.ts'
-import { companionKey } from '../object-receipt.ts'
+import { isKeyed } from '../../keys.ts'
+import { attemptOf, companionKey, keyOfFile } from '../object-receipt.ts'
 
 /** A multipart upload that is neither completed nor aborted. */
 export interface UnfinishedUpload {
@@ -14,10 +15,25 @@ export interface UnfinishedUpload {
   readonly initiatedAt: number | undefined
 }
 
+/** An object of a key that several uploads may have. */
+export interface StoredAttempt {
+  readonly key: string
+  /** Undefined if the server keeps no versions and the key may not list. */
+  readonly versionId: string | undefined
+  /** Undefined if it has none. */
+  readonly attempt: string | undefined
+  /** Unix time in milliseconds by this machine's clock, if the server says it. */
+  readonly storedAt: number | undefined
+}
+
 interface Version {
   readonly key: string
   readonly versionId: string
   readonly isHideMarker: boolean
+  /** If it is known. */
+  readonly attempt?: string | undefined
+  /** See {@link StoredAttempt.storedAt}. */
+  readonly storedAt?: number | undefined
 }
 
 // A key belongs to one upload, so it has few versions. One that comes back each time must not keep others waiting.
@@ -41,27 +57,36 @@ export class Remover {
   /**
    * Removes an object and its companion for good, version by version: a DELETE without a version id would only hide them.
    * Calls `isAllowed` after the listing, before each removal.
+   * @param attempt whose object it is; what others have stored under the key stays. Default: all is removed
    * @returns false if it was not allowed
    */
-  async removeObject (key: string, isAllowed: () => Promise<boolean>): Promise<boolean> {
-    for await (const version of this.#allVersions(key)) {
+  async removeObject (key: string, isAllowed: () => Promise<boolean>, attempt?: string): Promise<boolean> {
+    for await (const version of this.#allVersions(key, attempt)) {
+      if (attempt !== undefined && version.key === key && await this.#attemptOf(version) !== attempt) continue
       if (!await isAllowed()) return false
       await this.#removeVersion(version)
     }
     return true
   }
 
-  /** Removes all versions of an object but the newest, and the same of its companion. Hide markers stay: this service makes none. */
+  /**
+   * Removes all versions of an object but the newest, and the same of its companions. Hide markers stay: this service makes none. Of a keyed file
+   * those stay, too, that another attempt has stored: which of the attempts has won is not decided here.
+   */
   async removeDoubles (key: string): Promise<void> {
     const versions = (await this.#listVersions(key)).filter(({ isHideMarker }) => !isHideMarker)
-    for (const own of [key, companionKey(key)]) {
-      for (const version of versions.filter(({ key }) => key === own).slice(1)) await this.#removeVersion(version)
+    const seen = new Set<string>()
+    for (const version of versions) {
+      const isDecided = version.key !== key || !isKeyed(key)
+      const own = isDecided ? version.key : `${version.key} ${await this.#attemptOf(version) ?? ''}`
+      if (seen.has(own)) await this.#removeVersion(version)
+      seen.add(own)
     }
   }
 
   /** Removes every version of all objects whose keys begin with `prefix`: the last ones first, and of each the oldest, so that nothing older becomes visible. */
   async removeBelow (prefix: string): Promise<void> {
-    for (const version of (await this.#listVersions(prefix)).reverse()) await this.#removeVersion(version)
+    for (const version of (await this.#listBelow(prefix)).reverse()) await this.#removeVersion(version)
   }
 
   /** Aborts the unfinished uploads of `key` itself that began until `time` (Unix time in milliseconds), but the one `except`. */
@@ -69,6 +94,38 @@ export class Remover {
     for await (const upload of this.unfinishedUploads(key)) {
       if (upload.key === key && upload.uploadId !== except && (upload.initiatedAt ?? -Infinity) <= time) await this.abort(upload)
     }
+  }
+
+  /**
+   * The objects of a key, newest first. A key that may not list sees the newest alone.
+   * @param known the attempt of one of them, which needs no request then
+   */
+  async attempts (key: string, known?: { readonly versionId: string, readonly attempt: string }): Promise<StoredAttempt[]> {
+    try {
+      const found: StoredAttempt[] = []
+      for (const version of await this.#listVersions(key)) {
+        const { versionId, storedAt } = version
+        if (version.key !== key || version.isHideMarker) continue
+        const isKnown = versionId === known?.versionId
+        const head = isKnown ? undefined : await this.#head(version)
+        if (isKnown || head !== undefined) found.push({ key, versionId, storedAt, attempt: isKnown ? known.attempt : attemptOf(head?.Metadata) })
+      }
+      return found
+    } catch (error) {
+      // Some servers can't list versions.
+      if (!['access_denied', 'invalid_request'].includes(describeFailure(error).error_code)) throw error
+      const head = await this.#sendUnlessGone(new HeadObjectCommand({ Bucket: this.#options.bucket, Key: key }))
+      return head === undefined ? [] : [{ key, versionId: head.VersionId, attempt: attemptOf(head.Metadata), storedAt: this.#ownTime(head.LastModified) }]
+    }
+  }
+
+  async removeAttempts (objects: readonly StoredAttempt[]): Promise<void> {
+    for (const { key, versionId } of objects) if (versionId !== undefined) await this.#removeVersion({ key, versionId, isHideMarker: false })
+  }
+
+  /** Removes the receipt that is beside the object of an attempt, if there is one. */
+  async removeCompanion (key: string, attempt: string): Promise<void> {
+    await this.removeObject(companionKey(key, attempt), async () => true)
   }
 
   async abort ({ key: Key, uploadId: UploadId }: Pick<UnfinishedUpload, 'key' | 'uploadId'>): Promise<void> {
@@ -102,43 +159,72 @@ export class Remover {
   }
 
   /** Oldest first and hide markers last, so that nothing older becomes visible if a removal fails. */
-  async * #allVersions (key: string): AsyncGenerator<Version> {
+  async * #allVersions (key: string, attempt: string | undefined): AsyncGenerator<Version> {
     let versions: Version[]
     try {
       versions = await this.#listVersions(key)
     } catch (error) {
       if (describeFailure(error).error_code !== 'access_denied') throw error
-      for (const own of [key, companionKey(key)]) yield * this.#visibleVersions(own, error)
+      yield * this.#allVisible(key, attempt, error)
       return
     }
-    for (const own of [key, companionKey(key)]) {
+    const companions = attempt === undefined ? versions.map(version => version.key) : [companionKey(key, attempt)]
+    for (const own of new Set([key, ...companions])) {
       const ofOwn = versions.filter(({ key }) => key === own)
       yield * ofOwn.filter(({ isHideMarker }) => !isHideMarker).reverse()
       yield * ofOwn.filter(({ isHideMarker }) => isHideMarker)
     }
   }
 
-  /** For an application key that may not list: finds one version after the other. The caller removes each before the next. */
+  /** For an application key that may not list. */
+  async * #allVisible (key: string, attempt: string | undefined, refusal: unknown): AsyncGenerator<Version> {
+    const attempts = new Set([attempt])
+    for await (const version of this.#visibleVersions(key, refusal)) {
+      attempts.add(version.attempt)
+      yield version
+      // It hides what is older.
+      if (attempt !== undefined && version.attempt !== attempt) break
+    }
+    if (attempt !== undefined) yield * this.#visibleVersions(companionKey(key, attempt), refusal)
+    else for (const each of attempts) yield * this.#visibleVersions(companionKey(key, each), refusal)
+  }
+
+  /** Finds one version after the other. The caller removes each before the next. */
   async * #visibleVersions (key: string, refusal: unknown): AsyncGenerator<Version> {
     for (let count = 0; count < MOST_VERSIONS; count++) {
       const head = await this.#sendUnlessGone(new HeadObjectCommand({ Bucket: this.#options.bucket, Key: key }))
       if (head === undefined) return
       if (head.VersionId === undefined) throw refusal
-      yield { key, versionId: head.VersionId, isHideMarker: false }
+      yield { key, versionId: head.VersionId, isHideMarker: false, attempt: attemptOf(head.Metadata) }
     }
     throw refusal
   }
 
-  /** The versions of all keys that begin with `key`, its companion included: newest first, as S3 lists them, but a page's hide markers last. */
+  /** The attempt that stored a version; undefined if it is gone. */
+  async #attemptOf (version: Version): Promise<string | undefined> {
+    if (version.isHideMarker || version.attempt !== undefined) return version.attempt
+    return attemptOf((await this.#head(version))?.Metadata)
+  }
+
+  async #head ({ key: Key, versionId: VersionId }: Version): Promise<HeadObjectCommandOutput | undefined> {
+    return await this.#sendUnlessGone(new HeadObjectCommand({ Bucket: this.#options.bucket, Key, VersionId }))
+  }
+
+  /** The versions of `key` and of its companions. */
   async #listVersions (key: string): Promise<Version[]> {
+    return (await this.#listBelow(key)).filter(version => keyOfFile(version.key) === keyOfFile(key))
+  }
+
+  /** The versions of all keys that begin with `prefix`: newest first, as S3 lists them, but a page's hide markers last. */
+  async #listBelow (prefix: string): Promise<Version[]> {
     const found: Version[] = []
     let from: { KeyMarker?: string | undefined, VersionIdMarker?: string | undefined } | undefined = {}
     while (from !== undefined) {
       const page: ListObjectVersionsCommandOutput =
-        await this.#send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: key, ...from }))
+        await this.#send(new ListObjectVersionsCommand({ Bucket: this.#options.bucket, Prefix: prefix, ...from }))
       for (const [isHideMarker, list] of [[false, page.Versions ?? []], [true, page.DeleteMarkers ?? []]] as const) {
-        for (const { Key, VersionId } of list) {
-          if (Key !== undefined && VersionId !== undefined) found.push({ key: Key, versionId: VersionId, isHideMarker })
+        for (const { Key, VersionId, LastModified } of list) {
+          if (Key !== undefined && VersionId !== undefined) found.push({ key: Key, versionId: VersionId, isHideMarker, storedAt: this.#ownTime(LastModified) })
         }
       }
       from = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined

@@ -30,15 +30,21 @@ export class B2Object implements Sink {
   }
 
   async finish (track: Track, { number, bytes }: Piece): Promise<StoredInB2 | B2UploadFailure> {
-    const { b2, permit, context, signal, onHeld } = this.#options
-    const metadata = objectMetadata(track)
-    if (needsCompanion(metadata)) this.#companion.send(track)
+    const { b2, permit, context, signal, onHeld, attempt } = this.#options
+    const metadata = objectMetadata(track, attempt)
+    const untaken = needsCompanion(metadata) ? await this.#companion.sendFirst(track) : undefined
+    if (untaken !== undefined) return untaken
     const result = await b2.put({ key: track.key, contentType: track.content_type, metadata, context }, bytes, track.sha256, { signal })
     if (!result.ok) {
       this.#mayBeStored = result.mayBeStored
       return result
     }
     permit.succeed()
+    const open = await this.#companion.win(result.versionId)
+    if (open !== undefined) {
+      this.#mayBeStored = true
+      return open
+    }
     onHeld(number, result.firstTry)
     return await this.#companion.ensure(track)
   }

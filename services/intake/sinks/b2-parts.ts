@@ -24,13 +24,14 @@ export class B2Parts implements Sink {
   readonly #companion: Companion
   readonly #upload: B2PartsUpload
   #isDiscarded = false
+  #mayBeStored = false
 
   /** Begins the upload. */
   constructor (options: B2PartsOptions) {
     const { b2, file, contentType, context, signal, permit } = options
     this.#options = options
     this.#companion = new Companion(options)
-    this.#upload = b2.begin({ key: file.key, contentType, metadata: objectMetadata(file), context }, {
+    this.#upload = b2.begin({ key: file.key, contentType, metadata: objectMetadata(file, options.attempt), context }, {
       onPartStored (number, reuse) {
         permit.acknowledge()
         options.onHeld(number, reuse)
@@ -56,12 +57,25 @@ export class B2Parts implements Sink {
   }
 
   async finish (track: Track, { bytes }: Piece): Promise<StoredInB2 | B2UploadFailure> {
-    if (!this.failed.aborted) this.#companion.send(track)
+    const untaken = this.failed.aborted ? undefined : await this.#companion.sendFirst(track)
+    if (untaken !== undefined) return await this.#failWith(untaken)
     await this.#upload.push(bytes, true)
     const result = await this.#upload.result
     if (!result.ok) return result
     this.#options.permit.succeed()
+    const open = await this.#companion.win(result.versionId)
+    if (open !== undefined) {
+      this.#mayBeStored = true
+      return open
+    }
     return await this.#companion.ensure(track)
+  }
+
+  /** B2 did not take the receipt, so it must not get the whole file. What it has of the file may still be needed. */
+  async #failWith (failure: B2UploadFailure): Promise<B2UploadFailure> {
+    this.#upload.abort()
+    const { unfinished } = await this.#upload.result as B2UploadFailure
+    return unfinished === undefined ? failure : { ...failure, unfinished }
   }
 
   async settled (): Promise<void> { await this.#companion.settled() }
@@ -70,7 +84,7 @@ export class B2Parts implements Sink {
     this.#isDiscarded = true
     this.#upload.abort()
     const result: B2Result = await this.#upload.result
-    if (result.ok) return
+    if (result.ok) return this.#companion.forget(this.#mayBeStored)
     if (result.unfinished !== undefined) await this.#upload.clear()
     this.#companion.forget(result.mayBeStored)
   }

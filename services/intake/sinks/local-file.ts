@@ -1,3 +1,4 @@
+import { attemptMetadata } from '../../b2/object-receipt.ts'
 import type { UploadContext } from '../../log.ts'
 import { withCorrelationId } from '../../local/receipts.ts'
 import type { LocalStore } from '../../local/store.ts'
@@ -8,6 +9,8 @@ import type { OnHeld, Piece, Sink } from './sink.ts'
 export interface LocalSinkOptions {
   readonly local: LocalStore
   readonly key: string
+  /** Tells the file from others that may be stored in B2 under the same key. */
+  readonly attempt?: string | undefined
   readonly context: UploadContext
   /** Bytes that it will get at most, if that is known. */
   readonly expectedBytes: number | undefined
@@ -49,8 +52,9 @@ export abstract class LocalSink implements Sink {
 
   /** Stores the file with its receipt. Who knows of the file may delete it: what came to B2 after that would stay there, so that is awaited. */
   protected async commit (receipt: object): Promise<void> {
+    const { context, attempt } = this.options
     const writer = await this.#opened()
-    await writer.commit(withCorrelationId(receipt, this.options.context))
+    await writer.commit(withCorrelationId({ ...receipt, ...attemptMetadata(attempt) }, context))
     await this.#before?.settled()
   }
 

@@ -6,6 +6,7 @@ import type { SplitManifest } from '../../local/manifest.ts'
 import type { JoinOutcome } from '../../promotion/promoter.ts'
 import type { FallbackReason, Receipt, StoredSplit, Track } from '../../receipt.ts'
 import { UploadError } from '../../upload-errors.ts'
+import { KeyTaken } from '../key-taken.ts'
 import type { B2Parts } from './b2-parts.ts'
 import { LocalSink } from './local-file.ts'
 import type { LocalSinkOptions } from './local-file.ts'
@@ -62,6 +63,7 @@ export class LocalRest extends LocalSink {
     if (outcome.kind === 'joined') return { storage: 'b2', location: key, track }
     if (outcome.kind !== 'lost') return receipt
     await local.remove(key)
+    if (outcome.isTaken) throw new KeyTaken()
     throw new UploadError('fallback_impossible', `${reason.detail}; then: ${outcome.detail}.`)
   }
 

@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import type { B2Emulator, EmulatorEvent, FaultHandle } from '../../../emulator/index.ts'
 import { B2Cleanup } from '../../../services/b2/cleanup/cleanup.ts'
 import { createB2Client } from '../../../services/b2/http/client.ts'
+import { companionKey } from '../../../services/b2/object-receipt.ts'
 import { bundle } from '../../../scripts/bundle.ts'
 import { CALM, filesIn, KIB, MIB } from '../promotion/promotion.ts'
 import { b2Env, bytes, filesBelow, put, sha256, startB2 } from '../service/service.ts'
@@ -116,7 +117,7 @@ export async function setKillStage (t: Test, random: (below: number) => number, 
       await check(service)
       for (const [key, hash] of acknowledged) t.equal(b2.objects().find(object => object.key === key)?.sha256, hash)
       // Of some that were not acknowledged the client can't know; they are whole all the same.
-      for (const { key, sha256, metadata } of filesIn(b2)) t.equal(metadata['sha256'] ?? JSON.parse(String(b2.read(`${key}.receipt.json`))).sha256, sha256)
+      for (const { key, sha256, metadata } of filesIn(b2)) t.equal(metadata['sha256'] ?? JSON.parse(String(b2.read(companionKey(key, metadata['attempt'])))).sha256, sha256)
       await service.kill()
       const versions = b2.versions().map(({ key }) => key)
       t.same(versions.filter((key, index) => versions.indexOf(key) !== index), [], 'no version too many')

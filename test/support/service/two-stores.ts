@@ -44,6 +44,7 @@ export function setStores ({ b2, local, keyPrefix = 'tracks/' }: { b2?: Partial<
         forgetDeleted: async () => true,
         mayReturn: () => false,
         isForgotten: () => false,
+        isRemoving: () => false,
         ...b2,
       }),
     local: told<Local>('local', {
