@@ -18,6 +18,11 @@ export function keyedUuid (caller: string | null, idempotencyKey: string): strin
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }
 
+/** Whether clients may send this as an Idempotency-Key. */
+export function isIdempotencyKey (value: unknown): value is string {
+  return typeof value === 'string' && /^[\x20-\x7e]{1,255}$/.test(value)
+}
+
 const MOST_CHARACTERS = 255
 const EXTENSION = /\.[a-zA-Z0-9]{1,8}$/
 

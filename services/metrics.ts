@@ -76,6 +76,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
     { storage: 'none', result: 'failed' },
     { storage: 'none', result: 'aborted' },
   ])
+  const replays = counter('upload_replays_total', 'Uploads that were answered with the receipt of the file that had come with the same Idempotency-Key before.', [{}])
   const errors = counter('upload_errors_total', 'Uploads that were not stored, by the error that they were answered with.', UPLOAD_ERROR_CODES.map(error_code => ({ error_code })))
   const bytes = counter('upload_bytes_total', 'Bytes of the files that were stored.', STORAGES.map(storage => ({ storage })))
   const fallbacks = counter('upload_fallbacks_total', 'Files that went to local storage, wholly or in part, since B2 failed, by why it failed.', B2_ERROR_CODES.map(error_code => ({ error_code })))
@@ -106,6 +107,7 @@ export function createMetrics ({ registry, prefix = '' }: MetricsOptions): Metri
         uploads.inc({ storage: 'none', result: 'failed' })
         errors.inc({ error_code })
       },
+      replayed: () => replays.inc(),
       aborted: () => uploads.inc({ storage: 'none', result: 'aborted' }),
       b2Failed: error_code => b2Errors.inc({ error_code }),
       refused: error_code => refused.inc({ error_code }),

@@ -14,6 +14,8 @@ export interface Observer {
   stored (receipt: Receipt, seconds: number): void
   /** An upload was not stored, and is answered with this error. */
   failed (error_code: UploadErrorCode): void
+  /** An upload was answered with the receipt of the file that it had stored before. */
+  replayed (): void
   /** The client of an upload went away. */
   aborted (): void
   /** B2 failed a request, of whatever kind, after its retries. */

@@ -82,6 +82,11 @@ const KINDS = {
     error: 'The requested range is not in the file.',
     hints: ['Request bytes that are within the file.'],
   },
+  idempotency_key_reused: {
+    status: 422,
+    error: 'This Idempotency-Key belongs to another file.',
+    hints: ['Make a new key for each file. Send the same key again only with the same file, under the same name.'],
+  },
   too_many_requests: {
     status: 429,
     error: 'Too many uploads from this address.',

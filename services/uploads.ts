@@ -18,7 +18,7 @@ import type { Observer } from './observer.ts'
 import { createPromoter } from './promotion/promoter.ts'
 import type { Promoter } from './promotion/promoter.ts'
 import { createReceiver } from './intake/receiver.ts'
-import type { FileInfo } from './intake/source.ts'
+import type { FileInfo, Source } from './intake/source.ts'
 import type { Receiver, StoredContext } from './intake/receiver.ts'
 import { createResumables } from './resumable/create-resumables.ts'
 import type { ResumableService } from './resumable/create-resumables.ts'
@@ -141,6 +141,11 @@ export interface StoreInfo extends FileInfo {
   readonly size?: number
   /** Ties the log lines of this upload together. Default: a new UUID. */
   readonly correlationId?: string
+  /**
+   * Makes each call with the same text (1 to 255 printable ASCII characters) one upload: a later one resolves with the receipt of the file that is
+   * stored, whose stream is destroyed unread. What clients send as `Idempotency-Key` is apart from these. Default: each call is a new upload.
+   */
+  readonly idempotencyKey?: string
 }
 
 /** What an app can do with its files. */
@@ -150,7 +155,7 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
    * (buffers, iterables) or `Readable.fromWeb(…)` (the body of a fetch). `idleTimeoutMs` and `minRate` hold for it, too. Where
    * it fails the stream is destroyed, as `pipeline` would.
    * @throws {@link UploadError} where it was not stored; nothing of it is left then. `file_too_large`, too, for a file that the
-   * form parser it comes from has cut off (`truncated`)
+   * form parser it comes from has cut off (`truncated`). With `idempotencyKey` also `upload_in_progress` and `idempotency_key_reused`
    * @throws TypeError for what is no stream, and for bad `info`
    */
   store (source: Readable, info?: StoreInfo): Promise<Receipt>
@@ -169,7 +174,7 @@ export interface Uploads extends Pick<Receiver, 'inFlight'>, Pick<Promoter, 'pro
 }
 
 /** The same for those who serve it. */
-export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'refuse'>, Pick<StoredFiles, 'find'> {
+export interface UploadService extends Uploads, Pick<Receiver, 'receive' | 'receiveOnce' | 'refuse'>, Pick<StoredFiles, 'find'> {
   /** Those who read over HTTP. */
   readonly downloads: Downloads
   /** Uploads that are continued over several requests; undefined if they are turned off. */
@@ -247,6 +252,7 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
 
   return {
     receive: receiver.receive,
+    receiveOnce: receiver.receiveOnce,
     refuse: receiver.refuse,
     promote: promoter.promote,
     find: stored.find,
@@ -270,14 +276,19 @@ export function createUploads (options: UploadsOptions & Settings<''>): UploadSe
     async store (source, info = {}) {
       checkStoreArguments(source, info)
       const correlationId = info.correlationId ?? uuidv7()
+      const request = { correlationId, log: withFields(log, { correlation_id: correlationId }) }
+      const file: Source = {
+        stream: source,
+        filename: info.filename,
+        contentType: info.contentType,
+        expectedBytes: info.size,
+        complete: async () => ({ ...info.metadata }),
+      }
       try {
-        return await receiver.receive({
-          stream: source,
-          filename: info.filename,
-          contentType: info.contentType,
-          expectedBytes: info.size,
-          complete: async () => ({ ...info.metadata }),
-        }, { correlationId, log: withFields(log, { correlation_id: correlationId }) })
+        if (info.idempotencyKey === undefined) return await receiver.receive(file, request)
+        const { receipt, isReplay } = await receiver.receiveOnce(file, request, { caller: null, idempotencyKey: info.idempotencyKey })
+        if (isReplay) source.destroy()
+        return receipt
       } catch (error) {
         source.destroy()
         throw error

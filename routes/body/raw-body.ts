@@ -21,10 +21,8 @@ export function rawSource (request: FastifyRequest, { fields = {}, check, ...fil
     expectedBytes: contentLength(request),
     isExact: true,
     received: receivedBytes(request.raw),
-    async open () {
-      check?.()
-      sendContinue(request.raw)
-    },
+    async open () { check?.() },
+    begin () { sendContinue(request.raw) },
     complete: async () => ({ ...fields }),
     explain: error => explainFailure(error, request),
   }

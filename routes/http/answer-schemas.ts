@@ -22,7 +22,8 @@ const DETAILS: Partial<Record<UploadErrorCode, string>> = {
   unauthorized: 'missing authorization header',
   forbidden: 'This needs the scope "delete", which the API key does not have.',
   not_found: 'There is no file of this name.',
-  upload_in_progress: 'Another request is adding to this upload.',
+  upload_in_progress: 'Another request is storing this upload.',
+  idempotency_key_reused: 'It came with the file "song.mp3", and now with "other.mp3".',
   upload_stalled: 'Nothing came for 30 seconds.',
   file_too_large: 'The file has more than 1073741824 bytes.',
   unsupported_media_type: 'The content type is application/json, not multipart/form-data.',
@@ -49,7 +50,7 @@ export function errorAnswers (statuses: Record<number, true | readonly UploadErr
       const error = new UploadError(code, DETAILS[code] ?? 'What happened, in one sentence.', { statusCode: Number(status) })
       return [code, { summary: error.error, value: errorBody(error, EXAMPLE_ID) }]
     }))
-    const retry: Headers = ['423', '429', '503'].includes(status) ? { 'retry-after': { type: 'integer', description: 'Seconds after which trying again makes sense.' } } : {}
+    const retry: Headers = ['409', '423', '429', '503'].includes(status) ? { 'retry-after': { type: 'integer', description: 'Seconds after which trying again makes sense.' } } : {}
     return [status, json(codes.map(code => `\`${code}\``).join(', '), 'B2UploadsErrorAnswer', examples, retry)]
   }))
 }

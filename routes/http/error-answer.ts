@@ -61,7 +61,11 @@ export function answerError (caught: unknown, request: FastifyRequest, reply: Fa
   reply.code(error.statusCode).type('application/json; charset=utf-8').header('cache-control', 'no-store')
   if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110 §11.6.1
   if (error.retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', error.retryAfter)
-  const payload = Buffer.from(JSON.stringify(errorBody(error, correlationIdOf(request.raw))))
+  sendEarly(Buffer.from(JSON.stringify(errorBody(error, correlationIdOf(request.raw)))), request, reply)
+}
+
+/** Sends an answer, also while the client is still sending. */
+export function sendEarly (payload: Buffer, request: FastifyRequest, reply: FastifyReply): void {
   if (request.raw.complete || request.raw.destroyed) {
     reply.send(payload)
     return

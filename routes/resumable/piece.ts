@@ -36,8 +36,8 @@ export function pieceOf (request: FastifyRequest): Piece {
     },
     async assertEmpty () {
       if (!hasBytes) return
-      const { stream, open, explain } = rawSource(request, {})
-      await open!()
+      const { stream, begin, explain } = rawSource(request, {})
+      begin!()
       try {
         for await (const chunk of stream) if (chunk.length > 0) throw tooMuch()
       } catch (error) {

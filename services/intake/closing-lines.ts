@@ -14,6 +14,12 @@ export function logStored (log: Log, observer: Observer | undefined, receipt: Re
   observer?.stored(receipt, durationMs / 1_000)
 }
 
+/** The same for one whose file had been stored before. */
+export function logReplayed (log: Log, observer: Observer | undefined, { storage, location, track: { size_bytes } }: Receipt, durationMs: number): void {
+  log.info({ event: 'upload.replayed', duration_ms: Math.round(durationMs), storage, location, size_bytes }, 'stored before, with the same Idempotency-Key')
+  observer?.replayed()
+}
+
 /** The same for one that was not stored. @param receivedBytes that came from the client */
 export function logNotStored (
   log: Log, observer: Observer | undefined, error: UploadError | ClientGoneError, durationMs: number, receivedBytes: number

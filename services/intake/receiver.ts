@@ -1,12 +1,16 @@
 import { declaredContentType } from './content-type.ts'
-import { logInterrupted, logNotStored, logStored } from './closing-lines.ts'
+import { logInterrupted, logNotStored, logReplayed, logStored } from './closing-lines.ts'
 import { Intake } from './intake.ts'
 import type { IntakeOptions } from './intake.ts'
 import { SourceError } from './source.ts'
 import type { Source } from './source.ts'
 import { FallbackTransfer } from './fallback-transfer.ts'
 import type { TransferStores } from './fallback-transfer.ts'
-import { baseName, newKey, uuidv7 } from '../keys.ts'
+import { KeyTaken } from '../idempotency/key-taken.ts'
+import { KeyedUploads, taken } from '../idempotency/keyed-uploads.ts'
+import type { UploadKey } from '../idempotency/keyed-uploads.ts'
+import type { IncomingFile } from './track-builder.ts'
+import { baseName, keyedUuid, newKey, uuidv7 } from '../keys.ts'
 import type { UploadContext } from '../log.ts'
 import type { Observer } from '../observer.ts'
 import type { Receipt } from '../receipt.ts'
@@ -40,6 +44,8 @@ export interface StoredContext {
 export interface Work {
   /** Bytes that came. */
   readonly received: number
+  /** Whether the receipt is that of a file which had been stored before. */
+  readonly isReplay?: boolean
   /** Milliseconds that it needs to store what came, once it was ended. Default: nothing is kept. */
   readonly keepMs?: number
   /** Ends it; without effect once all of the request has come: then only the stores decide. */
@@ -48,10 +54,22 @@ export interface Work {
   run (): Promise<Receipt | undefined>
 }
 
+/** The end of an upload that its client may have sent before. */
+export interface ReceivedOnce {
+  readonly receipt: Receipt
+  /** Whether the file had been stored before: then nothing of it was read. */
+  readonly isReplay: boolean
+}
+
 /** Takes files in. */
 export interface Receiver {
   /** Stores a file, and writes the upload's closing log line. @param id of the file; by default a new one @throws {UploadError | ClientGoneError} */
   receive (source: Source, request: UploadRequest, id?: string): Promise<Receipt>
+  /**
+   * The same for an upload that its client may send several times: all of them are one file.
+   * @throws {UploadError | ClientGoneError} also `upload_in_progress`, `idempotency_key_reused`
+   */
+  receiveOnce (source: Source, request: UploadRequest, key: UploadKey): Promise<ReceivedOnce>
   /**
    * Has a piece of a file taken in by `begin`'s work, like an upload of its own. If that gives a receipt, the file is complete, and it writes the closing
    * line; a request that breaks off has a line of its own.
@@ -83,6 +101,7 @@ interface Running {
 export function createReceiver (options: ReceiverOptions): Receiver {
   const { stores, observer, keyPrefix, maxConcurrent, onStored } = options
   const running = new UnderWay<Running>()
+  const keyed = new KeyedUploads(stores)
   let isClosed = false
 
   /** @throws {UploadError} `overloaded` or `shutting_down`. */
@@ -102,6 +121,10 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       running.add(upload)
       const receipt = await upload.work.run()
       if (receipt === undefined) return undefined
+      if (upload.work.isReplay === true) {
+        logReplayed(request.log, observer, receipt, elapsedMs())
+        return receipt
+      }
       logStored(request.log, observer, receipt, elapsedMs())
       await tellHost(receipt, request, abort.signal)
       return receipt
@@ -115,24 +138,63 @@ export function createReceiver (options: ReceiverOptions): Receiver {
     }
   }
 
-  async function receive (source: Source, request: UploadRequest, id = uuidv7()): Promise<Receipt> {
+  /** @param decide what becomes of a file that may be stored already */
+  function taking (source: Source, request: UploadRequest, id: string, signal: AbortSignal, decide?: (file: IncomingFile) => Promise<Receipt | IncomingFile>): Work {
     const intake = new Intake(source, options)
-    const begin = (signal: AbortSignal): Work => ({
+    let stored: Receipt | undefined
+    return {
       get received () { return intake.received },
+      get isReplay () { return stored !== undefined },
       fail: intake.fail,
       async run () {
+        let decided: IncomingFile | undefined
         try {
-          await intake.open()
-          const filename = baseName(source.filename)
-          const key = newKey(keyPrefix, id, filename)
-          const file = { id, key, filename, declaredType: declaredContentType(source.contentType) }
-          return await new FallbackTransfer(stores, intake, file, request, signal).run()
+          await intake.open(decide === undefined
+            ? undefined
+            : async () => {
+              const found = await decide(fileOf(source, id))
+              if ('track' in found) stored = found
+              else decided = found
+            })
+          return stored ?? await new FallbackTransfer(stores, intake, decided ?? fileOf(source, id), request, signal).run()
         } finally {
           intake.close()
         }
       },
-    })
-    return (await conduct(source, request, begin, () => false))!
+    }
+  }
+
+  function fileOf ({ filename: given, contentType }: Source, id: string): IncomingFile {
+    const filename = baseName(given)
+    return { id, key: newKey(keyPrefix, id, filename), filename, declaredType: declaredContentType(contentType) }
+  }
+
+  async function receive (source: Source, request: UploadRequest, id = uuidv7()): Promise<Receipt> {
+    return (await conduct(source, request, signal => taking(source, request, id, signal), () => false))!
+  }
+
+  async function receiveOnce (source: Source, request: UploadRequest, { caller, idempotencyKey, size }: UploadKey): Promise<ReceivedOnce> {
+    const id = keyedUuid(caller, idempotencyKey)
+    let isReplay = false
+    const receipt = await conduct(source, request, signal => {
+      const work = taking(source, request, id, signal, async file => await keyed.find(file, size, signal))
+      return {
+        get received () { return work.received },
+        get isReplay () { return isReplay },
+        fail: work.fail,
+        async run () {
+          const release = keyed.hold(id)
+          try {
+            const receipt = await work.run()
+            isReplay = work.isReplay!
+            return receipt
+          } finally {
+            release()
+          }
+        },
+      }
+    }, () => false)
+    return { receipt: receipt!, isReplay }
   }
 
   /** Before the answer, so that the host knows of a file no later than its client. The file stays stored, whatever the host says. */
@@ -155,6 +217,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
   return {
     receive,
+    receiveOnce,
     assertAccepting,
 
     async append (source, request, begin) {
@@ -183,6 +246,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 function explain (caught: unknown, source: Source): UploadError | ClientGoneError {
   const error = caught instanceof SourceError ? source.explain?.(caught.cause) ?? caught.cause : caught
   if (error instanceof UploadError || error instanceof ClientGoneError) return error
+  if (caught instanceof KeyTaken) return taken()
   if (caught instanceof SourceError) return new UploadError('malformed_upload', 'The source of the upload failed.', { cause: error })
   return new UploadError('internal_error', 'The upload failed because of an error in the service.', { cause: caught })
 }

@@ -20,6 +20,8 @@ export interface Source extends FileInfo {
   readonly isExact?: boolean
   /** Reads what comes before the file. `stream`, `filename` and `contentType` are known from then on. */
   open? (): Promise<void>
+  /** Says that the file is wanted: its client may have waited for that before it sends it. */
+  begin? (): void
   /** Waits for what follows the file, and gives the text fields. */
   complete (): Promise<Record<string, string>>
   /** Throws if the file is not the one that its client means to send; asked once, when all has come. @param sha256 hex */

@@ -67,10 +67,10 @@ t.test('the commands of the routes work as they stand, one after the other', { s
   const blocks = codeIn(beforeErrors, 'sh')
   const { stdout, dir } = await carryOut(t, await startService(t, b2Env(b2)), `${blocks.join('')}echo all`)
   t.match(stdout, /\nall\n$/, 'none failed')
-  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 201, 200, 200, 206, 200, 204, 204, 200, 204, 200, 200, 200, 201, 201, 201])
+  t.same(stdout.match(/^\d{3}$/gm)?.map(Number), [201, 201, 200, 200, 206, 200, 204, 204, 200, 204, 200, 200, 200, 201, 201, 201, 201, 201])
   t.same(readFileSync(join(dir, 'back.mp3')), readFileSync(join(dir, 'song.mp3')))
   t.equal(readFileSync(join(dir, 'beginning.bin')).byteLength, 1_024)
-  t.equal(b2.objects().length, 7)
+  t.equal(b2.objects().length, 8)
 })
 
 t.test('the code for a page works as it stands', async t => {

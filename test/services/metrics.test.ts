@@ -14,6 +14,7 @@ const STORAGES = ['b2', 'local', 'split']
 function counters (counts: Record<string, number> = {}): Record<string, number> {
   const names = [
     ...['b2",result="stored', 'local",result="stored', 'split",result="stored', 'none",result="failed', 'none",result="aborted'].map(labels => `uploads_total{storage="${labels}"}`),
+    'upload_replays_total',
     ...UPLOAD_ERROR_CODES.map(code => `upload_errors_total{error_code="${code}"}`),
     ...STORAGES.map(storage => `upload_bytes_total{storage="${storage}"}`),
     ...B2_ERROR_CODES.flatMap(code => ['upload_fallbacks_total', 'b2_errors_total'].map(name => `${name}{error_code="${code}"}`)),
@@ -59,6 +60,7 @@ t.test('each of them counts what it says', async t => {
   observer.stored(receiptOf(5, { storage: 'local', fallback_from_b2: true, fallback_reason: { error_code: 'timeout', detail: 'It took too long' } }), 0.06)
   for (const code of ['file_too_large', 'file_too_large', 'overloaded'] as const) observer.failed(code)
   observer.aborted()
+  observer.replayed()
   for (const code of ['timeout', 'timeout', 'auth_error'] as const) observer.b2Failed(code)
   observer.downloaded('b2', 'served')
   observer.downloaded('local', 'stalled')
@@ -73,6 +75,7 @@ t.test('each of them counts what it says', async t => {
     'uploads_total{storage="local",result="stored"}': 2,
     'uploads_total{storage="none",result="failed"}': 3,
     'uploads_total{storage="none",result="aborted"}': 1,
+    upload_replays_total: 1,
     'upload_errors_total{error_code="file_too_large"}': 2,
     'upload_errors_total{error_code="overloaded"}': 1,
     'upload_bytes_total{storage="b2"}': 1_020,

@@ -16,6 +16,7 @@ const STATUSES = {
   file_too_large: 413,
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
+  idempotency_key_reused: 422,
   too_many_requests: 429,
   storage_unavailable: 503,
   fallback_impossible: 503,

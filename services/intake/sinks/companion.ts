@@ -3,7 +3,7 @@ import { LocalStoreError } from '../../local/errors.ts'
 import type { LocalStore } from '../../local/store.ts'
 import type { UploadContext } from '../../log.ts'
 import type { StoredInB2, Track } from '../../receipt.ts'
-import { KeyTaken } from '../key-taken.ts'
+import { KeyTaken } from '../../idempotency/key-taken.ts'
 import { bothFailed } from './both-failed.ts'
 import { win } from './win.ts'
 

@@ -1,6 +1,6 @@
 import { B2ReadError } from '../../b2/read-requests.ts'
 import type { B2Store, B2UploadFailure, Contender } from '../../b2/store.ts'
-import { KeyTaken } from '../key-taken.ts'
+import { KeyTaken } from '../../idempotency/key-taken.ts'
 
 /**
  * Makes sure that an object which is stored is the only one of its key.

@@ -15,6 +15,7 @@ function book () {
     stored: (receipt, seconds) => { told.push(['stored', receipt, seconds]) },
     failed: error_code => { told.push(['failed', error_code]) },
     aborted: () => { told.push(['aborted']) },
+    replayed: () => { told.push(['replayed']) },
     b2Failed: error_code => { told.push(['b2Failed', error_code]) },
     refused: error_code => { told.push(['refused', error_code]) },
     partsGone: () => { told.push(['partsGone']) },

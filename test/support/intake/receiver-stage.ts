@@ -50,7 +50,7 @@ export async function setReceiverStage (t: Test, { hasB2 = false, ...options }: 
     stores: { b2: hasB2 ? b2.store : undefined, local, breaker, windowBytes: 11 * MIB, beyondWindow: 'refuse', join: async () => ({ kind: 'later' }), allowedTypes: [] },
     account,
     pool,
-    observer: { stored: count('stored'), failed: count('failed'), aborted: count('aborted'), b2Failed: count('b2Failed'), refused: count('refused'), downloaded: count('downloaded'), deleted: count('deleted'), promotionEnded: count('promotionEnded'), partsGone: count('partsGone') },
+    observer: { stored: count('stored'), failed: count('failed'), aborted: count('aborted'), replayed: count('replayed'), b2Failed: count('b2Failed'), refused: count('refused'), downloaded: count('downloaded'), deleted: count('deleted'), promotionEnded: count('promotionEnded'), partsGone: count('partsGone') },
     partBytes: PART,
     keyPrefix: 'music/',
     maxBytes: 100 * MIB,

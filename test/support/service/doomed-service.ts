@@ -19,7 +19,7 @@ async function start (): Promise<void> {
   const { local, ...options } = optionsFromConfig(parseConfig(process.env))
   const { uploads } = await createEngine({ ...options, log, local: { ...local, required: true, sweepDelayMs: TAKE_OVER_MS, claimDelayMs: TAKE_OVER_MS } })
   const app = Fastify()
-  await app.register(uploadRoutes, { uploads, maxBytes: options.maxBytes })
+  await app.register(uploadRoutes, { uploads, maxBytes: options.maxBytes, caller: () => '' })
   app.get<{ Params: { name: string } }>('/content/:name', async (request, reply) => {
     const { stream } = await uploads.content(request.params.name)
     return await reply.send(stream)

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Remover, StoredAttempt } from './cleanup/remover.ts'
+import type { Remover, StoredAttempt } from './remover.ts'
 
 /** Pauses between two looks, in milliseconds: an upload that gives way does so at once. */
 const PAUSES_MS = [50, 100, 200, 400, 800, 1_600]
