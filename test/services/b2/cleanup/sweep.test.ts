@@ -27,10 +27,11 @@ t.test('unfinished uploads that are too old are swept, and only those under the 
 
 t.test('those of other programs stay, however alike their keys are', async t => {
   const id = uuidv7()
-  const own = [`t${id}`, `t${id}.mp3`, `t${id}.a2345678`, `t${id.replace('-7', '-8')}.wav`]
+  const ofVersion = (version: number): string => `${id.slice(0, 14)}${version}${id.slice(15)}`
+  const own = [`t${id}`, `t${id}.mp3`, `t${id}.a2345678`, `t${ofVersion(8)}.wav`]
   const others = [
     'tmp/a.bin', `t/${id}.mp3`, `tracks/${id}.mp3`, `t${id}.MP3`, `t${id.toUpperCase()}.mp3`, `t${id}.a23456789`, `t${id}.tar.gz`, `t${id}.`, `t${id}.mp3/a`,
-    `t${id}.receipt.json`, `tt${id}`, `t-${id}`, `t${id} `, `t${id.replace('-7', '-4')}`, `t${id.replace('-7', '-1')}.mp3`, `t${id.slice(1)}`, `t${id}0`,
+    `t${id}.receipt.json`, `tt${id}`, `t-${id}`, `t${id} `, `t${ofVersion(4)}`, `t${ofVersion(1)}.mp3`, `t${id.slice(1)}`, `t${id}0`,
     `t${id.slice(0, 19)}c${id.slice(20)}`,
   ]
   const stage = await setUp(t)
