@@ -10,10 +10,11 @@ export function uuidv7 (now = Date.now()): string {
  * UUID version 8 (RFC 9562 §5.8) made of a caller and its Idempotency-Key: the same for both, at any time and in any process. Who knows both
  * knows the id.
  * @param caller null for the app itself
+ * @param kind of the upload: the keys of different kinds have nothing to do with each other
  */
-export function keyedUuid (caller: string | null, idempotencyKey: string): string {
+export function keyedUuid (caller: string | null, idempotencyKey: string, kind?: 'resumable'): string {
   // A list of texts can be read in one way only, so no caller can choose a key that makes it another caller.
-  const hash = createHash('sha256').update(JSON.stringify(['fastify-b2-uploads Idempotency-Key', caller, idempotencyKey])).digest('hex')
+  const hash = createHash('sha256').update(JSON.stringify(['fastify-b2-uploads Idempotency-Key', caller, idempotencyKey, ...(kind === undefined ? [] : [kind])])).digest('hex')
   const variant = (parseInt(hash[16]!, 16) & 3 | 8).toString(16)
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }

@@ -8,6 +8,7 @@ import { reprSha256 } from '../body/digest-fields.ts'
 import { toUploadError } from '../http/error-answer.ts'
 import { commonOptions, nameOf } from '../http/file-routes.ts'
 import type { RoutesOptions } from '../http/file-routes.ts'
+import { idempotencyKeyOf } from '../http/idempotency-key.ts'
 import { prefixOf } from '../http/prefix.ts'
 import { acceptAnyBody, refuseReplacedBodies } from '../body/raw-body.ts'
 import { assertHead } from './head.ts'
@@ -46,10 +47,18 @@ const resumableRoutes: FastifyPluginAsync<ResumableRoutesOptions> = async (app, 
     const piece = pieceOf(request)
     const context = { correlationId: correlationIdOf(request.raw), log: request.log, hostRequest: request }
     const offset = headerOf(request, 'upload-offset')
-    const store = new RequestStore(resumables, { piece, offset: offset === undefined ? undefined : Number(offset), caller: callerOf(request, caller), sha256: method === 'POST' ? reprSha256(request.headers) : undefined, context })
+    const from = callerOf(request, caller)
+    const store = new RequestStore(resumables, {
+      piece,
+      offset: offset === undefined ? undefined : Number(offset),
+      caller: from,
+      idempotencyKey: method === 'POST' && from !== undefined ? idempotencyKeyOf(request) : undefined,
+      sha256: method === 'POST' ? reprSha256(request.headers) : undefined,
+      context,
+    })
     try {
       const answer = await serve(resumables, { method, request, name, piece, store })
-      return await reply.code(answer.status).headers({ ...picked(answer.headers), ...whereabouts(request, method, store.status) }).send()
+      return await reply.code(answer.status).headers({ ...picked(answer.headers), ...whereabouts(request, method, store.status), ...(store.isReplay ? replayed(store.status!) : {}) }).send()
     } finally {
       if (store.hasBegun) begun.add(request.raw)
     }
@@ -91,6 +100,11 @@ function overridden (request: FastifyRequest): TusMethod {
 
 function picked (headers: Headers): Record<string, string> {
   return Object.fromEntries([...headers].filter(([name]) => ANSWERED.includes(name)))
+}
+
+/** What a creation is answered that only finds the upload: where to go on, as it was created long ago. */
+function replayed ({ offset }: ResumableStatus): Record<string, string> {
+  return { 'idempotency-replayed': 'true', 'upload-offset': String(offset) }
 }
 
 /** Where the upload is, until when, and where its file is once it is complete. */

@@ -30,6 +30,8 @@ export const createSchema = {
   consumes: [PIECE],
   headers: Type.Object({
     'tus-resumable': version,
+    'idempotency-key': text('1 to 255 printable ASCII characters, such as a UUID, with or without quotes: the same key from the same caller is the same upload. If it ' +
+      'exists, or its file is stored, the answer is where it stands, and the body is not read.'),
     'upload-length': number('Bytes of the file. Either this or `Upload-Defer-Length`.'),
     'upload-defer-length': text('`1` if the length is told later.'),
     'upload-metadata': text('Pairs of a name and a value in base64, separated by commas. `filename` (or `name`) and `filetype` (or `type`) say what the file is; ' +
@@ -38,9 +40,13 @@ export const createSchema = {
   body: piece,
   response: {
     201: emptyAnswer('The upload exists, or, with `Content-Location`, the file is stored already.', {
-      location: { type: 'string', description: 'The path of the upload.' }, ...offset, ...expires, ...stored,
+      location: { type: 'string', description: 'The path of the upload.' },
+      ...offset,
+      ...expires,
+      ...stored,
+      'idempotency-replayed': { type: 'string', description: '`true` if the upload had been created before, with the same `Idempotency-Key`.' },
     }),
-    ...errorAnswers({ ...errors, ...taken, 429: true, 501: ['invalid_request'] }),
+    ...errorAnswers({ ...errors, ...taken, 409: ['upload_in_progress'], 422: true, 423: ['upload_in_progress'], 429: true, 501: ['invalid_request'] }),
   },
 }
 

@@ -13,6 +13,8 @@ export interface StoreRequest {
   /** Where the piece begins. */
   readonly offset: number | undefined
   readonly caller: string | undefined
+  /** Of a new upload, if its client may create it several times. */
+  readonly idempotencyKey: string | undefined
   /** Hex; what a new upload's file must have, if its client says it. */
   readonly sha256: string | undefined
   /** For the log, and for the host. */
@@ -29,6 +31,8 @@ export class RequestStore extends DataStore {
   status: ResumableStatus | undefined
   /** Whether the service has begun to take a new upload, or has refused to. */
   hasBegun = false
+  /** Whether the upload had been created before, with the same Idempotency-Key. */
+  isReplay = false
   readonly #resumables: Resumables
   readonly #request: StoreRequest
   /** Said of a new upload by this request. */
@@ -44,7 +48,8 @@ export class RequestStore extends DataStore {
   /** Names a new upload. */
   name (described: Omit<NewResumable, 'length' | 'caller'>): string {
     this.#described = described
-    return this.#resumables.newName(described.filename)
+    const { caller, idempotencyKey } = this.#request
+    return this.#resumables.newName(described.filename, caller === undefined || idempotencyKey === undefined ? undefined : { caller, idempotencyKey })
   }
 
   override getExpiration (): number {
@@ -54,6 +59,11 @@ export class RequestStore extends DataStore {
   override async create (upload: Upload): Promise<Upload> {
     this.#length = upload.size
     assertFits(this.#request.piece, upload.size, this.#resumables.maxBytes)
+    if (this.#request.idempotencyKey !== undefined) {
+      this.status = await this.#resumables.existing(upload.id, this.#new)
+      this.isReplay = this.status !== undefined
+    }
+    if (this.isReplay) return upload
     this.hasBegun = true
     if (this.#isWhole && this.#request.piece.isDeclared) return upload // it comes by `write`
     if (this.#isWhole) await this.#receive(upload.id)
@@ -64,6 +74,7 @@ export class RequestStore extends DataStore {
   override async write (empty: Readable, name: string, offset: number): Promise<number> {
     empty.resume()
     if (!empty.readableEnded) await once(empty, 'end')
+    if (this.isReplay) return this.status!.offset // what else comes is not read: its client goes on from there
     const { piece } = this.#request
     if (this.#isNew && this.#isWhole) await this.#receive(name)
     else if (this.#isNew && piece.hasBytes) await this.#appendToNew(name)

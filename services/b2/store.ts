@@ -115,8 +115,8 @@ export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
    * still be carried out. Never rejects.
    */
   mayComplete (key: string): Promise<boolean>
-  /** True while this is so, or {@link isRemoving}, of any process on the directory. Never rejects. */
-  hasLeftovers (key: string): Promise<boolean>
+  /** True while this is so, or {@link isRemoving}, or all below `below` is to be removed, of any process on the directory. Never rejects. */
+  hasLeftovers (key: string, below?: string): Promise<boolean>
   /** Removes what waits to be removed, now rather than at the next try. At most once an hour it also looks for unfinished uploads. */
   retryCleanup (): void
   /** Aborts all requests; what is still to be removed from B2 is logged. */
@@ -182,7 +182,7 @@ export function createB2Store (given: B2StoreOptions): B2Store {
     isForgotten: (key, attempt) => cleanup.isForgotten(key, attempt),
     isRemoving: key => cleanup.isRemoving(key),
     mayComplete: key => cleanup.mayComplete(key),
-    hasLeftovers: key => cleanup.hasLeftovers(key),
+    hasLeftovers: (key, below) => cleanup.hasLeftovers(key, below),
 
     retryCleanup () {
       cleanup.retry()

@@ -77,11 +77,13 @@ export class KeyedUploads {
   }
 }
 
-function inProgress (detail: string): UploadError {
+/** What an upload is answered while another one with its key is not over. */
+export function inProgress (detail: string): UploadError {
   return new UploadError('upload_in_progress', detail)
 }
 
-function reused (detail: string): UploadError {
+/** What an upload is answered whose key came with another file. */
+export function reused (detail: string): UploadError {
   return new UploadError('idempotency_key_reused', detail)
 }
 

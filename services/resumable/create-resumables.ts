@@ -5,7 +5,8 @@ import { declaredContentType } from '../intake/content-type.ts'
 import { ENDING } from '../intake/receiver.ts'
 import type { Receiver, UploadRequest } from '../intake/receiver.ts'
 import type { Source } from '../intake/source.ts'
-import { baseName, idOfName, isKey, newKey, uuidv7 } from '../keys.ts'
+import { inProgress, reused } from '../idempotency/keyed-uploads.ts'
+import { baseName, idOfName, isKey, keyedUuid, newKey, uuidv7 } from '../keys.ts'
 import { LocalStoreError } from '../local/errors.ts'
 import { bothFailed } from '../intake/sinks/both-failed.ts'
 import { withFields } from '../log.ts'
@@ -75,6 +76,22 @@ export function createResumables (options: ResumablesOptions): ResumableService 
     } catch (error) {
       throw error instanceof UploadError && error.error_code === 'not_found' && finder.wasHere(name) ? gone() : error
     }
+  }
+
+  async function existing (name: string, { filename: given, length, caller }: Pick<NewResumable, 'filename' | 'length' | 'caller'>): Promise<ResumableStatus | undefined> {
+    const found = await find(name, caller).catch((error: unknown) => {
+      if (error instanceof UploadError && error.error_code === 'not_found') return undefined
+      throw error
+    })
+    if (found === undefined) {
+      if (await b2?.hasLeftovers(keyOf(name), remote!.folder(name)) === true) throw inProgress('What an earlier upload with this Idempotency-Key left is not removed yet.')
+      return undefined
+    }
+    const [status, filename] = found instanceof ResumableUpload ? [statusOf(found), found.info.filename] : [statusOfFile(name, found), found.track.filename]
+    const asked = baseName(given)
+    if (filename !== asked) throw reused(`It came with the file "${filename}", and now with "${asked}".`)
+    if (length !== undefined && status.length !== undefined && length !== status.length) throw reused(`It came with a file of ${status.length} bytes, and now with one of ${length}.`)
+    return status
   }
 
   function isExpired ({ touchedAt }: ResumableUpload): boolean {
@@ -211,7 +228,8 @@ export function createResumables (options: ResumablesOptions): ResumableService 
     maxAgeMs,
     get count () { return finder.count },
     hold: async name => await holds.take(name),
-    newName: filename => newKey(keyPrefix.slice(folder.length), uuidv7(), baseName(filename)),
+    newName: (filename, key) => newKey(keyPrefix.slice(folder.length), key === undefined ? uuidv7() : keyedUuid(key.caller, key.idempotencyKey, 'resumable'), baseName(filename)),
+    existing: async (name, upload) => await explained(existing(name, upload)),
     create,
     receive,
 

@@ -42,6 +42,9 @@ export class Finder {
     const { name } = upload
     this.#known.delete(name)
     this.#known.set(name, upload)
+    // An upload with an Idempotency-Key may have the name of one that is gone.
+    this.#gone.delete(name)
+    this.#complete.delete(name)
     if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.keys().next().value!)
   }
 

@@ -1,5 +1,6 @@
 import type { Source } from '../intake/source.ts'
 import type { UploadRequest } from '../intake/receiver.ts'
+import type { UploadKey } from '../idempotency/keyed-uploads.ts'
 import type { Receipt } from '../receipt.ts'
 
 /** What a client says of a file when it creates a resumable upload. */
@@ -60,8 +61,13 @@ export interface Resumables {
    * @throws {UploadError} `upload_in_progress` if another one goes on
    */
   hold (name: string): Promise<() => void>
-  /** Makes the name of a new upload. */
-  newName (filename: string | undefined): string
+  /** Makes the name of a new upload. With `key` the same one each time: then {@link existing} tells whether it is new. */
+  newName (filename: string | undefined, key?: UploadKey): string
+  /**
+   * The upload that was created with the same key before, or the file that it has become; undefined if there is none. The caller holds `name`.
+   * @throws {UploadError} `idempotency_key_reused`; `upload_in_progress` while something of an earlier one is still removed; `storage_unavailable`
+   */
+  existing (name: string, upload: Pick<NewResumable, 'filename' | 'length' | 'caller'>): Promise<ResumableStatus | undefined>
   /**
    * Begins an upload, durably, unless `isWhole` says that the file follows at once: then nothing is kept of it before that. The caller holds `name`.
    * @throws {UploadError}

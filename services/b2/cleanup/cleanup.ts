@@ -112,9 +112,9 @@ export class B2Cleanup {
     return this.#queue.hasObject(key)
   }
 
-  async hasLeftovers (key: string): Promise<boolean> {
+  async hasLeftovers (key: string, below?: string): Promise<boolean> {
     await this.#queue.refresh()
-    return this.isRemoving(key) || this.#queue.mayComplete(key)
+    return this.isRemoving(key) || this.#queue.mayComplete(key) || (below !== undefined && this.#queue.hasBelow(below))
   }
 
   mayReturn (key: string): boolean {

@@ -130,6 +130,11 @@ export class CleanupQueue {
     return this.#has(({ leftover }) => leftover.kind === 'object' && leftover.key === key)
   }
 
+  /** Whether all objects below `prefix` are to be removed. */
+  hasBelow (prefix: string): boolean {
+    return this.#has(({ leftover }) => leftover.kind === 'below' && leftover.key === prefix)
+  }
+
   mayReturn (key: string): boolean {
     return this.#has(({ leftover }) => leftover.kind === 'object' && leftover.key === key && leftover.unclaimed === true)
   }
