@@ -1,4 +1,4 @@
-import { S3Client } from '@aws-sdk/client-s3'
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { Sha256 } from '@smithy/core/checksum'
 import type { HttpRequest } from '@smithy/core/protocols'
 import { SignatureV4 } from '@smithy/signature-v4'
@@ -6,10 +6,12 @@ import type { FinalizeRequestMiddleware } from '@smithy/types'
 import toFastProperties from 'to-fast-properties'
 import { withDefaults } from '../../config/options.ts'
 import { Movement } from '../line/movement.ts'
-import { B2RequestHandler, ABORT_SIGNAL, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
+import { PutObject } from './put-object.ts'
+import { B2RequestHandler, ABORT_SIGNAL, EARLIER, MOVEMENT, NEW_CONNECTION, STREAMED_ANSWER, TURN } from './request-handler.ts'
 import type { HandlerWishes } from './request-handler.ts'
 import { FOR_UPLOADS, createRetryStrategy } from './retry-strategy.ts'
 import type { Patience } from './retry-strategy.ts'
+import { Signer } from './signature.ts'
 import { Turns } from '../line/turns.ts'
 
 /** How to reach a bucket over Backblaze's S3-compatible API. */
@@ -111,8 +113,9 @@ const NEEDLESS_MIDDLEWARE = [
 
 /** @throws {TypeError} for an endpoint that is not a URL. */
 export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashes, patience: Patience = FOR_UPLOADS): B2Client {
-  const { endpoint, region, maxAttempts, connectTimeoutMs, stallTimeoutMs, ackTimeoutMs, forcePathStyle } = withDefaults('b2', options)
+  const { endpoint, region, bucket, maxAttempts, connectTimeoutMs, stallTimeoutMs, ackTimeoutMs, forcePathStyle } = withDefaults('b2', options)
   const credentials = { accessKeyId: options.applicationKeyId, secretAccessKey: options.applicationKey }
+  const handler = new B2RequestHandler({ connectTimeoutMs, stallTimeoutMs })
   const client = new S3Client({
     endpoint,
     region,
@@ -129,7 +132,7 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     cacheMiddleware: true,
     retryStrategy: createRetryStrategy(maxAttempts, patience),
     maxAttempts,
-    requestHandler: new B2RequestHandler({ connectTimeoutMs, stallTimeoutMs }),
+    requestHandler: handler,
   })
   const turns = new Turns({
     timeoutMs: ackTimeoutMs || withDefaults('b2', {}).ackTimeoutMs,
@@ -155,7 +158,7 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   // In each try, before it is signed: a signature contains the time.
   const inTurn: FinalizeRequestMiddleware<object, object> = next => async args => {
     const input = args.input as { Body?: unknown } & HandlerWishes
-    if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0) return await next(args)
+    if (!(input.Body instanceof Uint8Array) || input.Body.byteLength === 0 || input[EARLIER]?.isTaken === false) return await next(args)
     const { [MOVEMENT]: movement = new Movement(turns), [ABORT_SIGNAL]: signal } = input
     const turn = await movement.take(input.Body.byteLength, signal)
     let isAcknowledged = false
@@ -170,8 +173,8 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
   client.middlewareStack.addRelativeTo(inTurn as never, { name: 'turns', relation: 'after', toMiddleware: 'retryMiddleware' })
 
   client.middlewareStack.add((next, context) => async args => {
-    const { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
-    Object.assign(args.request as HttpRequest, { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn })
+    const { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [EARLIER]: earlier, [FAILED_TRY]: onFailedTry } = args.input as HandlerWishes & TryWatch
+    Object.assign(args.request as HttpRequest, { [ABORT_SIGNAL]: signal, [NEW_CONNECTION]: isNew, [STREAMED_ANSWER]: streamed, [MOVEMENT]: movement, [TURN]: turn, [EARLIER]: earlier })
     const result = await next(args).catch((error: unknown) => {
       onFailedTry?.(error)
       throw Object.defineProperty(Object(error), ABORT_SIGNAL, { value: signal, configurable: true })
@@ -187,10 +190,16 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
     throw error
   }, { name: 'cancelAndCheck', step: 'deserialize', priority: 'high' })
 
+  const putObject = new PutObject({ config: client.config, bucket, region, endpoint, forcePathStyle, handler, signer: new Signer(options), hashes })
+
   return {
     config: client.config,
     turns,
     async send (command, signal, { movement } = {}) {
+      if (command instanceof PutObjectCommand) {
+        const answer = await putObject.send(command.input, movement ?? new Movement(turns), signal)
+        if (answer !== undefined) return answer as never
+      }
       // With `send`'s own option for the signal, the SDK would not use the cached middleware. So it is a property of the input, as
       // the SDK's middleware passes on copies of that.
       Object.assign(command.input, { [ABORT_SIGNAL]: signal, [MOVEMENT]: movement })

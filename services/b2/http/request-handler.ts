@@ -58,6 +58,9 @@ export const MOVEMENT = Symbol('movement')
 /** Property of a request: the turn of its body. */
 export const TURN = Symbol('turn')
 
+/** Property of a request: what came of a try that was made without the SDK. */
+export const EARLIER = Symbol('earlier')
+
 /** What a request can ask the handler for. */
 export interface HandlerWishes {
   [ABORT_SIGNAL]?: AbortSignal
@@ -65,6 +68,13 @@ export interface HandlerWishes {
   [STREAMED_ANSWER]?: boolean
   [MOVEMENT]?: Movement
   [TURN]?: Turn
+  [EARLIER]?: EarlierTry
+}
+
+/** A try whose outcome the SDK gets, once, as that of its own. */
+export interface EarlierTry {
+  readonly answered: Promise<{ response: HttpResponse }>
+  isTaken: boolean
 }
 
 const LONGEST_COMPLETION_MS = 300_000
@@ -105,6 +115,11 @@ export class B2RequestHandler {
 
   /** @throws {TransportError} if no whole answer came; an `AbortError` if the request's {@link ABORT_SIGNAL} fired. */
   handle (request: HttpRequest & HandlerWishes): Promise<{ response: HttpResponse }> {
+    const earlier = request[EARLIER]
+    if (earlier?.isTaken === false) {
+      earlier.isTaken = true
+      return earlier.answered
+    }
     const abortSignal = request[ABORT_SIGNAL]
     return new Promise((resolve, reject) => {
       if (abortSignal?.aborted === true) return reject(abortError())
