@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { CreateMultipartUploadCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Log, UploadContext } from '../log.ts'
 import type { Track } from '../receipt.ts'
@@ -113,6 +114,7 @@ export function createObjectWriter (options: ObjectWriterOptions): ObjectWriter 
   const running = new Set<UploadClient>()
   const clearing = new Set<Promise<void>>()
   const closing = new AbortController()
+  setMaxListeners(0, closing.signal) // each upload that begins listens
 
   function view ({ key, metadata }: B2ObjectInfo, own: Pick<UploadClientOptions, 'onPartStored' | 'isBackground' | 'objectBytes'> & { signParts?: boolean | undefined }): UploadClient {
     const created = new UploadClient({ ...own, attempt: attemptOf(metadata), signParts: own.signParts ?? false, client, bucket, key, maxAttempts, closing: closing.signal })

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   CompleteMultipartUploadCommand, CreateMultipartUploadCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand,
 } from '@aws-sdk/client-s3'
@@ -116,6 +117,7 @@ export class UploadClient {
     this.config = options.client.config
     this.movement = new Movement(options.client.turns, options.isBackground)
     this.#options = options
+    setMaxListeners(0, this.#abort.signal) // each of its requests listens, and their bodies that wait
     this.failed = new Promise((_resolve, reject) => { this.#reject = reject })
     this.failed.catch(() => {})
   }

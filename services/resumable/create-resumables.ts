@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { Readable } from 'node:stream'
 import { B2ReadError } from '../b2/read-requests.ts'
 import { declaredContentType } from '../intake/content-type.ts'
@@ -52,6 +53,7 @@ export function createResumables (options: ResumablesOptions): ResumableService 
   const finder = new Finder({ stores, keyOf })
   const upkeep = new Upkeep({ stores, finder, holds, maxAgeMs, log, flush, expire })
   const closing = new AbortController()
+  setMaxListeners(0, closing.signal) // each request listens, and there may be many
 
   /** @throws {UploadError} `not_found` */
   function keyOf (name: string): string {

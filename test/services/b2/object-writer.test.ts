@@ -27,6 +27,20 @@ t.test('put tells of a failure all that is known, without secrets', async t => {
   t.same([left, failures, hashes.has(BODY)], [[], ['access_denied'], false])
 })
 
+t.test('many that begin at once leave no warning', async t => {
+  const { b2, begin } = await setUpWriter(t)
+  const warnings: unknown[] = []
+  const warned = (warning: Error): void => { if (warning.name.startsWith('MaxListeners')) warnings.push(warning) }
+  process.on('warning', warned)
+  t.teardown(() => process.off('warning', warned))
+  const held = b2.fault({ operation: 'CreateMultipartUpload', delayMs: 100, times: Infinity })
+  const uploads = Array.from({ length: 24 }, (_, index) => begin({ ...INFO, key: `${KEY}-${index}` }))
+  for (const upload of uploads) for (const part of PARTS) upload.push(part, part === PARTS[1]).catch(() => {})
+  for (const upload of uploads) t.match(await upload.result, { ok: true })
+  held.cancel()
+  t.same(warnings, [])
+})
+
 t.test('put tells how often it tried', async t => {
   const { b2, put } = await setUpWriter(t, {}, { maxAttempts: 2 })
   t.intercept(Math, 'random', { value: () => 0 }) // no pause before the second try
