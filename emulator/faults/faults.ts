@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Operation, Target } from '../http/target.ts'
 
 /** What goes wrong, if it is more than an explicit answer. See `Fault.action`. */
@@ -149,6 +150,7 @@ export class FaultScript {
   add (fault: Fault): FaultHandle {
     checkFault(fault)
     const entry: Entry = { fault, release: new AbortController(), seen: 0, applied: 0 }
+    setMaxListeners(0, entry.release.signal) // each request that it holds listens
     const held = () => this.#held.filter((one) => one.entry === entry)
     this.#entries.push(entry)
     return {
