@@ -38,7 +38,7 @@ t.test('where another process may do so without a claim, that is written down be
 
 t.test('where B2 can\'t remove it, a file that is known to be one is written down; of another that can\'t be said', async t => {
   const remove = async () => await fail(b2Down)
-  for (const known of [{ local: { find: async () => HERE } }, { local: { find: async () => await fail(diskDown) } }, { b2: { isForgotten: () => true } }]) {
+  for (const known of [{ local: { find: async () => HERE } }, { local: { find: async () => await fail(diskDown) } }, { b2: { isRemoving: () => true } }]) {
     const { files, asked } = setStores({ ...known, b2: { ...known.b2, remove } })
     await files.remove(NAME, 'me')
     t.same(asked.at(-1), ['b2.forgetDeleted', KEY, false, 'me'])
