@@ -41,9 +41,10 @@ export interface B2UploadsOptions extends Omit<UploadSettings, 'onStored'>, Pick
   /**
    * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
    * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored. `request` is
-   * the one that brought the file, with all that the host's hooks know of it (its user, say); undefined for `store()`.
+   * the one that brought the file, with all that the host's hooks know of it (its user, say); undefined for `store()`. It is called again, with
+   * `isReplay`, for an upload that repeats its Idempotency-Key: the process may have been killed before the first call.
    */
-  readonly onStored?: ((receipt: Receipt, context: { readonly request: FastifyRequest | undefined }) => unknown) | undefined
+  readonly onStored?: ((receipt: Receipt, context: { readonly request: FastifyRequest | undefined, readonly isReplay?: boolean }) => unknown) | undefined
   /** Where to count and measure, with prom-client. Default: nowhere. */
   readonly metrics?: MetricsOptions | undefined
   /** The bucket and how to reach it; without it all files are stored locally. */
@@ -80,7 +81,7 @@ const b2Uploads: FastifyPluginAsync<B2UploadsOptions> = async (app, options) => 
       local: { ...local, slots: diskSlots },
       log: app.log,
       // The routes hand over their own requests, and nobody else does.
-      ...(onStored === undefined ? {} : { onStored: (receipt, { request }) => onStored(receipt, { request: request as FastifyRequest | undefined }) }),
+      ...(onStored === undefined ? {} : { onStored: (receipt, { request, ...more }) => onStored(receipt, { request: request as FastifyRequest | undefined, ...more }) }),
     })
     const own = engine.uploads
     scope.addHook('onClose', async () => { engine.metrics?.close() })

@@ -73,7 +73,8 @@ export interface UploadSettings {
   readonly shutdownGraceMs?: number | undefined
   /**
    * Called with the receipt of each file that was stored, in B2 or locally, before the upload is answered: the client and
-   * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored.
+   * one of `maxConcurrent` wait for it, until the app closes. A failure is logged, and the file stays stored. It is called again, with
+   * `isReplay`, for an upload that repeats its Idempotency-Key.
    */
   readonly onStored?: ((receipt: Receipt, context: StoredContext) => unknown) | undefined
   /**

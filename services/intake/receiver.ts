@@ -38,6 +38,8 @@ export interface ReceiverOptions extends IntakeOptions {
 export interface StoredContext {
   /** The request that brought it; undefined for `store()`. */
   readonly request: unknown
+  /** True if the file had been stored before, with the same Idempotency-Key: the process may have been killed before it could say so. */
+  readonly isReplay?: boolean
 }
 
 /** The bytes of one request on their way into the stores. */
@@ -123,6 +125,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
       if (receipt === undefined) return undefined
       if (upload.work.isReplay === true) {
         logReplayed(request.log, observer, receipt, elapsedMs())
+        await tellHost(receipt, request, abort.signal, true)
         return receipt
       }
       logStored(request.log, observer, receipt, elapsedMs())
@@ -198,14 +201,14 @@ export function createReceiver (options: ReceiverOptions): Receiver {
   }
 
   /** Before the answer, so that the host knows of a file no later than its client. The file stays stored, whatever the host says. */
-  async function tellHost (receipt: Receipt, { log, hostRequest }: UploadRequest, signal: AbortSignal): Promise<void> {
+  async function tellHost (receipt: Receipt, { log, hostRequest }: UploadRequest, signal: AbortSignal, isReplay = false): Promise<void> {
     const end = new AbortController()
     let timer: NodeJS.Timeout | undefined
     const onAbort = (): void => { timer = setTimeout(() => end.abort(signal.reason), HOOK_GRACE_MS) }
     if (signal.aborted) onAbort()
     signal.addEventListener('abort', onAbort)
     try {
-      await untilAborted(onStored(receipt, { request: hostRequest }), end.signal)
+      await untilAborted(onStored(receipt, { request: hostRequest, ...(isReplay ? { isReplay } : {}) }), end.signal)
     } catch (err) {
       log.error({ event: 'hook.failed', hook: 'onStored', location: receipt.location, err },
         end.signal.aborted ? 'the host\'s onStored was still running when the app had to close' : 'the host\'s onStored failed')

@@ -282,12 +282,14 @@ t.test('in a host the header counts only with the option caller; store() takes a
   for (const hasCaller of [false, true]) {
     const app = Fastify()
     t.teardown(() => app.close())
-    await app.register(b2Uploads, { local: { dir: t.testdir() }, ...(hasCaller ? { caller: ({ headers }) => String(headers['x-user']) } : {}) })
+    const told: unknown[] = []
+    await app.register(b2Uploads, { local: { dir: t.testdir() }, onStored: ({ track: { id } }, { request, isReplay }) => { told.push([id, request?.headers['x-user'], isReplay]) }, ...(hasCaller ? { caller: ({ headers }) => String(headers['x-user']) } : {}) })
     const service = { url: await app.listen({ port: 0, host: '127.0.0.1' }) }
     const answers = []
     for (const user of ['a', 'a', 'b']) answers.push(await put(service, bytes(10), 'a.mp3', { ...KEY, 'x-user': user }))
     t.same(answers.map(isReplay), [false, hasCaller, false])
     t.equal(new Set(answers.map(({ body }) => body.track.id)).size, hasCaller ? 2 : 3)
+    t.same(told, answers.map((answer, index) => [answer.body.track.id, ['a', 'a', 'b'][index], isReplay(answer) ? true : undefined]), 'the host is told of each')
     const [source, again] = [Readable.from([bytes(10)]), Readable.from([bytes(10)])]
     const receipt = await app.uploads.store(source, { filename: 'a.mp3', idempotencyKey: 'one' })
     t.same(await app.uploads.store(again, { filename: 'a.mp3', idempotencyKey: 'one' }), receipt)
