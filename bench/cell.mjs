@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONTESTANTS } from './contestants.mjs'
-import { cpuSeconds, peakResidentBytes, residentBytes, resetPeak } from './process-stats.mjs'
+import { cpuSeconds, peakResidentBytes, residentBytes, resetPeak, writtenBytes } from './process-stats.mjs'
 import { ask, startHelper, startServer, stop } from './processes.mjs'
 
 const SINK = new URL('programs/sink.mjs', import.meta.url).pathname
@@ -25,7 +25,7 @@ const TRIES_TO_OPEN_CIRCUIT = 10
  * @param {{ directory: string, name: string }} [cell.profile]
  */
 export async function measure ({ workload, contestant, tls, seed, directory: parent, certificate, profile }) {
-  const { title, args, cwd, form, raw, env, hasCircuit } = CONTESTANTS[contestant]
+  const { title, args, cwd, form, raw, tus, env, hasCircuit } = CONTESTANTS[contestant]
   const directory = await mkdtemp(path.join(parent, 'cell-'))
   const logFile = path.join(directory, 'server.log')
   const children = []
@@ -49,16 +49,18 @@ export async function measure ({ workload, contestant, tls, seed, directory: par
     children.push(server.child)
     const clients = startHelper(LOAD)
     children.push(clients)
-    const load = { port: server.port, form, raw, seed, storage: workload.b2Down ? 'local' : 'b2' }
+    const load = { port: server.port, form, raw, tus, seed, storage: workload.b2Down ? 'local' : 'b2' }
 
     if (workload.b2Down && hasCircuit) await openCircuit(clients, load, logFile)
     await warmUp(clients, load, workload.warm)
     resetPeak(server.pid)
     const idleBytes = residentBytes(server.pid)
     const watch = workload.watched === undefined ? undefined : watchMemory(server.pid, workload)
+    const writtenBefore = writtenBytes(server.pid)
     const cpuBefore = cpuSeconds(server.pid)
     const { stored, ...result } = await ask(clients, { ...load, files: workload.files, slow: workload.slow })
     const cpu = cpuSeconds(server.pid) - cpuBefore
+    const diskBytes = writtenBytes(server.pid) - writtenBefore
     const peakBytes = peakResidentBytes(server.pid)
     const arrived = sink === undefined ? await onDisk(stored) : await ask(sink, { files: stored })
     return {
@@ -68,6 +70,7 @@ export async function measure ({ workload, contestant, tls, seed, directory: par
       cpuSeconds: cpu,
       idleBytes,
       peakBytes,
+      diskBytes,
       arrived,
       ...(watch === undefined ? {} : { memory: await watch.end(workload.watched.idleSeconds) }),
     }

@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url'
 import { root, service } from './prepare.mjs'
 
 /**
- * The servers that are measured. `args` are Node's; `form` is where forms are posted to, `raw` where bodies are put;
- * `env` gets `{ endpoint, directory }`. One with `hasCircuit` takes B2 for lost only after some failures.
+ * The servers that are measured. `args` are Node's; `form` is where forms are posted to, `raw` where bodies are put,
+ * `tus` says where resumable uploads are
+ * made (`path`) and what the `keys` of their objects begin with; `env` gets `{ endpoint, directory }`. One with `hasCircuit` takes B2 for lost only after some failures.
  */
 export const CONTESTANTS = {
   service: { title: 'service, POST form', args: [service], cwd: root, form: '/uploads', env: serviceEnv, hasCircuit: true },
@@ -14,6 +15,13 @@ export const CONTESTANTS = {
     args: [besides('programs/peer.mjs')],
     form: '/upload',
     // Without this the SDK sends checksum headers that B2 refuses.
+    env: ({ endpoint }) => ({ ...bucket(endpoint), AWS_REQUEST_CHECKSUM_CALCULATION: 'when_required', NODE_ENV: 'production' }),
+  },
+  resumable: { title: 'service, tus', args: [service], cwd: root, tus: { path: '/resumable', keys: 'tracks/' }, env: serviceEnv, hasCircuit: true },
+  'tus-peer': {
+    title: '@tus/server + @tus/s3-store',
+    args: [besides('programs/tus-peer.mjs')],
+    tus: { path: '/files', keys: '' },
     env: ({ endpoint }) => ({ ...bucket(endpoint), AWS_REQUEST_CHECKSUM_CALCULATION: 'when_required', NODE_ENV: 'production' }),
   },
   disk: {

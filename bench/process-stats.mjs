@@ -15,6 +15,12 @@ export function cpuSeconds (pid) {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
 }
 
+/** What a process has given files so far, in bytes, with its log; what was deleted again counts, too. */
+export function writtenBytes (pid) {
+  if (!isMeasurable) return undefined
+  return Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))[1])
+}
+
 /** Memory that a process has now, in bytes. */
 export function residentBytes (pid) {
   return statusBytes(pid, 'VmRSS')

@@ -111,11 +111,11 @@ function number (name, above, most) {
 }
 
 function peerOf ({ contestants }) {
-  return contestants.find(name => name === 'peer' || name === 'disk')
+  return contestants.find(name => ['peer', 'tus-peer', 'disk'].includes(name))
 }
 
 async function attempt (name, workload, contestant, round, tls, directory, certificate) {
-  const profile = options.prof === undefined || !['service', 'put'].includes(contestant)
+  const profile = options.prof === undefined || !['service', 'put', 'resumable'].includes(contestant)
     ? undefined
     : { directory: path.resolve(options.prof), name: `${name}-${contestant}-${round + 1}.cpuprofile` }
   try {

@@ -9,6 +9,7 @@ const MEASURES = {
   requestsPerSecond: cell => cell.files / cell.wallSeconds,
   p50Ms: cell => cell.p50Ms,
   p99Ms: cell => cell.p99Ms,
+  diskMegabytes: cell => cell.diskBytes / MB,
   peakMegabytes: cell => cell.peakBytes / MB,
 }
 
@@ -54,7 +55,7 @@ export function troubleOf ({ error, failed, failures, arrived, files }) {
 
 /** The table for people. */
 export function markdown (rows) {
-  const header = ['workload', 'store', 'server', 'CPU-s/GB', 'ratio', 'MB/s', 'ratio', 'requests/s', 'p50 ms', 'p99 ms', 'peak RSS MB', 'ratio', 'every byte arrived']
+  const header = ['workload', 'store', 'server', 'CPU-s/GB', 'ratio', 'MB/s', 'ratio', 'requests/s', 'p50 ms', 'p99 ms', 'peak RSS MB', 'ratio', 'disk MB', 'every byte arrived']
   return table(header, rows.map((row, index) => {
     const ratio = name => row.ratios === undefined ? '' : shown(row.ratios[name], 2)
     const isNew = rows[index - 1]?.workload !== row.workload
@@ -67,6 +68,7 @@ export function markdown (rows) {
       shown(row.requestsPerSecond, 1),
       shown(row.p50Ms, 0), shown(row.p99Ms, 0),
       shown(row.peakMegabytes, 0), ratio('peakMegabytes'),
+      shown(row.diskMegabytes, 0),
       row.trouble === undefined ? 'yes' : `NO: ${row.trouble}`,
     ]
   }))

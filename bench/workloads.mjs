@@ -12,6 +12,7 @@ const LOCAL = ['service', 'put', 'disk', 'disk-fsync']
  * - `latencyMs`, `bytesPerSecond`: of the store, per connection. `b2Down`: it refuses connections.
  * - `scaled`: which of `files` the option `--scale` makes smaller.
  * - `short`: part of a short run, at this scale.
+ * - `env`: of the server.
  * - `slow`: clients that send slowly all the while; they don't count, but for how they end.
  */
 export const WORKLOADS = {
@@ -67,10 +68,19 @@ export const WORKLOADS = {
     short: 0.25,
     contestants: B2,
   },
+  resumable: {
+    title: '8 × 64 MB at once, resumable',
+    files: { size: 64 * MB, count: 8, concurrency: 8 },
+    warm: { size: 20 * MB, count: 4, concurrency: 4 },
+    tls: true,
+    scaled: 'size',
+    contestants: ['resumable', 'put', 'tus-peer'],
+  },
   'rss-1': throttled(1, 10, 2),
   'rss-16': throttled(16, 10),
   'rss-64': { ...throttled(64, 5), short: 1 },
   'rss-256': throttled(256, 2),
+  'rss-256-512mib': { ...throttled(256, 2), title: '20 MB, 256 at a time, 512 MiB budget, 30 ms, 2 MB/s per connection', env: { MEMORY_BUDGET_BYTES: '536870912' } },
   'local-1gb': {
     title: 'B2 down: one 1 GB file',
     files: { size: 1_000 * MB, count: 1, concurrency: 1 },

@@ -17,7 +17,7 @@ process.on('message', async load => {
 })
 
 /**
- * @param load `port`, `form` or `raw` (a path), `files`, `slow` (see workloads.mjs), `seed`, `storage`: the one that has
+ * @param load `port`, `form` or `raw` (a path) or `tus` (its `path`, and what `keys` begin with), `files`, `slow` (see workloads.mjs), `seed`, `storage`: the one that has
  * to answer for the files.
  */
 async function run (load) {
@@ -38,7 +38,7 @@ async function run (load) {
       const bytes = sizes[started % sizes.length]
       const request = requestFor(load, started++)
       const sent = performance.now()
-      const failure = await connection.upload({ ...request, size: bytes, block }).then(({ status, body }) => {
+      const failure = await (load.tus === undefined ? connection.upload({ ...request, size: bytes, block }) : resumable(connection, load, bytes, block)).then(({ status, body }) => {
         if (status !== 201) return `${status} ${body.error_code ?? ''}`
         if (body.storage !== load.storage) return `stored in ${body.storage}: ${body.fallback_reason?.error_code}`
         latencies.push(performance.now() - sent)
@@ -99,6 +99,18 @@ async function startSlowClients (load, block) {
       return { clients, sending, ended }
     },
   }
+}
+
+/** An upload by tus, in two requests; answered as other uploads are. */
+async function resumable (connection, { port, tus: { path, keys } }, size, block) {
+  const none = { prefix: '', suffix: '', size: 0, block }
+  const head = `HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nTus-Resumable: 1.0.0\r\n`
+  const created = await connection.upload({ ...none, head: `POST ${path} ${head}Upload-Length: ${size}\r\n` })
+  if (created.status !== 201) return created
+  const sent = await connection.upload({ ...none, head: `PATCH ${created.location} ${head}Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n`, size })
+  if (sent.status !== 204) return sent
+  // The object's key, by which the store is asked whether all has come: it ends as the URL does.
+  return { status: 201, body: { storage: 'b2', location: `${keys}${created.location.split('/').at(-1)}` } }
 }
 
 function requestFor ({ port, form, raw }, index) {

@@ -1,4 +1,4 @@
-// An S3 server that throws bodies away and remembers how many bytes of each key came.
+// An S3 server that throws bodies away, but for short ones of objects, and remembers how many bytes of each key came.
 // node sink.mjs '{ "latencyMs": 30, "bytesPerSecond": 1e7, "tls": { "key": file, "cert": file } }'
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
@@ -10,14 +10,19 @@ const { latencyMs = 0, bytesPerSecond = Infinity, tls } = JSON.parse(process.arg
 
 const ETAG = '"9e107d9d372bb6826bd81d3542a419d6"'
 const LONGEST_LEAD_MS = 4
+const LONGEST_KEPT_BYTES = 16_384
 
 const objects = new Map()
+const contents = new Map()
 const uploads = new Map()
 const counts = { requests: 0, connections: 0, unknown: 0 }
 let lastUpload = 0
 
 const operations = {
-  'PUT object': (key, { length }) => store(key, length),
+  'PUT object': (key, { length, text }, _query, headers) => {
+    contents.set(key, { text, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('x-amz-meta-'))) })
+    return store(key, length)
+  },
 
   'POST uploads': key => {
     const id = `upload-${++lastUpload}`
@@ -47,11 +52,23 @@ const operations = {
   },
 
   'HEAD object': key => objects.has(key)
-    ? { status: 200, headers: { etag: ETAG, 'content-length': objects.get(key) } }
+    ? { status: 200, headers: { etag: ETAG, 'content-length': objects.get(key), ...contents.get(key)?.headers } }
     : { status: 404 },
+
+  'GET object': key => contents.has(key)
+    ? { status: 200, headers: { etag: ETAG, ...contents.get(key).headers }, text: contents.get(key).text }
+    : missing('NoSuchKey'),
+
+  // Parts of a file that is being sent; who asks goes on with it.
+  'GET upload': (_key, _body, query) => {
+    const parts = uploads.get(query.get('uploadId'))
+    if (parts === undefined) return missing('NoSuchUpload')
+    return xml('ListPartsResult', `<IsTruncated>false</IsTruncated>${Array.from(parts, ([number, size]) => `<Part><PartNumber>${number}</PartNumber><Size>${size}</Size><ETag>${ETAG}</ETag></Part>`).join('')}`)
+  },
 
   'DELETE object': key => {
     objects.delete(key)
+    contents.delete(key)
     return { status: 204 }
   },
 
@@ -71,6 +88,10 @@ function store (key, length) {
   return { status: 200, headers: { etag: ETAG } }
 }
 
+function missing (code) {
+  return { status: 404, headers: { 'content-type': 'application/xml' }, text: `<Error><Code>${code}</Code></Error>` }
+}
+
 function xml (name, content) {
   return { status: 200, headers: { 'content-type': 'application/xml' }, text: `<?xml version="1.0" encoding="UTF-8"?><${name}>${content}</${name}>` }
 }
@@ -82,7 +103,7 @@ function handle (request, response) {
   const operation = operationOf(request.method, searchParams)
   readBody(request, body => {
     if (operation === undefined) counts.unknown++
-    const { status, headers, text = '' } = operation?.(key, body, searchParams) ?? { status: 501 }
+    const { status, headers, text = '' } = operation?.(key, body, searchParams, request.headers) ?? { status: 501 }
     later(latencyMs, () => {
       response.writeHead(status, { 'content-length': Buffer.byteLength(text), ...headers })
       response.end(text)
@@ -90,10 +111,10 @@ function handle (request, response) {
   })
 }
 
-/** Counts a body, at no more than the connection's rate; only a short one (XML) is kept. */
+/** Counts a body, at no more than the connection's rate; only a short one (XML, or a file's record) is kept. */
 function readBody (request, onEnd) {
   const { socket } = request
-  const isText = request.method === 'POST'
+  const isText = request.method === 'POST' || (Number(request.headers['content-length']) <= LONGEST_KEPT_BYTES && !request.url.includes('partNumber'))
   let length = 0
   let text = ''
   request.on('data', chunk => {

@@ -1,6 +1,7 @@
 import net from 'node:net'
 
 const HEAD_END = '\r\n\r\n'
+const EMPTY_CHUNKED = '0\r\n\r\n'
 
 /**
  * A keep-alive connection that sends one upload after the other. Much cheaper than an HTTP client, so that the server
@@ -26,7 +27,7 @@ export class UploadConnection {
    * @param {number} upload.size bytes of the file, which repeats `block`
    * @param {Buffer} upload.block
    * @param {{ bytes: number, everyMs: number }} [upload.pace] as fast as the server reads, if left out
-   * @returns {Promise<{ status: number, body: object }>}
+   * @returns {Promise<{ status: number, body: object, location?: string }>}
    */
   async upload ({ head, prefix, suffix, size, block, pace }) {
     this.#answer = undefined
@@ -90,16 +91,24 @@ export class UploadConnection {
     if (headEnd < 0) return
     const head = this.#received.toString('latin1', 0, headEnd)
     const bodyStart = headEnd + HEAD_END.length
-    const bodyEnd = bodyStart + Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? NaN)
+    const status = Number(head.slice(9, 12))
+    const bodyEnd = bodyStart + (status === 204 ? 0 : this.#bodyBytes(head))
     if (Number.isNaN(bodyEnd)) return this.#socket.destroy(new Error('an answer without Content-Length'))
     if (this.#received.length < bodyEnd) return
     this.#answer = {
-      status: Number(head.slice(9, 12)),
+      status,
+      location: /^location: *(\S+)/im.exec(head)?.[1],
       closes: /^connection: *close/im.test(head),
       body: parsed(this.#received.toString('utf8', bodyStart, bodyEnd)),
     }
     this.#received = this.#received.subarray(bodyEnd)
     this.#wake()
+  }
+
+  /** Of chunked bodies only an empty one is known, which is all that a peer sends that way. */
+  #bodyBytes (head) {
+    if (/^transfer-encoding: *chunked/im.test(head)) return EMPTY_CHUNKED.length
+    return Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? NaN)
   }
 
   #woken () {
