@@ -46,7 +46,10 @@ async function killed (t: Test, hasDirectory: () => boolean, isDown: boolean): P
       const end = Math.min(content.byteLength - 1, told + size)
       if (end === told) return
       const { status, headers } = await patch(service, path, told, content.subarray(told, end))
-      if (status !== 204) return t.fail(`a piece was answered with ${status}`)
+      if (status !== 204) {
+        t.fail(`a piece was answered with ${status}`)
+        return
+      }
       told = Number(headers.get('upload-offset'))
       isComplete = headers.has('content-location')
     }
@@ -72,7 +75,10 @@ async function killed (t: Test, hasDirectory: () => boolean, isDown: boolean): P
   for (;;) {
     const last = await patch(service, path, told, content.subarray(told))
     if (last.status === 204) break
-    if (last.status !== 503) return t.fail(`the last piece was answered with ${last.status}`)
+    if (last.status !== 503) {
+      t.fail(`the last piece was answered with ${last.status}`)
+      return
+    }
     await new Promise(resolve => setTimeout(resolve, 150))
     told = Number((await head(service, path)).headers.get('upload-offset'))
   }
