@@ -46,8 +46,10 @@ export class Remote {
   /** What the keys of one upload's objects begin with. */
   folder (name: string): string { return `${this.root}${name}/` }
 
+  infoKey (name: string): string { return `${this.folder(name)}${INFO}` }
+
   async putInfo (name: string, info: ResumableInfo, context: UploadContext, signal: AbortSignal): Promise<B2Result> {
-    return await this.#put(`${this.folder(name)}${INFO}`, Buffer.from(JSON.stringify(info)), 'application/json', context, signal)
+    return await this.#put(this.infoKey(name), Buffer.from(JSON.stringify(info)), 'application/json', context, signal)
   }
 
   /** Stores the bytes behind the whole parts. Never rejects. */
@@ -93,7 +95,7 @@ export class Remote {
 
   /** Whether B2 has an unfinished upload of this name. @throws {B2ReadError} */
   async hasInfo (name: string): Promise<boolean> {
-    return await this.#b2.head(`${this.folder(name)}${INFO}`) !== undefined
+    return await this.#b2.head(this.infoKey(name)) !== undefined
   }
 
   /** The names of all uploads that have something there, with the time of the newest object, page by page. @throws {B2ReadError} */

@@ -424,18 +424,20 @@ export class ResumableAppend {
       { ...track, sha256 }, upload.parts)
     if (!('ok' in completed)) {
       this.#permit!.succeed()
-      await this.#clear()
+      await this.#clear(completed)
       return completed
     }
     this.#fail(completed)
     return undefined
   }
 
-  /** Nothing of the unfinished upload is needed any more. */
-  async #clear (): Promise<void> {
+  /** Nothing of the unfinished upload is needed any more, but for the tail of a file that is split: it goes when that is joined. */
+  async #clear ({ storage }: Receipt): Promise<void> {
     const { b2, remote, disk } = this.#stores
-    if (b2 !== undefined && remote !== undefined) b2.removeBelow(remote.folder(this.#upload.name), this.#context.correlationId)
-    await disk.remove(this.#upload.name).catch((err: unknown) => this.#context.log.warn({ err }, 'what local storage had of an upload could not be removed'))
+    const { name, tail, partsEnd } = this.#upload
+    const isTailNeeded = storage === 'split' && tail?.start === partsEnd
+    if (b2 !== undefined && remote !== undefined) b2.removeBelow(isTailNeeded ? remote.infoKey(name) : remote.folder(name), this.#context.correlationId)
+    await disk.remove(name).catch((err: unknown) => this.#context.log.warn({ err }, 'what local storage had of an upload could not be removed'))
   }
 
   async #afterReplayError (error: ReplayError): Promise<Receipt | undefined> {
@@ -562,7 +564,7 @@ export class ResumableAppend {
       const { intake, knowsHash } = reading
       const track = await this.#track(reading, knowsHash ? intake.copyHash().digest('hex') : '')
       const receipt = await finishLocally({ ...this.#stores, upload: this.#upload, context: this.#context, signal: this.#signal, reason, verify: this.#source.verify }, track, segment)
-      await this.#clear()
+      await this.#clear(receipt)
       return receipt
     } catch (error) {
       if (segment !== undefined) await this.#stores.disk.drop(this.#upload.name, [segment])
