@@ -54,6 +54,8 @@ export interface B2StoreOptions extends B2ConnectionOptions {
 /** The primary store: one bucket, reached over Backblaze's S3-compatible API. */
 export interface B2Store extends ObjectReader, Omit<ObjectWriter, 'close'> {
   readonly partBytes: number
+  /** Milliseconds for which B2's unfinished uploads are kept; 0: until somebody aborts them. */
+  readonly unfinishedMaxAgeMs: number
   /** Parts of one upload under way at once. */
   readonly concurrency: number
   /** Milliseconds for which B2 may acknowledge nothing once a client has sent everything; 0: no such bound. */
@@ -153,6 +155,7 @@ export function createB2Store (given: B2StoreOptions): B2Store {
 
   return {
     partBytes,
+    unfinishedMaxAgeMs,
     concurrency,
     ackTimeoutMs,
     ...writer,

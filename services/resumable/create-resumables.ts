@@ -206,10 +206,14 @@ export function createResumables (options: ResumablesOptions): ResumableService 
     await new ResumableAppend(stores, upload, source, context, closing.signal).run()
   }
 
-  async function expire (name: string): Promise<void> {
+  async function expire (name: string, modifiedAt?: number): Promise<void> {
     const upload = await finder.find(name)
-    // What a completed or ended one left, if its process was killed.
-    if (upload === undefined) return remote && b2?.removeBelow(remote.folder(name))
+    if (upload === undefined) {
+      // What a completed or ended one left, if its process was killed; or the tail of a split file, perhaps of another instance, which is kept as long as its parts.
+      const keptMs = b2?.unfinishedMaxAgeMs ?? 0
+      if (modifiedAt !== undefined && keptMs > 0 && modifiedAt + keptMs <= Date.now()) b2?.removeBelow(remote!.folder(name))
+      return
+    }
     if (isExpired(upload)) await end(upload, 'expired', withFields(log, { correlation_id: upload.info.correlation_id }))
   }
 

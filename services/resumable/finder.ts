@@ -6,7 +6,7 @@ import type { RemoteState } from './stores/remote.ts'
 import { ResumableUpload } from './upload.ts'
 
 export interface FinderOptions {
-  readonly stores: Pick<ResumableStores, 'b2' | 'disk' | 'remote'>
+  readonly stores: Pick<ResumableStores, 'b2' | 'disk' | 'local' | 'remote'>
   keyOf (name: string): string
 }
 
@@ -75,6 +75,7 @@ export class Finder {
     if (this.#complete.has(name) || this.#gone.has(name)) return undefined
     const known = this.#known.get(name)
     if (known !== undefined && known.offset === offset) return known
+    if (await this.#isFileHere(name, key)) return undefined
     const saved = await this.#stores.disk.read(name, key)
     const found = await this.#look(name, key, known, saved)
     if (found === undefined) {
@@ -86,6 +87,17 @@ export class Finder {
       this.add(found)
     }
     return found
+  }
+
+  /** It has become a file in local storage, or a split one. Its process may have been killed before it removed the rest. */
+  async #isFileHere (name: string, key: string): Promise<boolean> {
+    const { b2, remote, disk, local } = this.#stores
+    // A disk that fails keeps nobody from B2.
+    if (await local.find(key).catch(() => undefined) === undefined) return false
+    this.complete(name)
+    await disk.remove(name)
+    b2?.removeBelow(remote!.infoKey(name))
+    return true
   }
 
   async #look (name: string, key: string, known: ResumableUpload | undefined, saved: SavedState | undefined): Promise<ResumableUpload | undefined> {

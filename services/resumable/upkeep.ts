@@ -12,8 +12,8 @@ export interface UpkeepOptions {
   readonly log: Log
   /** Sends what local storage has of an upload to B2. */
   flush (name: string): Promise<void>
-  /** Removes an upload if it is too old. */
-  expire (name: string): Promise<void>
+  /** Removes an upload if it is too old. @param modifiedAt of the newest object that B2 has of it, if it is listed there */
+  expire (name: string, modifiedAt?: number): Promise<void>
 }
 
 const LONGEST_PAUSE_MS = 60_000
@@ -79,7 +79,7 @@ export class Upkeep {
     const { stores: { remote }, maxAgeMs } = this.#options
     if (remote === undefined || performance.now() < this.#nextListing) return
     try {
-      for await (const { name, modifiedAt } of remote.names(this.#closing.signal)) if (this.#isOld(modifiedAt)) await this.#each(name, false)
+      for await (const { name, modifiedAt } of remote.names(this.#closing.signal)) if (this.#isOld(modifiedAt)) await this.#each(name, false, modifiedAt)
       this.#nextListing = performance.now() + Math.min(LISTING_PAUSE_MS, Math.max(maxAgeMs, 10 * SHORTEST_PAUSE_MS))
     } catch (error) {
       // Then the bucket's lifecycle rule removes them.
@@ -91,12 +91,12 @@ export class Upkeep {
     return time + this.#options.maxAgeMs <= Date.now()
   }
 
-  async #each (name: string, isHere: boolean): Promise<void> {
+  async #each (name: string, isHere: boolean, modifiedAt?: number): Promise<void> {
     const { holds, stores: { breaker, b2 }, flush, expire } = this.#options
     const release = this.#closing.signal.aborted ? undefined : holds.tryTake(name)
     if (release === undefined) return
     try {
-      await expire(name)
+      await expire(name, modifiedAt)
       if (isHere && b2 !== undefined && breaker.canAcquire(true)) await flush(name)
     } catch (err) {
       if (!this.#closing.signal.aborted) this.#warn(err, name)

@@ -1,4 +1,5 @@
 import type { Hash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import type { AudioTags } from '../audio/tags.ts'
 import type { B2Part } from '../b2/store.ts'
 import type { SavedState, Segment } from './stores/disk.ts'
@@ -50,7 +51,8 @@ export class ResumableUpload {
     if (info === undefined) return undefined
     const upload = new ResumableUpload(name, { ...remote?.info, ...info }, FORGOTTEN, Math.max(remote?.modifiedAt ?? 0, saved?.touched_at ?? 0))
     upload.isSaved = saved !== undefined
-    upload.hasRemoteInfo = remote !== undefined || saved?.has_remote_info === true
+    // Local storage may know more, such as the id of the multipart upload, without which B2's parts are not found.
+    upload.hasRemoteInfo = remote === undefined ? saved?.has_remote_info === true : saved === undefined || isDeepStrictEqual(remote.info, saved.info)
     upload.parts = remote === undefined ? [...saved?.parts ?? []] : wholeParts(remote, upload.info)
     const tails = [...remote?.tails ?? [], ...saved?.tail ? [saved.tail] : []].filter(({ start }) => start === upload.partsEnd)
     const candidates = [undefined, ...tails].map(tail => ({ tail, segments: follow(saved?.segments ?? [], tail?.end ?? upload.partsEnd) }))
