@@ -37,7 +37,7 @@ export class KeyedUploads {
   hold (id: string): () => void {
     if (this.#underWay.has(id)) throw inProgress('Another request is storing the upload with this Idempotency-Key.')
     this.#underWay.add(id)
-    return () => this.#underWay.delete(id)
+    return () => { this.#underWay.delete(id) }
   }
 
   /**
@@ -57,7 +57,7 @@ export class KeyedUploads {
   async #look (file: IncomingFile, signal: AbortSignal): Promise<Receipt | IncomingFile> {
     const { b2, local, breaker } = this.#stores
     const { key } = file
-    // A disk that fails keeps no file from B2. If it has this one, promotion finds that out.
+    // If the disk fails, B2 can still take the file. If the disk has it, too, promotion finds that out.
     const here = await local.find(key).catch(() => undefined)
     if (here !== undefined) return here.receipt
     const unknown = { ...file, attempt: randomUUID() }

@@ -178,26 +178,21 @@ export function createReceiver (options: ReceiverOptions): Receiver {
 
   async function receiveOnce (source: Source, request: UploadRequest, { caller, idempotencyKey, size }: UploadKey): Promise<ReceivedOnce> {
     const id = keyedUuid(caller, idempotencyKey)
-    let isReplay = false
-    const receipt = await conduct(source, request, signal => {
-      const work = taking(source, request, id, signal, async file => await keyed.find(file, size, signal))
-      return {
-        get received () { return work.received },
-        get isReplay () { return isReplay },
-        fail: work.fail,
-        async run () {
-          const release = keyed.hold(id)
-          try {
-            const receipt = await work.run()
-            isReplay = work.isReplay!
-            return receipt
-          } finally {
-            release()
-          }
-        },
-      }
-    }, () => false)
-    return { receipt: receipt!, isReplay }
+    let work: Work | undefined
+    let release = (): void => {}
+    const begin = (signal: AbortSignal): Work => {
+      work = taking(source, request, id, signal, async file => {
+        release = keyed.hold(id)
+        return await keyed.find(file, size, signal)
+      })
+      return work
+    }
+    try {
+      const receipt = await conduct(source, request, begin, () => false)
+      return { receipt: receipt!, isReplay: work!.isReplay! }
+    } finally {
+      release()
+    }
   }
 
   /** Before the answer, so that the host knows of a file no later than its client. The file stays stored, whatever the host says. */

@@ -92,7 +92,7 @@ export class Finder {
   /** It has become a file in local storage, or a split one. Its process may have been killed before it removed the rest. */
   async #isFileHere (name: string, key: string): Promise<boolean> {
     const { b2, remote, disk, local } = this.#stores
-    // A disk that fails keeps nobody from B2.
+    // If the disk fails, B2 can still take the upload.
     if (await local.find(key).catch(() => undefined) === undefined) return false
     this.complete(name)
     await disk.remove(name)

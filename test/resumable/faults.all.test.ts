@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Fault } from '../../emulator/index.ts'
 import { onlyFilesAreLeft } from '../support/resumable/leftovers.ts'
 import { SIZE, start, upload } from '../support/resumable/pieces.ts'
-import { rounds } from '../support/run/loops.ts'
+import { every } from '../support/run/loops.ts'
 import { bytes } from '../support/service/service.ts'
 
 const STEPS: [name: string, fault: Fault][] = [
@@ -17,12 +17,10 @@ const KINDS: Fault[] = [
   { status: 503 }, { status: 500, apply: true }, { status: 403, code: 'AccessDenied' }, { action: 'hang' }, { action: 'reset', at: 'during-body' },
   { action: 'lose-answer' }, { action: 'lose-answer-hang' }, { action: 'garbage' }, { action: 'no-etag' }, { action: 'truncate-answer' }, { action: 'stop-reading' }, { status: 503, early: true },
 ]
-/** Of each step every fourth kind, each time others. */
-const isTaken = (step: number, kind: number): boolean => rounds(1, 2) === 2 || kind % 4 === step % 4
 
 t.test('whatever goes wrong once at B2, what was told as stored is, and the upload is whole at last, once', async t => {
   for (const [index, [name, step]] of STEPS.entries()) {
-    for (const kind of KINDS.filter((_, which) => isTaken(index, which))) {
+    for (const kind of every(4, KINDS, index)) {
       await t.test(`${name}: ${JSON.stringify(kind)}`, async t => {
         const { b2, service } = await start(t)
         const content = bytes(SIZE)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { halfOf, rounds } from '../support/run/loops.ts'
+import { every, rounds } from '../support/run/loops.ts'
 import { ROWS, setMatrix, strike, WAYS } from '../support/split/matrix.ts'
 import { PART, SIZE } from '../support/split/split.ts'
 
@@ -12,7 +12,7 @@ t.test('every fault at each kind of part and at the completion, however the file
   // Each step meets each way.
   let turn = 0
   for (const row of ROWS) {
-    for (const at of [...halfOf(PARTS, ROWS.indexOf(row) % 2 === 0 ? 0 : 1), 'complete'] as const) {
+    for (const at of [...every(2, PARTS, ROWS.indexOf(row)), 'complete'] as const) {
       for (let way = 0; way < WAYS_EACH; way++) await strike(t, matrix, row, at, WAYS[(turn + way) % WAYS.length]!)
       turn++
     }

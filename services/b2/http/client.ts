@@ -180,7 +180,7 @@ export function createB2Client (options: B2ConnectionOptions, hashes: KnownHashe
       throw Object.defineProperty(Object(error), ABORT_SIGNAL, { value: signal, configurable: true })
     })
     // B2 can answer 200 with an error in the body. An answer without its result counts as a failure, here within the retry loop,
-    // so that the request is sent again. (For an object that was stored, HeadObject decides: see client-view.ts.)
+    // so that the request is sent again. (For an object that was stored, HeadObject decides: see upload-client.ts.)
     const output = result.output as { ETag?: string, UploadId?: string }
     const incomplete = (context.commandName === 'UploadPartCommand' && output.ETag === undefined) ||
       (context.commandName === 'CreateMultipartUploadCommand' && output.UploadId === undefined)

@@ -34,7 +34,7 @@ const KNOWN_INPUT: ReadonlySet<string> = new Set(['Bucket', 'Key', 'ContentType'
 export class PutObject {
   readonly #options: PutObjectOptions
   readonly #url: URL
-  /** Of the bucket, without a slash at its end; undefined for a URL that the SDK makes something of its own of. */
+  /** Of the bucket, without a slash at its end; undefined if only the SDK knows what it makes of such a URL. */
   readonly #path: string | undefined
 
   constructor (options: PutObjectOptions) {

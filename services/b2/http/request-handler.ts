@@ -71,7 +71,7 @@ export interface HandlerWishes {
   [EARLIER]?: EarlierTry
 }
 
-/** A try whose outcome the SDK gets, once, as that of its own. */
+/** A try made without the SDK. The SDK takes its outcome for that of its own first try. */
 export interface EarlierTry {
   readonly answered: Promise<{ response: HttpResponse }>
   isTaken: boolean

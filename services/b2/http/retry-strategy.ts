@@ -40,7 +40,7 @@ interface Token extends RetryToken {
  * signs with that. This try does not count towards `maxAttempts`.
  *
  * A request that stalled is tried once more. One that may have been carried out although its answer was lost is not sent again
- * here: its sender checks first (see client-view.ts).
+ * here: its sender checks first (see upload-client.ts).
  *
  * It makes the pause itself, as nothing can abort the SDK's own: that would keep the request's body in memory, and the process
  * from ending. The error has the request's {@link ABORT_SIGNAL}.

@@ -1,9 +1,11 @@
+const isLong = process.env['LONG_LOOPS'] === 'true'
+
 /** How often a loop goes round (or how many take part): usually, and where there is time for it. `npm run verify` sets `LONG_LOOPS`. */
 export function rounds (usual: number, long: number): number {
-  return process.env['LONG_LOOPS'] === 'true' ? long : usual
+  return isLong ? long : usual
 }
 
-/** Every second one of them, the first or the second of each pair, as files that take turns do; all of them where there is time. */
-export function halfOf<Row> (rows: readonly Row[], which: 0 | 1): readonly Row[] {
-  return rows.filter((_, index) => index % 2 === which || rounds(1, 2) === 2)
+/** Every `step`th row, from `first` on, so that files share the rows; all of them with `LONG_LOOPS`. */
+export function every<Row> (step: number, rows: readonly Row[], first: number): readonly Row[] {
+  return isLong ? rows : rows.filter((_, index) => index % step === first % step)
 }
