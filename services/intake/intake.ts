@@ -81,10 +81,10 @@ export class Intake implements Borrower {
 
   /**
    * Begins to read.
-   * @param decide asked before the client has to send the file, which then is known but for its bytes
+   * @param decide asked before the client has to send the file, which then is known but for its bytes; false if they are not wanted
    * @throws as {@link gather}; what `decide` throws
    */
-  async open (decide?: () => Promise<void>): Promise<void> {
+  async open (decide?: () => Promise<boolean>): Promise<void> {
     this.#pace.resume()
     if (this.#source.open !== undefined) await this.unlessFailed(this.#source.open())
     this.#lease = this.#options.account.open(this)
@@ -96,15 +96,15 @@ export class Intake implements Borrower {
     if (stream.errored != null) this.#onError(stream.errored)
     else if (stream.readableEnded) this.fail(new SourceError(new Error('The source had been read to its end before.')))
     else if (stream.destroyed) this.#onClose()
-    if (decide !== undefined) await this.#await(decide())
-    this.#source.begin?.()
+    if (decide === undefined || await this.#await(decide())) this.#source.begin?.()
   }
 
   /** Waits for what the client has no part in, so it is not slow meanwhile. */
-  async #await (promise: Promise<void>): Promise<void> {
+  async #await<T> (promise: Promise<T>): Promise<T> {
     this.#pace.pause()
-    await this.unlessFailed(promise)
+    const result = await this.unlessFailed(promise)
     this.#pace.resume()
+    return result
   }
 
   #read (stream: Readable): void {

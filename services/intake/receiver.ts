@@ -158,6 +158,7 @@ export function createReceiver (options: ReceiverOptions): Receiver {
               const found = await decide(fileOf(source, id))
               if ('track' in found) stored = found
               else decided = found
+              return stored === undefined
             })
           return stored ?? await new FallbackTransfer(stores, intake, decided ?? fileOf(source, id), request, signal).run()
         } finally {

@@ -9,6 +9,8 @@ export interface RawAnswer {
   readonly status: number
   readonly headers: Headers
   readonly text: string
+  /** Whether 100 Continue came before it. */
+  readonly isContinued?: boolean
   // Tests look into bodies of all shapes.
   readonly body: any
 }
@@ -87,10 +89,10 @@ function parseAnswer (bytes: Buffer): { answer: RawAnswer, length: number } | un
   const status = Number(line!.split(' ')[1])
   if (status === 100) {
     const next = parseAnswer(bytes.subarray(length))
-    return next === undefined ? undefined : { answer: next.answer, length: length + next.length }
+    return next === undefined ? undefined : { answer: Object.defineProperty(next.answer, 'isContinued', { value: true }), length: length + next.length }
   }
   const text = bytes.toString('utf8', end + 4, length)
-  return { answer: { status, headers, text, get body () { return JSON.parse(text) } }, length }
+  return { answer: { status, headers, text, isContinued: false, get body () { return JSON.parse(text) } }, length }
 }
 
 /** Asserts that an answer is an error in the service's one shape, for a client as for a log search. */
